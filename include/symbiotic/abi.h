@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The symbiotic interface between a guest operating system and a VMM.
+ *
+ * One header for the guest, the VMM and the documentation (docs/abi.md explains
+ * each part and its failure modes). Everything is little-endian, x86-64, of
+ * fixed width; there are no bitfields and no implicit padding.
+ *
+ * Versioning: a change that an older peer would misread raises the major
+ * version; additions raise the minor version and are appended, or are announced
+ * by a feature bit. The guest writes the version and the features that it wants
+ * to SYM_MSR_GUEST; the VMM grants at most what it offers.
+ */
+#ifndef SYMBIOTIC_ABI_H
+#define SYMBIOTIC_ABI_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#include <linux/build_bug.h>
+#define SYM_STATIC_ASSERT(cond, msg) static_assert(cond, msg)
+typedef u8 sym_u8;
+typedef u16 sym_u16;
+typedef u32 sym_u32;
+typedef u64 sym_u64;
+typedef s32 sym_s32;
+typedef s64 sym_s64;
+#else
+#include <stdint.h>
+#define SYM_STATIC_ASSERT(cond, msg) _Static_assert(cond, msg)
+typedef uint8_t sym_u8;
+typedef uint16_t sym_u16;
+typedef uint32_t sym_u32;
+typedef uint64_t sym_u64;
+typedef int32_t sym_s32;
+typedef int64_t sym_s64;
+#endif
+
+#define SYM_ABI_MAJOR 1u
+#define SYM_ABI_MINOR 0u
+#define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
+
+/*
+ * Discovery: CPUID. The leaves lie above those of KVM (0x40000000), so that the
+ * guest keeps seeing KVM and its paravirtual clock.
+ *
+ * SYM_CPUID_BASE      EAX = highest leaf, EBX ECX EDX = "SymbioticVMM"
+ * SYM_CPUID_INTERFACE EAX = ABI version (major << 16 | minor), EBX = first MSR,
+ *                     ECX = first I/O port, EDX = features offered
+ * SYM_CPUID_LIMITS    EAX = deadline of one call in microseconds,
+ *                     EBX = size of the message buffer in bytes,
+ *                     ECX = number of MSRs, EDX = 0
+ */
+#define SYM_CPUID_BASE      0x40000100u
+#define SYM_CPUID_INTERFACE 0x40000101u
+#define SYM_CPUID_LIMITS    0x40000102u
+#define SYM_CPUID_MAX       SYM_CPUID_LIMITS
+#define SYM_SIGNATURE       "SymbioticVMM"
+#define SYM_SIGNATURE_EBX   0x626d7953u /* "Symb" */
+#define SYM_SIGNATURE_ECX   0x69746f69u /* "ioti" */
+#define SYM_SIGNATURE_EDX   0x4d4d5663u /* "cVMM" */
+
+/* Features: offered in CPUID, acknowledged by the guest in SYM_MSR_GUEST. */
+#define SYM_FEATURE_SYMCALL   (1u << 0) /* synchronous calls at any exit (atomic class) */
+#define SYM_FEATURE_SPY       (1u << 1) /* SymSpy pages */
+#define SYM_FEATURE_SAFEPOINT (1u << 2) /* doorbells, and calls of the safepoint class in them */
+#define SYM_FEATURES_ALL      (SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT)
+
+/*
+ * Registration: MSRs, relative to the base from CPUID. A write that the VMM
+ * refuses raises #GP; SYM_MSR_STATUS then tells why. All are per vCPU except
+ * SYM_MSR_GUEST and SYM_MSR_SPY_VM, which are per VM. Registers of the entry
+ * context may be written only while the vCPU's calls are disabled (-EBUSY).
+ */
+#define SYM_MSR_BASE 0x53594d00u /* "SYM\0" */
+
+#define SYM_MSR_GUEST         0 /* RW guest ABI version << 32 | features wanted; reads as granted */
+#define SYM_MSR_CONTROL       1 /* RW SYM_CONTROL_*; setting ENABLE checks the whole context */
+#define SYM_MSR_ENTRY_RIP     2 /* RW entry point: canonical, upper half */
+#define SYM_MSR_ENTRY_RSP     3 /* RW top of a stack used by calls only: canonical, upper half */
+#define SYM_MSR_ENTRY_GS_BASE 4 /* RW GS base of the handler: canonical */
+#define SYM_MSR_ENTRY_SEGS    5 /* RW CS selector | SS selector << 16, both RPL 0 */
+#define SYM_MSR_ENTRY_CR3     6 /* RW bits 11 and 12 that are cleared in CR3 (user page tables) */
+#define SYM_MSR_BLOCK_START   7 /* RW no calls while RSP lies in [START, END): stacks of NMI, #MC */
+#define SYM_MSR_BLOCK_END     8 /* RW */
+#define SYM_MSR_SPY_VM        9 /* RW GPA of the VM's SymSpy page | SYM_SPY_ENABLE */
+#define SYM_MSR_SPY_VCPU      10 /* RW GPA of the vCPU's SymSpy page | SYM_SPY_ENABLE */
+#define SYM_MSR_STATUS        11 /* RO negative errno of the last refused write on this vCPU, or 0 */
+#define SYM_MSR_COUNT         12
+
+#define SYM_CONTROL_ENABLE  (1ull << 0) /* calls may enter this vCPU */
+#define SYM_CONTROL_LATCHED (1ull << 1) /* RO: an abandoned call; off until the vCPU registers anew */
+#define SYM_SPY_ENABLE      (1ull << 0)
+
+/* I/O ports, relative to the base from CPUID. Accepted from CPL 0 only. */
+#define SYM_PORT_BASE     0x530u
+#define SYM_PORT_RETURN   0 /* OUT: end of an atomic call; registers as below */
+#define SYM_PORT_DOORBELL 1 /* OUT: a doorbell, see struct sym_doorbell */
+#define SYM_PORT_COUNT    2
+
+/*
+ * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments,
+ * R9 = sequence number, RFLAGS = 2, CPL 0, own stack; RBX = 0 unless the
+ * VMM wants the interrupted context known: then struct sym_context in the
+ * vCPU's SymSpy page holds it. The handler returns by OUT to SYM_PORT_RETURN
+ * with RAX = result or negative errno and R9 unchanged. It never IRETs.
+ */
+#define SYM_CALL_ARGS 5
+
+/*
+ * Call numbers. Two classes with separate ranges: an atomic call may come at any
+ * instruction of the guest; a safepoint call comes only in a doorbell.
+ */
+#define SYM_CALL_ATOMIC_FIRST    0x0000u
+#define SYM_CALL_ATOMIC_LAST     0x0fffu
+#define SYM_CALL_SAFEPOINT_FIRST 0x1000u
+#define SYM_CALL_SAFEPOINT_LAST  0x1fffu
+
+#define SYM_CALL_PING     0x0000u /* (a, b) -> a + b */
+#define SYM_CALL_WHOAMI   0x0001u /* () -> length; message: struct sym_whoami */
+#define SYM_CALL_MEMINFO  0x0002u /* () -> length; message: struct sym_meminfo */
+#define SYM_CALL_TASKS    0x0003u /* (cookie) -> starts or polls a task listing, see docs/abi.md */
+#define SYM_CALL_STACK    0x0004u /* () -> length; message: array of kernel return addresses */
+#define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
+
+/*
+ * SymSpy pages: 4096 bytes, allocated and owned by the guest, page aligned,
+ * in RAM. Each has one part that only the VMM writes and one that only the guest
+ * writes; either side copies what it uses once, and trusts nothing in it.
+ * A part with a `seq` word is a seqlock: odd while being written.
+ */
+#define SYM_PAGE_SIZE 4096u
+#define SYM_SPY_VM_MAGIC   0x004d567970536d79ull /* "ymSpyVM\0" */
+#define SYM_SPY_VCPU_MAGIC 0x5550437970536d79ull /* "ymSpyCPU" */
+
+/* The VMM's part of the VM page. */
+struct sym_spy_vm_host {
+	sym_u64 magic;            /* SYM_SPY_VM_MAGIC once the VMM has taken the page */
+	sym_u32 version;          /* SYM_ABI_VERSION of the VMM */
+	sym_u32 seq;              /* seqlock of this part */
+	sym_u8 name[64];          /* VM name, NUL terminated */
+	sym_u8 uuid[16];
+	sym_u32 host_load;        /* 1-minute load average of the host, in hundredths */
+	sym_u32 host_cpus;        /* online CPUs of the host */
+	sym_u32 psi_some;         /* host memory pressure "some avg10", in hundredths of a percent */
+	sym_u32 psi_full;         /* "full avg10" */
+	sym_u64 policy;           /* policy words of services, see docs/abi.md */
+	sym_u64 reserved[49];
+};
+
+/* The guest's part of the VM page. */
+struct sym_spy_vm_guest {
+	sym_u32 version;          /* SYM_ABI_VERSION of the guest */
+	sym_u32 seq;              /* seqlock of this part */
+	sym_u32 boot_state;       /* SYM_BOOT_* */
+	sym_u32 cpus_online;
+	sym_u8 os[64];            /* e.g. "Linux 6.1.0-56-amd64", NUL terminated */
+	sym_u64 mem_total;        /* these in bytes */
+	sym_u64 mem_free;
+	sym_u64 mem_available;
+	sym_u64 swap_total;
+	sym_u64 swap_free;
+	sym_u64 swap_in;          /* pages since boot */
+	sym_u64 swap_out;
+	sym_u64 updated_ns;       /* guest's monotonic clock at the last update */
+	sym_u64 reserved[46];
+};
+
+#define SYM_BOOT_UNKNOWN  0u
+#define SYM_BOOT_RUNNING  1u
+#define SYM_BOOT_SHUTDOWN 2u
+#define SYM_BOOT_PANIC    3u
+
+struct sym_spy_vm {
+	struct sym_spy_vm_host host;
+	struct sym_spy_vm_guest guest;
+	sym_u8 reserved[SYM_PAGE_SIZE - sizeof(struct sym_spy_vm_host) -
+			sizeof(struct sym_spy_vm_guest)];
+};
+
+/* What an atomic call interrupted; written by the VMM before it enters. */
+struct sym_context {
+	sym_u64 rip;
+	sym_u64 rsp;
+	sym_u64 rbp;
+	sym_u64 rflags;
+	sym_u64 cs;
+	sym_u64 gs_base;
+	sym_u64 cr3;
+	sym_u64 flags;            /* SYM_CONTEXT_* */
+};
+#define SYM_CONTEXT_HALTED (1ull << 0)
+
+/*
+ * A doorbell. The module sets `cookie` (given by the VMM in host.cookie) with
+ * preemption off, writes `reason` and the arguments, executes OUT to
+ * SYM_PORT_DOORBELL, and loops while `state` says CALL: it then dispatches
+ * `number` (safepoint class) and puts `result` there and rings again. It
+ * clears `cookie` before preemption is on again, so that an OUT by a process
+ * with ioperm() finds no cookie and is ignored.
+ */
+struct sym_doorbell {
+	sym_u64 cookie;           /* guest */
+	sym_u32 reason;           /* guest: SYM_DOORBELL_* */
+	sym_u32 state;            /* VMM: SYM_DOORBELL_STATE_* */
+	sym_u64 request[6];       /* guest: arguments of the doorbell */
+	sym_u64 number;           /* VMM: number of the call */
+	sym_u64 args[SYM_CALL_ARGS]; /* VMM */
+	sym_u64 result;           /* guest: result of the call */
+	sym_u64 verdict;          /* VMM: answer to the doorbell, or negative errno */
+};
+#define SYM_DOORBELL_STATE_VERDICT 0u
+#define SYM_DOORBELL_STATE_CALL    1u
+
+#define SYM_DOORBELL_NONE 0u /* a safepoint without a reason: answered with verdict 0 */
+
+/* The VMM's part of the vCPU page. */
+struct sym_spy_vcpu_host {
+	sym_u64 magic;            /* SYM_SPY_VCPU_MAGIC once the VMM has taken the page */
+	sym_u32 vcpu;
+	sym_u32 preempted;        /* 1 while the vCPU thread is not in KVM_RUN */
+	sym_u64 cookie;           /* of this vCPU's doorbells; changes at each registration */
+	sym_u64 calls;            /* calls made on this vCPU */
+	sym_u64 steal_ns;         /* time the vCPU thread waited for a host CPU */
+	struct sym_context context;
+	sym_u64 reserved[11];
+};
+
+/* The guest's part of the vCPU page. */
+struct sym_spy_vcpu_guest {
+	sym_u32 seq;              /* seqlock of this part */
+	sym_u32 pid;              /* current task: thread id */
+	sym_u32 tgid;             /* and process id */
+	sym_u32 nr_running;
+	sym_u8 comm[16];
+	sym_u64 switches;         /* context switches counted by the module */
+	sym_u64 reserved[11];
+};
+
+#define SYM_MESSAGE_SIZE 2048u
+
+struct sym_spy_vcpu {
+	struct sym_spy_vcpu_host host;
+	struct sym_spy_vcpu_guest guest;
+	struct sym_doorbell doorbell;
+	sym_u8 reserved[SYM_PAGE_SIZE - SYM_MESSAGE_SIZE - sizeof(struct sym_spy_vcpu_host) -
+			sizeof(struct sym_spy_vcpu_guest) - sizeof(struct sym_doorbell)];
+	sym_u8 message[SYM_MESSAGE_SIZE]; /* guest: result of a call that does not fit RAX */
+};
+
+/* Message of SYM_CALL_WHOAMI. */
+struct sym_whoami {
+	sym_u32 pid;
+	sym_u32 tgid;
+	sym_u32 ppid;
+	sym_u32 uid;
+	sym_u32 cpu;
+	sym_u32 flags;            /* SYM_WHOAMI_* */
+	sym_u64 user_rip;         /* of the interrupted user context, 0 for a kernel thread */
+	sym_u64 user_rsp;
+	sym_u64 start_ns;         /* boot-time clock: tells two tasks of one pid apart */
+	sym_u8 comm[16];          /* NUL terminated */
+	sym_u8 cgroup[96];        /* tail of the cgroup's path, NUL terminated */
+};
+#define SYM_WHOAMI_KERNEL_THREAD (1u << 0)
+#define SYM_WHOAMI_IDLE          (1u << 1)
+#define SYM_WHOAMI_IN_KERNEL     (1u << 2) /* the call interrupted kernel mode */
+
+/* Message of SYM_CALL_MEMINFO; bytes, but for the counters. */
+struct sym_meminfo {
+	sym_u64 mem_total;
+	sym_u64 mem_free;
+	sym_u64 mem_available;
+	sym_u64 swap_total;
+	sym_u64 swap_free;
+	sym_u64 swap_in;
+	sym_u64 swap_out;
+	sym_u64 major_faults;
+};
+
+
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_host) == 512, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_guest) == 512, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm) == SYM_PAGE_SIZE, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_context) == 64, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_doorbell) == 128, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu_host) == 192, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu_guest) == 128, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu) == SYM_PAGE_SIZE, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_whoami) == 160, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_meminfo) == 64, "ABI size");
+
+#endif
