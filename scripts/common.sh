@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Sourced by every script of the tree: where things are, and how to say so.
+#
+# SYMVM_ROOT   the checkout
+# SYMVM_CACHE  downloads and built images, kept between runs (default: .cache)
+
+SYMVM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export SYMVM_ROOT
+export SYMVM_CACHE=${SYMVM_CACHE:-$SYMVM_ROOT/.cache}
+
+# note TEXT...: progress, on stderr so that stdout stays usable as data.
+note() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+# die TEXT...: one line that names what is wrong, then end with status 1.
+die() {
+	printf '%s: error: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# cache_lock NAME: wait until this process is the only one that builds NAME.
+# Held until the process ends; descriptor 9 is reserved for it.
+cache_lock() {
+	mkdir -p "$SYMVM_CACHE/locks"
+	exec 9>"$SYMVM_CACHE/locks/$1"
+	flock 9
+}
