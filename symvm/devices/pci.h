@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One PCI bus (segment 0, bus 0, 32 slots, function 0 only), reached by ECAM and
+ * by ports 0xcf8/0xcfc. BARs are assigned before boot and follow when the guest moves them.
+ */
+#ifndef SYMVM_DEVICES_PCI_H
+#define SYMVM_DEVICES_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/bus.h"
+#include "util/error.h"
+#include "util/state.h"
+
+#define PCI_ECAM_BASE    0xe0000000ull /* must match the ACPI tables */
+#define PCI_ECAM_SIZE    0x00100000ull
+#define PCI_MMIO_BASE    0xc0000000ull /* window for BARs, up to PCI_ECAM_BASE */
+#define PCI_MMIO_END     0xe0000000ull
+#define PCI_PIO_BASE     0xc000u
+#define PCI_PIO_END      0x10000u
+#define PCI_SLOTS        32u
+#define PCI_BARS         6u
+#define PCI_CONFIG_SIZE  256u
+
+struct vm;
+struct pci_function;
+
+struct pci_bar {
+	uint64_t size;      /* power of two; 0: none */
+	bool pio;           /* I/O space, else 32-bit memory space */
+	bus_access access;
+	void *opaque;
+	uint64_t mapped_at; /* where it is on the bus now; 0: nowhere */
+	/* Called when the BAR was mapped at @base or unmapped (@base 0); may be NULL. For ioeventfds. */
+	void (*moved)(void *opaque, uint64_t base);
+};
+
+struct pci_identity {
+	uint16_t vendor, device;
+	uint16_t subsystem_vendor, subsystem;
+	uint32_t class_code; /* 24 bits: class, subclass, interface */
+	uint8_t revision;
+};
+
+/*
+ * Embedded by the device. Lock order: the bus's lock before the device's own.
+ */
+struct pci_function {
+	struct vm *vm;
+	unsigned slot;
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t writable[PCI_CONFIG_SIZE]; /* mask of bits that the guest may change */
+	uint8_t capability_end;            /* next free byte */
+	uint8_t capability_last;           /* offset of the last capability's header */
+	struct pci_bar bars[PCI_BARS];
+	/* Optional: sees config writes after they took effect. */
+	void (*config_written)(struct pci_function *function, unsigned offset, unsigned length);
+	/* Optional: may compute what a read of config space returns (virtio's PCI access window). */
+	void (*config_reading)(struct pci_function *function, unsigned offset, unsigned length);
+};
+
+/* Creates the bus with its host bridge in @vm. Main thread. */
+int pci_bus_create(struct vm *vm, struct error *err);
+void pci_bus_destroy(struct vm *vm);
+
+/* Fills identity and takes the next free slot. -ENOSPC. Main thread, before vCPUs run. */
+int pci_function_add(struct vm *vm, struct pci_function *function,
+		     const struct pci_identity *identity, struct error *err);
+void pci_function_remove(struct pci_function *function);
+
+/* Declares a BAR (before pci_function_add()). */
+void pci_bar_set(struct pci_function *function, unsigned index, uint64_t size, bool pio,
+		 bus_access access, void *opaque, void (*moved)(void *, uint64_t));
+
+/*
+ * Appends a capability of @length bytes (header included; id and next are filled in).
+ * Returns its offset, or -ENOSPC.
+ */
+int pci_capability_add(struct pci_function *function, uint8_t id, const void *data,
+		       unsigned length);
+
+/* Back to power-on: BARs as assigned at boot, command register cleared. vCPUs stopped. */
+void pci_function_reset(struct pci_function *function);
+
+int pci_function_save(struct pci_function *function, struct state_writer *writer);
+int pci_function_load(struct pci_function *function, struct state_reader *reader);
+
+/*
+ * MSI-X: a table in a BAR region of its own, one GSI and eventfd per vector.
+ */
+struct msix;
+#define MSIX_VECTORS_MAX 64u
+/*
+ * Adds the MSI-X capability; the table lies at @offset of BAR @bar and needs
+ * @vectors * 16 bytes, the pending bits at @pba_offset. The BAR's access callback passes accesses
+ * on by msix_access().
+ */
+int msix_create(struct pci_function *function, unsigned vectors, unsigned bar, uint32_t offset,
+		uint32_t pba_offset, struct msix **msix, struct error *err);
+void msix_destroy(struct msix *msix);
+void msix_reset(struct msix *msix);
+/* Handles an access to table or PBA; false where @offset lies outside of both. vCPU threads. */
+bool msix_access(struct msix *msix, uint64_t offset, void *data, unsigned length, bool is_write);
+/* Called from config_written: follows enable and function mask. */
+void msix_config_written(struct msix *msix, unsigned offset, unsigned length);
+/* Raises @vector (or marks it pending while masked). Any thread. */
+void msix_notify(struct msix *msix, unsigned vector);
+/* The eventfd (irqfd) of @vector, for io threads and vhost: a write raises it. */
+int msix_eventfd(struct msix *msix, unsigned vector);
+int msix_save(struct msix *msix, struct state_writer *writer);
+int msix_load(struct msix *msix, struct state_reader *reader);
+
+#endif

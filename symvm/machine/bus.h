@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two address spaces that exits refer to, port I/O and memory-mapped I/O:
+ * a range belongs to one device callback.
+ */
+#ifndef SYMVM_MACHINE_BUS_H
+#define SYMVM_MACHINE_BUS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * An access of @length (1, 2, 4 or 8) bytes at @offset from the range's start,
+ * wholly inside the range. On reads @data is preset to all ones. Runs on the
+ * vCPU's thread, several at once: the device locks for itself.
+ */
+typedef void (*bus_access)(void *opaque, uint64_t offset, void *data, unsigned length,
+			   bool is_write);
+
+struct bus_range {
+	uint64_t base;
+	uint64_t size;
+	bus_access access;
+	void *opaque;
+};
+
+struct bus {
+	pthread_rwlock_t lock;
+	unsigned count;
+	unsigned capacity;
+	struct bus_range *ranges; /* sorted by base */
+};
+
+int bus_init(struct bus *bus);
+void bus_destroy(struct bus *bus);
+
+/*
+ * Adds [@base, @base + @size). Any thread, but not from within an access.
+ * -EEXIST where it overlaps another, -EINVAL where empty or wrapping, -ENOMEM.
+ */
+int bus_add(struct bus *bus, uint64_t base, uint64_t size, bus_access access, void *opaque);
+/* Removes the range that starts at @base; -ENOENT. May be called from within an access of
+ * *another* range: dispatch holds no lock while the device's callback runs. */
+int bus_remove(struct bus *bus, uint64_t base);
+
+/*
+ * Dispatches one access; an access outside of any range, or crossing a range's
+ * end, reads as all ones and is dropped on write. Returns whether a device took it.
+ */
+bool bus_dispatch(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What every device is: an ops table with a versioned state, and what makes
+ * one: a device class that names its `symvm run` option.
+ */
+#ifndef SYMVM_MACHINE_DEVICE_H
+#define SYMVM_MACHINE_DEVICE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/error.h"
+#include "util/section.h"
+
+struct vm;
+struct device;
+struct state_writer;
+struct state_reader;
+
+struct device_ops {
+	const char *name;      /* "virtio-blk" */
+	uint32_t version;      /* of the saved state */
+	/* Back to power-on state. vCPUs are stopped. */
+	void (*reset)(struct device *device);
+	/* Frees the device. vCPUs and loops are stopped. */
+	void (*destroy)(struct device *device);
+	/* Writes the whole guest-visible state; in-flight requests are drained first. vCPUs are
+	 * stopped. */
+	int (*save)(struct device *device, struct state_writer *writer);
+	/* Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is off. */
+	int (*load)(struct device *device, struct state_reader *reader, uint32_t version);
+	/* Optional: adds what `symvm info` and metrics show (counters) to @object. Any thread. */
+	void (*describe)(struct device *device, json_t *object);
+};
+
+/* Embedded as first member in each device's own structure. */
+struct device {
+	const struct device_ops *ops;
+	struct vm *vm;
+	char name[32];         /* unique in the VM: "disk0" */
+	struct device *next;
+};
+
+/*
+ * Adds @device to @vm, which owns it from then on (ops->destroy frees it).
+ * @prefix gives its name, with a number after it where @numbered.
+ */
+void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
+		const char *prefix, bool numbered);
+
+struct device_class {
+	const char *option;    /* "disk": the option --disk; NULL: always there */
+	const char *argument;  /* "path=FILE[,readonly]" */
+	const char *help;
+	int order;             /* creation order; platform devices come first (0), PCI after 100 */
+	bool optional_argument;
+	/*
+	 * Creates one device from the option's argument (NULL where there is none) and adds
+	 * it by device_add(). Main thread, before any vCPU runs. Unknown or bad
+	 * arguments: -EINVAL and words in @err that name the thing.
+	 */
+	int (*create)(struct vm *vm, const char *argument, struct error *err);
+};
+#define DEVICE_CLASS(object) SECTION_ENTRY(symvm_device_classes, struct device_class, object)
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest-physical memory. RAM lies in [0, 3 GiB) and from 4 GiB upwards; the
+ * hole between holds the PCI windows and the interrupt controllers. Each region
+ * is one memslot backed by a memfd.
+ */
+#ifndef SYMVM_MACHINE_MEMORY_H
+#define SYMVM_MACHINE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+#define MEMORY_HOLE_START  0xc0000000ull
+#define MEMORY_HOLE_END    0x100000000ull
+#define MEMORY_REGIONS_MAX 8
+
+struct memory_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint8_t *hva;
+	int fd;           /* memfd, and where in it the region starts */
+	uint64_t fd_offset;
+	uint32_t slot;    /* KVM memslot */
+	bool ram;         /* false: a window that DMA must not touch (slot store) */
+};
+
+struct guest_memory {
+	int vm_fd;
+	uint64_t ram_size;
+	unsigned count;
+	struct memory_region regions[MEMORY_REGIONS_MAX];
+};
+
+struct memory_config {
+	uint64_t size;     /* bytes of RAM, a multiple of 1 MiB */
+	bool huge_pages;   /* back by MFD_HUGETLB (2 MiB pages) */
+	bool dump;         /* include guest memory in core dumps */
+};
+
+/*
+ * Allocates RAM and installs the memslots in @vm_fd. Before any vCPU runs.
+ * -EINVAL (size), -ENOMEM (more than the host has, or no huge pages), -errno.
+ */
+int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
+		struct error *err);
+/* Unmaps everything. No vCPU or device may run any more. */
+void memory_destroy(struct guest_memory *memory);
+
+/*
+ * The one checked way from a guest-physical address to host memory: the HVA of
+ * [@gpa, @gpa + @length), or NULL unless the whole range lies in one RAM
+ * region. Length 0 is refused. Any thread; the result is valid as long as the VM.
+ */
+void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
+
+/* Copy from and to guest RAM; -EFAULT unless the whole range is RAM. Any thread. */
+int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length);
+int memory_write(const struct guest_memory *memory, uint64_t gpa, const void *data,
+		 uint64_t length);
+
+/*
+ * Dirty logging (KVM_MEM_LOG_DIRTY_PAGES) of all RAM on or off, for snapshots
+ * and migration. Any thread. memory_dirty_fetch() reads and clears the log of
+ * region @index into @bitmap (one bit per 4 KiB page, @bytes long).
+ */
+int memory_dirty_log(struct guest_memory *memory, bool enable);
+int memory_dirty_fetch(struct guest_memory *memory, unsigned index, void *bitmap, size_t bytes);
+
+#endif

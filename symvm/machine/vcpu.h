@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A vCPU and its thread. Only that thread touches its kvm_run and registers;
+ * others set requests and kick it.
+ */
+#ifndef SYMVM_MACHINE_VCPU_H
+#define SYMVM_MACHINE_VCPU_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "util/error.h"
+
+struct vm;
+struct vcpu;
+struct sym_vcpu;
+
+#define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
+#define VCPU_EXIT_KINDS  64 /* KVM_EXIT_* are below; the last one counts all others */
+
+/* Counted by the vCPU's thread, read by any. */
+struct vcpu_counters {
+	_Atomic uint64_t exits[VCPU_EXIT_KINDS];
+	_Atomic uint64_t kicks;
+	_Atomic uint64_t pio_reads;
+	_Atomic uint64_t pio_writes;
+	_Atomic uint64_t mmio_reads;
+	_Atomic uint64_t mmio_writes;
+	_Atomic uint64_t unclaimed; /* accesses that no device took */
+};
+
+enum vcpu_request {
+	VCPU_REQUEST_PAUSE = 1 << 0, /* stay out of the guest until resumed */
+	VCPU_REQUEST_STOP = 1 << 1,  /* leave the thread */
+	VCPU_REQUEST_WORK = 1 << 2,  /* run vcpu->work */
+};
+
+/* A function that another thread wants run on the vCPU's thread, between exits. */
+typedef void (*vcpu_function)(struct vcpu *vcpu, void *opaque);
+
+struct vcpu {
+	struct vm *vm;
+	unsigned id;
+	int fd;
+	struct kvm_run *run;
+	size_t run_size;
+	struct sym_vcpu *symbiotic; /* NULL when the interface is off */
+	pthread_t thread;
+	bool started;
+	_Atomic unsigned requests;
+	_Atomic bool in_guest_loop; /* false while parked */
+	timer_t deadline_timer;     /* sends VCPU_KICK_SIGNAL to this thread */
+	bool deadline_timer_valid;
+	struct vcpu_counters counters;
+	/* One posted function at a time; guarded by vm->work_lock. */
+	vcpu_function work;
+	void *work_opaque;
+	bool work_done;
+};
+
+/* Creates vCPU @id of @vm (KVM vCPU, kvm_run, CPUID, MSRs); main thread. */
+int vcpu_create(struct vm *vm, unsigned id, struct vcpu **vcpu, struct error *err);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Starts the vCPU's thread, which waits until the VM runs. Main thread. */
+int vcpu_start(struct vcpu *vcpu, struct error *err);
+
+/* Sets a request and makes the vCPU leave the guest soon. Any thread. */
+void vcpu_request(struct vcpu *vcpu, enum vcpu_request request);
+
+/*
+ * Runs @function on the vCPU's thread, between two exits (the guest's state is
+ * complete then), and waits for it. Any thread but vCPU threads. -ETIMEDOUT after
+ * @timeout_ms, -ESHUTDOWN when the vCPU stops. Works on paused vCPUs too.
+ */
+int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
+
+/* Name of a KVM_EXIT_* reason, "io", "mmio", ...; NULL where unknown. */
+const char *vcpu_exit_name(unsigned reason);
+
+#endif

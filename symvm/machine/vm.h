@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: what the parts share, and its life from creation to its end. */
+#ifndef SYMVM_MACHINE_VM_H
+#define SYMVM_MACHINE_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/bus.h"
+#include "machine/device.h"
+#include "machine/irq.h"
+#include "machine/memory.h"
+#include "machine/vcpu.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/loop.h"
+
+#define VM_VCPUS_MAX 16u
+#define VM_NAME_MAX  63
+
+struct pci_bus;
+struct sym_vm;
+
+struct vm_config {
+	char *name;
+	char *kernel;
+	char *initrd;
+	char *command_line;
+	unsigned cpus;
+	struct memory_config memory;
+	bool symbiotic;        /* offer the symbiotic interface */
+	bool exit_on_reboot;   /* `--on-reboot exit` */
+	bool jail;             /* seccomp, no new privileges */
+	bool start_paused;
+};
+
+/* Why a VM ended; the exit status of `symvm run`. */
+enum vm_end {
+	VM_END_NONE = -1,
+	VM_END_POWEROFF = 0,  /* the guest powered off */
+	VM_END_FAILURE = 1,   /* symvm or the host failed */
+	VM_END_USAGE = 2,
+	VM_END_PANIC = 3,     /* the guest's kernel panicked */
+	VM_END_CRASH = 4,     /* triple fault, or KVM could not go on with the guest */
+	VM_END_STOPPED = 5,   /* `symvm stop --force`, SIGTERM, SIGINT */
+	VM_END_REBOOT = 6,    /* the guest rebooted and --on-reboot=exit */
+};
+
+enum vm_state {
+	VM_STATE_CREATED,
+	VM_STATE_RUNNING,
+	VM_STATE_PAUSED,
+	VM_STATE_ENDED,
+};
+
+struct vm {
+	struct vm_config config;   /* owned */
+	struct log log;
+	int kvm_fd;
+	int fd;
+	struct guest_memory memory;
+	struct irq_router irq;
+	struct bus pio;
+	struct bus mmio;
+	struct event_loop *io_loop;   /* device back ends */
+	struct event_loop *main_loop; /* control socket, signals, lifecycle */
+	struct pci_bus *pci;
+	struct device *devices;       /* in creation order */
+	struct sym_vm *symbiotic;     /* NULL when the interface is off */
+	unsigned vcpu_count;
+	struct vcpu *vcpus[VM_VCPUS_MAX];
+	pthread_t io_thread;
+	bool io_started;
+
+	pthread_mutex_t state_lock;   /* guards state, end, parked; vm->state_changed goes with it */
+	pthread_cond_t state_changed;
+	enum vm_state state;
+	unsigned parked;              /* vCPUs that wait outside of the guest */
+	_Atomic int end;              /* enum vm_end */
+	_Atomic bool reset_requested;
+	_Atomic bool panicked;
+	uint64_t started_ns;          /* CLOCK_MONOTONIC */
+
+	pthread_mutex_t work_lock;    /* vcpu_run_on() */
+	pthread_cond_t work_done;
+};
+
+/*
+ * Opens KVM, creates the VM with memory, irqchip, devices' buses and vCPUs.
+ * Takes over @config's strings. Main thread. On failure nothing is left.
+ */
+int vm_create(struct vm_config *config, struct log *log, struct vm **vm, struct error *err);
+
+/* Stops what runs and frees everything. Main thread. */
+void vm_destroy(struct vm *vm);
+
+/* Loads the kernel, starts all threads and lets the vCPUs run. Main thread. */
+int vm_start(struct vm *vm, struct error *err);
+
+/*
+ * Parks all vCPUs outside of the guest, or lets them on. Not on vCPU threads.
+ * -EALREADY when already so, -ESHUTDOWN when the VM has ended.
+ */
+int vm_pause(struct vm *vm);
+int vm_resume(struct vm *vm);
+
+/* The VM is over: the first reason given stays. Wakes the main loop. Any thread. */
+void vm_end(struct vm *vm, enum vm_end reason);
+
+/* The guest asked for a reset (or triple-faulted): done by the main loop. Any thread. */
+void vm_request_reset(struct vm *vm);
+
+/* The guest's kernel said that it panicked; its end is then VM_END_PANIC. Any thread. */
+void vm_report_panic(struct vm *vm);
+
+/* Presses the ACPI power button. -EOPNOTSUPP without that device. Any thread. */
+int vm_power_button(struct vm *vm);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Leveled log of one VM, to standard error or a file. What a hostile guest can
+ * cause again and again goes through log_limited(), which bounds it.
+ */
+#ifndef SYMVM_UTIL_LOG_H
+#define SYMVM_UTIL_LOG_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+};
+
+struct log {
+	int fd;
+	_Atomic int level;
+	_Atomic uint64_t limited_window; /* second of the current window of log_limited() */
+	_Atomic uint32_t limited_count;
+	const char *prefix;
+};
+
+/* Sets up @log to write to @fd (not owned), up to @level. */
+void log_init(struct log *log, int fd, enum log_level level);
+
+/* Parses "error", "warn", "info" or "debug"; -EINVAL otherwise. */
+int log_level_parse(const char *text, enum log_level *level);
+
+/* Writes one line. Any thread; one write(2) per line, so lines do not mix. */
+void log_write(struct log *log, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Like log_write(), but at most 20 lines a second for the whole VM. */
+void log_limited(struct log *log, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define log_error(log, ...) log_write(log, LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(log, ...)  log_write(log, LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(log, ...)  log_write(log, LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(log, ...) log_write(log, LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif
