@@ -118,8 +118,8 @@ typedef int64_t sym_s64;
 #define SYM_CALL_PING     0x0000u /* (a, b) -> a + b */
 #define SYM_CALL_WHOAMI   0x0001u /* () -> length; message: struct sym_whoami */
 #define SYM_CALL_MEMINFO  0x0002u /* () -> length; message: struct sym_meminfo */
-#define SYM_CALL_TASKS    0x0003u /* (cookie) -> starts or polls a task listing, see docs/abi.md */
-#define SYM_CALL_STACK    0x0004u /* () -> length; message: array of kernel return addresses */
+#define SYM_CALL_TASKS    0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
+#define SYM_CALL_STACK    0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
 
 /*
@@ -173,7 +173,8 @@ struct sym_spy_vm_guest {
 struct sym_spy_vm {
 	struct sym_spy_vm_host host;
 	struct sym_spy_vm_guest guest;
-	sym_u8 reserved[SYM_PAGE_SIZE - sizeof(struct sym_spy_vm_host) -
+	sym_u8 panic[256];        /* guest: its panic message when boot_state is PANIC */
+	sym_u8 reserved[SYM_PAGE_SIZE - 256 - sizeof(struct sym_spy_vm_host) -
 			sizeof(struct sym_spy_vm_guest)];
 };
 
@@ -210,6 +211,7 @@ struct sym_doorbell {
 };
 #define SYM_DOORBELL_STATE_VERDICT 0u
 #define SYM_DOORBELL_STATE_CALL    1u
+#define SYM_DOORBELL_STATE_RUNG    2u /* guest, before OUT; still there after it: ignored */
 
 #define SYM_DOORBELL_NONE 0u /* a safepoint without a reason: answered with verdict 0 */
 
@@ -230,7 +232,7 @@ struct sym_spy_vcpu_guest {
 	sym_u32 seq;              /* seqlock of this part */
 	sym_u32 pid;              /* current task: thread id */
 	sym_u32 tgid;             /* and process id */
-	sym_u32 nr_running;
+	sym_u32 nr_running;       /* runqueue length, 0 where the guest cannot tell */
 	sym_u8 comm[16];
 	sym_u64 switches;         /* context switches counted by the module */
 	sym_u64 reserved[11];
@@ -277,6 +279,42 @@ struct sym_meminfo {
 	sym_u64 major_faults;
 };
 
+/*
+ * SYM_CALL_STACK. The interrupted kernel stack, innermost first: needs the interrupted context
+ * (-ENODATA without it). Message: 64-bit addresses; length 0 where user mode was interrupted.
+ */
+#define SYM_STACK_SYMBOLS (1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
+
+/*
+ * SYM_CALL_TASKS lists the guest's tasks. Such a list can neither be made at an
+ * arbitrary instruction nor fit one message: the first call asks for it, a
+ * thread of the guest makes it, further calls fetch it.
+ *   (0, 0, flags)    asks for a listing: its cookie (> 0), or -EBUSY while one is being made
+ *   (cookie, offset) copies records from that byte offset of the listing to the message:
+ *                    bytes copied, 0 at the end; -EAGAIN: not there yet, call again later;
+ *                    -ESTALE: expired or replaced by a newer one; -EINVAL: offset not a
+ *                    multiple of the record's size; -ENOMEM: the guest could not make it
+ * The listing stays as it was made, so the records fetched are of one moment.
+ */
+#define SYM_TASKS_THREADS (1u << 0) /* threads too, not only processes */
+
+struct sym_task {
+	sym_u32 pid;
+	sym_u32 tgid;
+	sym_u32 ppid;
+	sym_u32 uid;
+	sym_u32 state;            /* one character, as ps shows it: R S D T t X Z P I */
+	sym_u32 flags;            /* SYM_TASK_* */
+	sym_u32 cpu;              /* on which it runs, or last ran */
+	sym_u32 threads;          /* of its process */
+	sym_u64 rss;              /* bytes, of its process */
+	sym_u64 utime_ns;         /* of the process; of the thread where threads are listed */
+	sym_u64 stime_ns;
+	sym_u64 start_ns;         /* boot-time clock */
+	sym_u8 comm[16];          /* NUL terminated */
+	sym_u8 cgroup[48];        /* tail of the cgroup's path, NUL terminated */
+};
+#define SYM_TASK_KERNEL_THREAD (1u << 0)
 
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_host) == 512, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_guest) == 512, "ABI size");
@@ -288,5 +326,6 @@ SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu_guest) == 128, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu) == SYM_PAGE_SIZE, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_whoami) == 160, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_meminfo) == 64, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_task) == 128, "ABI size");
 
 #endif
