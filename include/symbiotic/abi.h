@@ -99,12 +99,13 @@ typedef int64_t sym_s64;
 
 /*
  * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments,
- * R9 = sequence number, RFLAGS = 2, CPL 0, own stack; RBX = 0 unless the
- * VMM wants the interrupted context known: then struct sym_context in the
- * vCPU's SymSpy page holds it. The handler returns by OUT to SYM_PORT_RETURN
+ * R9 = sequence number, RFLAGS = 2, CPL 0, own stack. RBX = SYM_ENTRY_CONTEXT
+ * if struct sym_context in the vCPU's SymSpy page tells what was interrupted, 0
+ * if there is no such page; the other registers are 0. The handler returns by OUT to SYM_PORT_RETURN
  * with RAX = result or negative errno and R9 unchanged. It never IRETs.
  */
-#define SYM_CALL_ARGS 5
+#define SYM_CALL_ARGS     5
+#define SYM_ENTRY_CONTEXT (1ull << 0)
 
 /*
  * Call numbers. Two classes with separate ranges: an atomic call may come at any
