@@ -55,6 +55,8 @@ struct device_class {
 	const char *help;
 	int order;             /* creation order; platform devices come first (0), PCI after 100 */
 	bool optional_argument;
+	/* Not NULL: when the option is not given at all, one device is made with this argument. */
+	const char *default_argument;
 	/*
 	 * Creates one device from the option's argument (NULL where there is none) and adds
 	 * it by device_add(). Main thread, before any vCPU runs. Unknown or bad
