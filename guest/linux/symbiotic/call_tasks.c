@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* SYM_CALL_TASKS: a listing of tasks, made by a worker. */
+#include <linux/cred.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include "calls.h"
+#include "internal.h"
+#include "stream.h"
+
+static struct sym_stream sym_tasks_stream;
+
+static u64 sym_task_rss(struct task_struct *task)
+{
+	u64 rss = 0;
+
+	task_lock(task);
+	if (task->mm)
+		rss = (u64)get_mm_rss(task->mm) << PAGE_SHIFT;
+	task_unlock(task);
+	return rss;
+}
+
+/* Of the process: what ended threads left, and the living ones. */
+static void sym_task_times(struct task_struct *task, bool threads, struct sym_task *record)
+{
+	const struct task_struct *thread;
+
+	record->utime_ns = task->utime;
+	record->stime_ns = task->stime;
+	if (threads)
+		return;
+	record->utime_ns = READ_ONCE(task->signal->utime);
+	record->stime_ns = READ_ONCE(task->signal->stime);
+	for_each_thread(task, thread) {
+		record->utime_ns += READ_ONCE(thread->utime);
+		record->stime_ns += READ_ONCE(thread->stime);
+	}
+}
+
+static void sym_task_record(struct task_struct *task, bool threads, struct sym_task *record)
+{
+	memset(record, 0, sizeof(*record));
+	record->pid = task->pid;
+	record->tgid = task->tgid;
+	record->ppid = rcu_dereference(task->real_parent)->tgid;
+	record->uid = __kuid_val(__task_cred(task)->uid);
+	record->state = (u8)task_state_to_char(task);
+	record->flags = task->flags & PF_KTHREAD ? SYM_TASK_KERNEL_THREAD : 0;
+	record->cpu = task_cpu(task);
+	record->threads = get_nr_threads(task);
+	record->rss = sym_task_rss(task);
+	record->start_ns = task->start_boottime;
+	sym_task_times(task, threads, record);
+	memcpy(record->comm, task->comm, sizeof(record->comm));
+	record->comm[sizeof(record->comm) - 1] = '\0';
+	sym_task_cgroup(task, record->cgroup, sizeof(record->cgroup));
+}
+
+static bool sym_task_listed(const struct task_struct *task, bool threads)
+{
+	return threads || thread_group_leader((struct task_struct *)task);
+}
+
+/* Fills up to @max records; returns how many there are. */
+static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsigned int max)
+{
+	struct task_struct *process, *task;
+	unsigned int count = 0;
+
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if (!sym_task_listed(task, threads))
+			continue;
+		if (count < max)
+			sym_task_record(task, threads, &records[count]);
+		count++;
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+/* Tasks come while the memory is allocated: leave some room, then take what fits. */
+static ssize_t sym_tasks_produce(u64 flags, void **data)
+{
+	bool threads = flags & SYM_TASKS_THREADS;
+	unsigned int max = sym_tasks_walk(threads, NULL, 0) + 64;
+	struct sym_task *records;
+	unsigned int count;
+
+	records = kvmalloc_array(max, sizeof(*records), GFP_KERNEL);
+	if (!records)
+		return -ENOMEM;
+	count = min(sym_tasks_walk(threads, records, max), max);
+	*data = records;
+	return count * sizeof(*records);
+}
+
+/* sym_tasks_init, sym_tasks_exit - around the time in which the call is registered. */
+void sym_tasks_init(void)
+{
+	sym_stream_init(&sym_tasks_stream, sym_tasks_produce, sizeof(struct sym_task));
+}
+
+void sym_tasks_exit(void)
+{
+	sym_stream_exit(&sym_tasks_stream);
+}
+
+static s64 sym_tasks(const struct symbiotic_request *request)
+{
+	const u64 cookie = request->args[0];
+
+	if (!request->message)
+		return -EOPNOTSUPP;
+	if (cookie)
+		return sym_stream_fetch(&sym_tasks_stream, cookie, request->args[1],
+					request->message, SYM_MESSAGE_SIZE);
+	if (request->args[1] || request->args[2] & ~(u64)SYM_TASKS_THREADS)
+		return -EINVAL;
+	return sym_stream_start(&sym_tasks_stream, request->args[2]);
+}
+
+const struct symbiotic_call sym_call_tasks = {
+	.number = SYM_CALL_TASKS,
+	.name = "tasks",
+	.owner = THIS_MODULE,
+	.handler = sym_tasks,
+};

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <linux/linkage.h>
+#include <linux/version.h>
+#include <asm/nospec-branch.h>
+#include <asm/unwind_hints.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define SYM_UNWIND_END UNWIND_HINT_END_OF_STACK
+#else
+#define SYM_UNWIND_END UNWIND_HINT_EMPTY
+#endif
+
+	.data
+	.globl sym_return_port
+	.balign 2
+sym_return_port:
+	.word 0
+
+	.text
+
+/*
+ * Where the VMM makes a vCPU continue for an atomic call: at any moment, on the
+ * CPU's own stack for calls, with kernel segments, GS base and page tables, and
+ * interrupts and NMIs off. So nothing is left to switch: no SWAPGS here, and the
+ * way back is an OUT, never an IRET. The VMM restores every register afterwards.
+ *
+ * RAX number, RDI RSI RDX R10 R8 arguments, R9 sequence, RBX context given.
+ */
+SYM_CODE_START(sym_entry)
+	SYM_UNWIND_END
+	endbr64
+	cld
+	xorl	%ebp, %ebp
+	/* struct sym_entry_frame, last field first; keeps the stack 16-byte aligned. */
+	pushq	%r9
+	pushq	%rbx
+	pushq	%r8
+	pushq	%r10
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%rax
+	movq	%rsp, %rdi
+	call	sym_dispatch_atomic
+	movq	56(%rsp), %r9
+	movzwl	sym_return_port(%rip), %edx
+	outb	%al, %dx
+	/* The VMM never continues here; if it does, rather stop than run on. */
+	ud2
+SYM_CODE_END(sym_entry)
+
+/*
+ * unsigned long sym_call_unlisted(unsigned long function, unsigned long argument):
+ * call a kernel function that was found by name, and return what it returns. Such a function may have had its ENDBR sealed, since nothing in the
+ * kernel calls it indirectly; so go there by RET, which indirect branch
+ * tracking does not look at (a retpoline does the same).
+ */
+SYM_CODE_START(sym_call_unlisted)
+	UNWIND_HINT_FUNC
+	pushq	%rdi
+	movq	%rsi, %rdi
+	ANNOTATE_UNRET_SAFE
+	ret
+	int3
+SYM_CODE_END(sym_call_unlisted)
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Shared by the files of symbiotic.ko; nothing here is for other modules. */
+#ifndef SYMBIOTIC_INTERNAL_H
+#define SYMBIOTIC_INTERNAL_H
+
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include "symbiotic.h"
+
+#define SYM_MODULE_VERSION "0.1"
+
+/* What discovery found; constant after sym_discover() but for @active. */
+struct sym_interface {
+	bool present;        /* the CPUID signature is there */
+	bool active;         /* the VMM accepted version and features */
+	u32 version;         /* the VMM's ABI version */
+	u32 offered;         /* features */
+	u32 granted;
+	u32 msr_base;
+	u16 port_base;
+	u32 deadline_us;
+};
+extern struct sym_interface sym_interface;
+
+/* One CPU's registration. Written on that CPU only, but for the allocations. */
+struct sym_cpu {
+	void *stack;                 /* of atomic calls; virtually mapped, so with a guard page */
+	struct sym_spy_vcpu *page;   /* its SymSpy page */
+	bool page_shared;            /* the VMM knows the page */
+	bool calls_enabled;
+	bool in_doorbell;
+	int error;                   /* why the registration failed */
+};
+DECLARE_PER_CPU(struct sym_cpu, sym_cpus);
+
+/* Registers as the entry stub pushes them; entry.S knows the layout. */
+struct sym_entry_frame {
+	u64 number;
+	u64 args[SYM_CALL_ARGS];
+	u64 has_context;
+	u64 sequence;
+};
+
+/* Statistics of one call on one CPU; never reset. */
+struct sym_call_stats {
+	u64 count;
+	u64 errors;
+	u64 total_ns;
+	u64 min_ns;
+	u64 max_ns;
+};
+
+/* unlisted.c: kernel symbols that are not exported. */
+struct sym_unlisted {
+	unsigned long ct_nmi_enter;
+	unsigned long ct_nmi_exit;
+	const long *total_swap_pages;
+};
+extern struct sym_unlisted sym_unlisted;
+void sym_unlisted_find(void);
+
+/* entry.S */
+extern u16 sym_return_port;
+void sym_entry(void);
+unsigned long sym_call_unlisted(unsigned long function, unsigned long argument);
+
+/* cpu.c */
+int sym_msr_write(u32 index, u64 value);
+int sym_cpus_register(void);
+void sym_cpus_unregister(void);
+void sym_cpu_enable(void *unused);
+void sym_cpus_disable(void *with_pages);
+
+/* dispatch.c */
+s64 sym_dispatch_atomic(const struct sym_entry_frame *frame);
+s64 sym_dispatch_safepoint(u64 number, const u64 *args, void *message);
+void sym_dispatch_show(struct seq_file *file);
+
+/* calls.c */
+int sym_calls_register(void);
+void sym_calls_unregister(void);
+
+/* call_whoami.c */
+void sym_task_cgroup(struct task_struct *task, char *out, size_t size);
+
+/* call_meminfo.c */
+void sym_meminfo_read(struct sym_meminfo *info);
+
+/* call_tasks.c */
+void sym_tasks_init(void);
+void sym_tasks_exit(void);
+
+/* spy.c */
+int sym_spy_start(void);
+void sym_spy_stop(void);
+int sym_spy_vm_register(void);
+void sym_spy_boot_state(u32 state);
+void sym_spy_panic(const char *message);
+bool sym_spy_host_read(struct sym_spy_vm_host *out);
+
+/* view.c */
+int sym_view_create(void);
+void sym_view_remove(void);
+
+#endif

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * symbiotic.ko: the guest's half of the symbiotic interface.
+ *
+ * Finds a symbiotic VMM by CPUID, agrees on version and features, and registers
+ * every CPU. On anything else it says so once and stays loaded, inert, so that modules
+ * which use it load there too.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/panic_notifier.h>
+#include <linux/reboot.h>
+#include <linux/suspend.h>
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+#include "internal.h"
+
+struct sym_interface sym_interface;
+static bool sym_started;
+
+bool symbiotic_active(void)
+{
+	return READ_ONCE(sym_interface.active);
+}
+EXPORT_SYMBOL_GPL(symbiotic_active);
+
+/* The hypervisor bit first: bare metal answers unknown leaves with another leaf's data. */
+static bool __init sym_discover(void)
+{
+	u32 max, ebx, ecx, edx, limit;
+
+	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
+		return false;
+	cpuid(SYM_CPUID_BASE, &max, &ebx, &ecx, &edx);
+	if (ebx != SYM_SIGNATURE_EBX || ecx != SYM_SIGNATURE_ECX || edx != SYM_SIGNATURE_EDX)
+		return false;
+	if (max < SYM_CPUID_LIMITS || max >= SYM_CPUID_BASE + 0x100)
+		return false;
+	sym_interface.present = true;
+	cpuid(SYM_CPUID_INTERFACE, &sym_interface.version, &sym_interface.msr_base, &ecx,
+	      &sym_interface.offered);
+	sym_interface.port_base = ecx;
+	sym_return_port = ecx + SYM_PORT_RETURN;
+	cpuid(SYM_CPUID_LIMITS, &sym_interface.deadline_us, &limit, &ecx, &edx);
+	if (limit < SYM_MESSAGE_SIZE)
+		sym_interface.offered &= ~SYM_FEATURE_SPY;
+	return true;
+}
+
+/* What this kernel can do of what the VMM offers. */
+static u32 __init sym_features_wanted(void)
+{
+	u32 wanted = sym_interface.offered & SYM_FEATURES_ALL;
+
+	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
+		wanted &= ~SYM_FEATURE_SYMCALL;
+#ifdef X86_FEATURE_FRED
+	/* Without IDT stacks there is no range of RSP that marks an NMI: not supported yet. */
+	if (boot_cpu_has(X86_FEATURE_FRED))
+		wanted &= ~SYM_FEATURE_SYMCALL;
+#endif
+	/* Doorbells live in the SymSpy page. */
+	if (!(wanted & SYM_FEATURE_SPY))
+		wanted &= ~SYM_FEATURE_SAFEPOINT;
+	return wanted;
+}
+
+static int sym_negotiate(u32 wanted)
+{
+	u64 granted;
+	int error;
+
+	if (sym_interface.version >> 16 != SYM_ABI_MAJOR) {
+		pr_warn("the VMM speaks ABI %u.%u, this module %u.%u: inactive\n",
+			sym_interface.version >> 16, sym_interface.version & 0xffff,
+			SYM_ABI_MAJOR, SYM_ABI_MINOR);
+		return -EPROTONOSUPPORT;
+	}
+	error = sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32 | wanted);
+	if (!error)
+		error = rdmsrl_safe(sym_interface.msr_base + SYM_MSR_GUEST, &granted);
+	if (error) {
+		pr_warn("the VMM refused this guest (%d): inactive\n", error);
+		return error;
+	}
+	sym_interface.granted = (u32)granted & wanted;
+	return 0;
+}
+
+/*
+ * Shutting down: no call may come while devices go, and no SymSpy page may outlive
+ * this kernel's memory map when the next one starts by kexec. At a power-off the
+ * pages stay, so that the VMM sees why the guest goes.
+ */
+static int sym_reboot(struct notifier_block *block, unsigned long action, void *data)
+{
+	bool with_pages = action == SYS_RESTART;
+
+	sym_spy_boot_state(SYM_BOOT_SHUTDOWN);
+	WRITE_ONCE(sym_interface.active, false);
+	if (with_pages)
+		sym_spy_stop();
+	on_each_cpu(sym_cpus_disable, with_pages ? &with_pages : NULL, 1);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block sym_reboot_block = {
+	.notifier_call = sym_reboot,
+	.priority = INT_MAX,
+};
+
+static int sym_panic(struct notifier_block *block, unsigned long action, void *message)
+{
+	sym_spy_panic(message);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block sym_panic_block = {
+	.notifier_call = sym_panic,
+	.priority = INT_MAX,
+};
+
+/* Whatever wakes this guest up may be another VMM, or one that forgot: register anew. */
+static int sym_sleep(struct notifier_block *block, unsigned long action, void *data)
+{
+	switch (action) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		on_each_cpu(sym_cpus_disable, block, 1);
+		break;
+	case PM_POST_SUSPEND:
+	case PM_POST_HIBERNATION:
+	case PM_POST_RESTORE:
+		if (sym_negotiate(sym_interface.granted)) {
+			WRITE_ONCE(sym_interface.active, false);
+			break;
+		}
+		sym_spy_vm_register();
+		on_each_cpu(sym_cpu_enable, NULL, 1);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block sym_sleep_block = {
+	.notifier_call = sym_sleep,
+};
+
+static int __init sym_start(void)
+{
+	int error;
+
+	sym_unlisted_find();
+	error = sym_negotiate(sym_features_wanted());
+	if (error)
+		return 0; /* inert, and said so */
+	error = sym_calls_register();
+	if (error)
+		return error;
+	error = sym_spy_start();
+	if (error)
+		goto unregister_calls;
+	error = sym_cpus_register();
+	if (error)
+		goto stop_spy;
+	sym_started = true;
+	WRITE_ONCE(sym_interface.active, true);
+	register_reboot_notifier(&sym_reboot_block);
+	atomic_notifier_chain_register(&panic_notifier_list, &sym_panic_block);
+	register_pm_notifier(&sym_sleep_block);
+	pr_info("symbiotic VMM, ABI %u.%u, features %#x of %#x, deadline %u us\n",
+		sym_interface.version >> 16, sym_interface.version & 0xffff,
+		sym_interface.granted, sym_interface.offered, sym_interface.deadline_us);
+	return 0;
+
+stop_spy:
+	sym_spy_stop();
+unregister_calls:
+	sym_calls_unregister();
+	return error;
+}
+
+static void sym_stop(void)
+{
+	unregister_pm_notifier(&sym_sleep_block);
+	atomic_notifier_chain_unregister(&panic_notifier_list, &sym_panic_block);
+	unregister_reboot_notifier(&sym_reboot_block);
+	WRITE_ONCE(sym_interface.active, false);
+	/* The CPUs before all else: once each has said no, nothing of this module is entered. */
+	sym_cpus_unregister();
+	sym_spy_stop();
+	sym_calls_unregister();
+	sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32);
+}
+
+static int __init sym_init(void)
+{
+	int error;
+
+	error = sym_view_create();
+	if (error)
+		return error;
+	if (!sym_discover()) {
+		pr_info("no symbiotic VMM here: inactive\n");
+		return 0;
+	}
+	error = sym_start();
+	if (error)
+		sym_view_remove();
+	return error;
+}
+
+static void __exit sym_exit(void)
+{
+	if (sym_started)
+		sym_stop();
+	sym_view_remove();
+}
+
+module_init(sym_init);
+module_exit(sym_exit);
+MODULE_DESCRIPTION("Guest half of the symbiotic virtualization interface");
+MODULE_VERSION(SYM_MODULE_VERSION);
+MODULE_LICENSE("GPL");

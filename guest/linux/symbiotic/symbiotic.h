@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What symbiotic.ko offers to other modules: calls that the VMM may make, and
+ * doorbells that ask the VMM something. All of it works, and does nothing, where
+ * there is no symbiotic VMM.
+ */
+#ifndef SYMBIOTIC_H
+#define SYMBIOTIC_H
+
+#include <linux/types.h>
+#include <symbiotic/abi.h>
+
+struct module;
+
+/*
+ * One call being served. Valid until the handler returns.
+ *
+ * @args:    as the VMM gave them: check every one
+ * @context: what the call interrupted, a copy; NULL unless the VMM gave it
+ * @message: SYM_MESSAGE_SIZE bytes for a result that does not fit 64 bits; NULL
+ *           where the VMM granted no SymSpy pages (then return -EOPNOTSUPP).
+ *           The handler returns the number of bytes that it wrote.
+ */
+struct symbiotic_request {
+	u64 args[SYM_CALL_ARGS];
+	const struct sym_context *context;
+	void *message;
+};
+
+/*
+ * A call that this guest answers.
+ *
+ * @number:  its class follows from the range it lies in; at most the first
+ *           SYMBIOTIC_CALLS_MAX of a class can be used
+ * @handler: returns a result or a negative errno
+ *
+ * A handler of the atomic class runs at an arbitrary instruction of the kernel
+ * or a process, in an NMI-like context: notrace, no lock but trylock, no sleep,
+ * no allocation, no printk, no FPU, no user memory. RCU is watching. One of the safepoint
+ * class runs inside symbiotic_doorbell(): task context, preemption off,
+ * interrupts on; spinlocks and RCU may be used. What must sleep goes to a worker.
+ */
+struct symbiotic_call {
+	u32 number;
+	const char *name;
+	struct module *owner;
+	s64 (*handler)(const struct symbiotic_request *request);
+};
+
+#define SYMBIOTIC_CALLS_MAX 256u
+
+/*
+ * symbiotic_call_register - let the VMM make this call
+ *
+ * @call stays the caller's and must live until symbiotic_call_unregister()
+ * returned. May sleep. Returns 0, -EINVAL (number in no class, or no handler), -ERANGE
+ * (number beyond SYMBIOTIC_CALLS_MAX of its class), -EEXIST or -ENOMEM.
+ */
+int symbiotic_call_register(const struct symbiotic_call *call);
+
+/*
+ * symbiotic_call_unregister - the opposite; on return no handler of it runs
+ *
+ * A module that registered calls must unregister them before it goes. May sleep.
+ * A call that is not registered is ignored.
+ */
+void symbiotic_call_unregister(const struct symbiotic_call *call);
+
+/*
+ * symbiotic_doorbell - ask the VMM, which may call back while it decides
+ *
+ * @reason:  SYM_DOORBELL_*
+ * @request: @count (at most 6) arguments of the doorbell
+ * @verdict: the VMM's answer; may be NULL
+ *
+ * Costs an exit. Task context with interrupts on; preemption is off inside, so
+ * handlers of safepoint calls run before this returns. Returns 0, -ENODEV (no
+ * symbiotic VMM, or this CPU is not registered), -EINVAL, -EBUSY (rung from a handler
+ * of a doorbell), -EIO (the VMM did not take the doorbell: rate limit, unknown
+ * cookie), -ELOOP (the VMM calls without end).
+ */
+int symbiotic_doorbell(u32 reason, const u64 *request, unsigned int count, s64 *verdict);
+
+/* True where a symbiotic VMM was found and accepted this guest. */
+bool symbiotic_active(void);
+
+#endif

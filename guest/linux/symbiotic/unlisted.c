@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Kernel symbols that are not exported, looked up by name. Each may be missing. */
+#include <linux/kprobes.h>
+#include "internal.h"
+
+struct sym_unlisted sym_unlisted __ro_after_init;
+
+/*
+ * kallsyms_lookup_name() itself is not exported, but a kprobe tells its address.
+ * The probe is registered disabled, so no kernel text is patched. Where the
+ * kernel has IBT, the address lies behind the ENDBR, which sym_call_unlisted()
+ * does not need.
+ */
+static unsigned long __init find_kallsyms_lookup_name(void)
+{
+	struct kprobe probe = {
+		.symbol_name = "kallsyms_lookup_name",
+		.flags = KPROBE_FLAG_DISABLED,
+	};
+
+	if (register_kprobe(&probe))
+		return 0;
+	unregister_kprobe(&probe);
+	return (unsigned long)probe.addr;
+}
+
+static unsigned long __init find(unsigned long lookup, const char *name)
+{
+	return sym_call_unlisted(lookup, (unsigned long)name);
+}
+
+void __init sym_unlisted_find(void)
+{
+	unsigned long lookup = find_kallsyms_lookup_name();
+
+	if (!lookup) {
+		pr_warn("kallsyms_lookup_name() not found: atomic calls are off\n");
+		return;
+	}
+	sym_unlisted.ct_nmi_enter = find(lookup, "ct_nmi_enter");
+	sym_unlisted.ct_nmi_exit = find(lookup, "ct_nmi_exit");
+	sym_unlisted.total_swap_pages = (const long *)find(lookup, "total_swap_pages");
+	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
+		pr_warn("ct_nmi_enter() not found: atomic calls are off\n");
+}
