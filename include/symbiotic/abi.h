@@ -130,6 +130,7 @@ typedef int64_t sym_s64;
  * A part with a `seq` word is a seqlock: odd while being written.
  */
 #define SYM_PAGE_SIZE 4096u
+#define SYM_PANIC_SIZE 256u
 #define SYM_SPY_VM_MAGIC   0x004d567970536d79ull /* "ymSpyVM\0" */
 #define SYM_SPY_VCPU_MAGIC 0x5550437970536d79ull /* "ymSpyCPU" */
 
@@ -174,8 +175,8 @@ struct sym_spy_vm_guest {
 struct sym_spy_vm {
 	struct sym_spy_vm_host host;
 	struct sym_spy_vm_guest guest;
-	sym_u8 panic[256];        /* guest: its panic message when boot_state is PANIC */
-	sym_u8 reserved[SYM_PAGE_SIZE - 256 - sizeof(struct sym_spy_vm_host) -
+	sym_u8 panic[SYM_PANIC_SIZE]; /* guest: its panic message when boot_state is PANIC */
+	sym_u8 reserved[SYM_PAGE_SIZE - SYM_PANIC_SIZE - sizeof(struct sym_spy_vm_host) -
 			sizeof(struct sym_spy_vm_guest)];
 };
 

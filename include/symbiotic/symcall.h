@@ -58,8 +58,10 @@ struct sym_ops {
 	/*
 	 * Optional pair: make a signal whose handler returns hit the calling vCPU
 	 * thread `usec` microseconds from now (for instance a timer_create() timer
-	 * with SIGEV_THREAD_ID), and take that back. Without them another thread has
-	 * to watch sym_vcpu_overdue() and kick.
+	 * with SIGEV_THREAD_ID), and take that back. A signal just before KVM_RUN is
+	 * lost, as everywhere with KVM, unless its handler sets kvm_run->immediate_exit
+	 * to 1 or it comes again and again until it is disarmed. Without the pair
+	 * another thread has to watch sym_vcpu_overdue() and kick.
 	 */
 	void (*arm_deadline)(void *vcpu, uint64_t usec);
 	void (*disarm_deadline)(void *vcpu);
@@ -136,6 +138,8 @@ SYM_API void sym_vm_publish(struct sym_vm *vm, const struct sym_publication *wha
  * kept writing (or left the lock taken) for all of the bounded retries.
  */
 SYM_API int sym_vm_spy_read(struct sym_vm *vm, struct sym_spy_vm_guest *out);
+/* The guest's panic message, for when boot_state says SYM_BOOT_PANIC; as claimed by the guest. */
+SYM_API int sym_vm_spy_read_panic(struct sym_vm *vm, char out[SYM_PANIC_SIZE]);
 SYM_API int sym_vcpu_spy_read(struct sym_vcpu *vcpu, struct sym_spy_vcpu_guest *out);
 
 /* What the guest wrote to SYM_MSR_GUEST and what it was granted; 0: nothing. */

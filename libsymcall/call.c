@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An atomic call: complete, check, save, enter, run, return or give up, restore. */
+#include "internal.h"
+
+/* Start the clock of a call; returns its end, CLOCK_MONOTONIC in ns. */
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us)
+{
+	uint64_t end = sym_now_ns() + (uint64_t)deadline_us * 1000;
+
+	atomic_store_explicit(&vcpu->deadline_ns, end, memory_order_relaxed);
+	if (vcpu->vm->ops->arm_deadline)
+		vcpu->vm->ops->arm_deadline(vcpu->opaque, deadline_us);
+	return end;
+}
+
+void sym_deadline_stop(struct sym_vcpu *vcpu)
+{
+	atomic_store_explicit(&vcpu->deadline_ns, 0, memory_order_relaxed);
+	if (vcpu->vm->ops->disarm_deadline)
+		vcpu->vm->ops->disarm_deadline(vcpu->opaque);
+}
+
+/*
+ * Whether an OUT to the return port came from CPL 0. Reading the segments at each
+ * return would cost each call; a return from an instruction that is known to run in
+ * CPL 0 needs no look.
+ */
+static bool from_kernel(struct sym_vcpu *vcpu)
+{
+	uint64_t rip = vcpu->run->s.regs.regs.rip;
+	struct kvm_sregs sregs;
+
+	if (vcpu->return_rip && rip == vcpu->return_rip)
+		return true;
+	if (sym_kvm_ioctl(vcpu, KVM_GET_SREGS, &sregs) || sregs.ss.dpl)
+		return false;
+	if (rip >> 63)
+		vcpu->return_rip = rip;
+	return true;
+}
+
+/* Whether the exit in kvm_run is the return of the active call; counts what is not. */
+static bool is_return(struct sym_vcpu *vcpu, bool *stray)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	*stray = false;
+	if (run->exit_reason != KVM_EXIT_IO || run->io.direction != KVM_EXIT_IO_OUT ||
+	    run->io.port != SYM_PORT_BASE + SYM_PORT_RETURN)
+		return false;
+	*stray = true;
+	if (run->io.size != 1 || run->io.count != 1) {
+		sym_count(vcpu, returns_bad_form);
+		return false;
+	}
+	if (run->s.regs.regs.r9 != vcpu->sequence) {
+		sym_count(vcpu, returns_bad_sequence);
+		return false;
+	}
+	if (!from_kernel(vcpu)) {
+		sym_count(vcpu, returns_bad_privilege);
+		return false;
+	}
+	return true;
+}
+
+/* An exit of the handler that is no return. */
+static int handler_exit(struct sym_vcpu *vcpu)
+{
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_SHUTDOWN:
+		vcpu->dead = true;
+		return -EFAULT;
+	case KVM_EXIT_UNKNOWN:
+	case KVM_EXIT_EXCEPTION:
+	case KVM_EXIT_FAIL_ENTRY:
+	case KVM_EXIT_INTERNAL_ERROR:
+	case KVM_EXIT_HLT:
+		return -EFAULT;
+	}
+	return sym_exit_service(vcpu);
+}
+
+/* Run the handler until its return: 0, -ETIMEDOUT, -EFAULT, or why the vCPU must stop. */
+static int handler_run(struct sym_vcpu *vcpu, uint64_t deadline)
+{
+	bool stray;
+
+	for (;;) {
+		int result = sym_kvm_run(vcpu, KVM_SYNC_X86_REGS);
+
+		if (!result) {
+			if (is_return(vcpu, &stray))
+				return 0;
+			result = stray ? 0 : handler_exit(vcpu);
+		}
+		if (result && result != -EINTR)
+			return result;
+		if (sym_now_ns() >= deadline)
+			return -ETIMEDOUT;
+	}
+}
+
+/* The call is given up: nothing of the handler may be left in KVM. */
+static void abandon(struct sym_vcpu *vcpu, int error)
+{
+	struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	unsigned int discarded = vcpu->exit.discarded;
+	int result;
+
+	if (error == -ETIMEDOUT)
+		sym_count(vcpu, abandoned_deadline);
+	else if (error == -EFAULT)
+		sym_count(vcpu, abandoned_fault);
+	else
+		sym_count(vcpu, abandoned_stop);
+	atomic_store(&vcpu->latched, true);
+	result = vcpu->dead ? 0 : sym_exit_complete(vcpu, true);
+	vcpu->exit.discarded = discarded;
+	/* The handler may have executed HLT. */
+	if (!result && !vcpu->saved.halted)
+		result = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+	sym_log(vcpu->vm, SYM_LOG_WARN,
+		"vCPU %u: call given up (errno %d)%s, calls are off until it registers anew",
+		vcpu->id, -error, result ? ", its last exit could not be completed" : "");
+}
+
+/*
+ * KVM cancels a pending OUT when RIP has changed since; where the interrupted RIP
+ * is the very RIP of the return, it has to be completed instead.
+ */
+static void finish_return(struct sym_vcpu *vcpu)
+{
+	if (vcpu->run->s.regs.regs.rip == vcpu->saved.regs.rip)
+		sym_exit_complete(vcpu, true);
+}
+
+static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, int64_t *value)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	uint32_t deadline_us = request->deadline_us ? request->deadline_us : vcpu->vm->deadline_us;
+	uint64_t deadline;
+	int error = 0;
+
+	if (vcpu->saved.halted)
+		error = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state);
+	if (error)
+		return error;
+	vcpu->sequence++;
+	sym_spy_write_context(vcpu);
+	sym_context_load(vcpu, request);
+	sym_count(vcpu, calls);
+	deadline = sym_deadline_start(vcpu, deadline_us);
+	error = handler_run(vcpu, deadline);
+	sym_deadline_stop(vcpu);
+	*value = (int64_t)vcpu->run->s.regs.regs.rax;
+	if (error) {
+		abandon(vcpu, error);
+	} else {
+		sym_count(vcpu, completed);
+		finish_return(vcpu);
+	}
+	sym_context_restore(vcpu);
+	if (vcpu->saved.halted) {
+		state.mp_state = KVM_MP_STATE_HALTED;
+		if (sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state))
+			sym_log(vcpu->vm, SYM_LOG_ERROR, "vCPU %u: cannot be halted again",
+				vcpu->id);
+	}
+	return error;
+}
+
+/*
+ * A debugger's single-step must not step the handler. Arming again takes RIP from
+ * KVM, so the context has to be there first.
+ */
+static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request *request,
+			    int64_t *value)
+{
+	struct kvm_guest_debug off = { 0 };
+	int error, rearm;
+
+	if (!(vcpu->debug.control & KVM_GUESTDBG_ENABLE))
+		return enter(vcpu, request, value);
+	error = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &off);
+	if (error)
+		return error;
+	error = enter(vcpu, request, value);
+	rearm = sym_exit_complete(vcpu, true);
+	if (!rearm)
+		rearm = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &vcpu->debug);
+	return error ? error : rearm;
+}
+
+/* Everything between the embedder's exit and the embedder's exit again. */
+static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *request,
+			int64_t *value)
+{
+	struct sym_exit *exit = &vcpu->exit;
+	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
+	bool dummy;
+	int error = sym_exit_prepare(vcpu, request->flags & SYM_CALL_MAY_FAIL);
+
+	if (error)
+		return error;
+	dummy = exit->has_snapshot && !exit->answered;
+	error = sym_exit_complete(vcpu, dummy);
+	if (!error) {
+		sym_context_save(vcpu);
+		error = sym_gate_context(vcpu);
+	}
+	if (!error)
+		error = enter_undebugged(vcpu, request, value);
+	vcpu->run->kvm_valid_regs = valid_regs;
+	sym_exit_describe_again(vcpu);
+	return error;
+}
+
+int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
+	     struct sym_call_result *result)
+{
+	uint64_t start = sym_now_ns();
+	int error, before;
+
+	if (request->number > SYM_CALL_ATOMIC_LAST) {
+		sym_count(vcpu, refused_number);
+		return -EINVAL;
+	}
+	error = sym_gate_registration(vcpu);
+	if (error)
+		return error;
+	result->value = 0;
+	result->message_length = 0;
+	before = atomic_exchange(&vcpu->activity, SYM_IN_CALL);
+	error = call_in_exit(vcpu, request, &result->value);
+	atomic_store(&vcpu->activity, before);
+	if (!error && request->message)
+		error = sym_spy_message(vcpu, result->value, request->message,
+					request->message_size, &result->message_length);
+	sym_count_add(&vcpu->stats.call_ns, sym_now_ns() - start);
+	return error;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whether a call may enter, decided from the VMM's memory and the vCPU's own
+ * registers only, never from a page that the guest can write.
+ */
+#include "internal.h"
+
+#define HLT_OPCODE 0xf4
+
+#ifndef KVM_RUN_X86_GUEST_MODE
+#define KVM_RUN_X86_GUEST_MODE (1 << 2)
+#endif
+
+/* Before anything is touched. */
+int sym_gate_registration(struct sym_vcpu *vcpu)
+{
+	int activity = atomic_load_explicit(&vcpu->activity, memory_order_relaxed);
+
+	if ((activity != SYM_IDLE && activity != SYM_IN_DOORBELL) || vcpu->nested) {
+		sym_count(vcpu, refused_busy);
+		return -EBUSY;
+	}
+	if (!atomic_load_explicit(&vcpu->enabled, memory_order_relaxed)) {
+		sym_count(vcpu, refused_unregistered);
+		return -ENOTCONN;
+	}
+	if (atomic_load_explicit(&vcpu->latched, memory_order_relaxed) || vcpu->dead) {
+		sym_count(vcpu, refused_latched);
+		return -ENOTRECOVERABLE;
+	}
+	return 0;
+}
+
+/*
+ * A vCPU that was kicked out of HLT would sleep on in the handler. Its state costs
+ * an ioctl, so that is asked only where HLT can have been executed: at a kick, in
+ * kernel mode, with a HLT in front of RIP. A guest that rewrites its code
+ * meanwhile loses its own call to the deadline, no more.
+ */
+static int find_halted(struct sym_vcpu *vcpu)
+{
+	const struct sym_saved *saved = &vcpu->saved;
+	struct kvm_mp_state state;
+	uint8_t opcode;
+	int error;
+
+	vcpu->saved.halted = false;
+	if (!vcpu->at_kick || saved->sregs.ss.dpl)
+		return 0;
+	if (!sym_walk_read8(vcpu->vm, &saved->sregs, saved->regs.rip - 1, &opcode) &&
+	    opcode != HLT_OPCODE)
+		return 0;
+	error = sym_kvm_ioctl(vcpu, KVM_GET_MP_STATE, &state);
+	if (error)
+		return error;
+	if (state.mp_state == KVM_MP_STATE_RUNNABLE)
+		return 0;
+	if (state.mp_state != KVM_MP_STATE_HALTED) {
+		sym_count(vcpu, refused_mode);
+		return -EAGAIN;
+	}
+	vcpu->saved.halted = true;
+	return 0;
+}
+
+/* After completion, on the saved context. */
+int sym_gate_context(struct sym_vcpu *vcpu)
+{
+	const struct kvm_sregs *sregs = &vcpu->saved.sregs;
+	const struct kvm_vcpu_events *events = &vcpu->saved.events;
+	uint64_t rsp = vcpu->saved.regs.rsp;
+
+	if (!(sregs->cr0 & CR0_PG) || !(sregs->efer & EFER_LMA) ||
+	    (vcpu->run->flags & KVM_RUN_X86_GUEST_MODE)) {
+		sym_count(vcpu, refused_mode);
+		return -EAGAIN;
+	}
+	if (sregs->cr4 & (CR4_CET | CR4_FRED)) {
+		sym_count(vcpu, refused_unsupported);
+		return -EOPNOTSUPP;
+	}
+	if (events->nmi.masked || events->smi.smm || events->triple_fault.pending) {
+		sym_count(vcpu, refused_nmi);
+		return -EAGAIN;
+	}
+	if (!sregs->ss.dpl && rsp >= vcpu->entry.block_start && rsp < vcpu->entry.block_end) {
+		sym_count(vcpu, refused_stack);
+		return -EAGAIN;
+	}
+	return find_halted(vcpu);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of libsymcall share. Nothing here is for embedders. */
+#ifndef LIBSYMCALL_INTERNAL_H
+#define LIBSYMCALL_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <symbiotic/symcall.h>
+
+#define SYM_SYNC_ALL (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+
+#define CR0_PG   (1ull << 31)
+#define CR4_LA57 (1ull << 12)
+#define CR4_CET  (1ull << 23)
+#define CR4_FRED (1ull << 32)
+#define EFER_LMA (1ull << 10)
+
+/* CR3 bits that select a user page table: the PCID bit and the page bit of KPTI. */
+#define CR3_USER_BITS ((1ull << 11) | (1ull << 12))
+
+struct sym_doorbell_entry {
+	sym_doorbell_fn handler;
+	void *opaque;
+};
+
+struct sym_vm {
+	int vm_fd;
+	const struct sym_ops *ops;
+	void *opaque;
+	char name[64];
+	uint8_t uuid[16];
+	uint32_t offered;
+	uint32_t deadline_us;
+	uint32_t doorbells_per_sec;
+	_Atomic uint32_t guest_version;
+	_Atomic uint32_t granted;
+	_Atomic int enabled_vcpus;
+	struct sym_doorbell_entry doorbells[SYM_DOORBELL_REASONS];
+
+	pthread_mutex_t lock; /* guards all below: the page and what is published in it */
+	struct sym_spy_vm *spy;
+	uint64_t spy_msr;
+	uint32_t spy_seq;
+	struct sym_publication published;
+};
+
+/* What the exit that the embedder handles wants answered. */
+enum sym_exit_kind {
+	SYM_EXIT_NONE, /* a kick, or nothing that has an answer */
+	SYM_EXIT_IN,   /* IN or INS: told apart by what completion changes */
+	SYM_EXIT_MMIO_READ,
+	SYM_EXIT_RDMSR,
+	SYM_EXIT_WRMSR,
+};
+
+#define SYM_EXIT_DATA_MAX 4096u
+#define SYM_EXIT_BYTES    256u /* of kvm_run's union of exits */
+
+struct sym_exit {
+	enum sym_exit_kind kind;
+	bool answered;
+	bool completed; /* by a call: KVM has taken kvm_run's answer already */
+	bool has_snapshot;
+	unsigned int discarded;    /* exits that followed from a dummy answer */
+	struct kvm_regs snapshot;  /* registers before the instruction */
+	uint32_t reason;           /* kvm_run's description of the exit, */
+	uint8_t bytes[SYM_EXIT_BYTES];
+	uint32_t data_len;         /* and the data of an OUT */
+	uint8_t data[SYM_EXIT_DATA_MAX];
+};
+
+struct sym_saved {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_vcpu_events events;
+	uint32_t dirty;       /* KVM_SYNC_X86_* that the call has changed */
+	bool halted;
+	uint32_t valid_regs;  /* the embedder's kvm_valid_regs */
+};
+
+enum sym_activity {
+	SYM_IDLE,
+	SYM_IN_CALL,       /* completing, running or restoring an atomic call */
+	SYM_IN_DOORBELL,   /* the embedder's doorbell handler runs */
+	SYM_IN_SAFEPOINT,  /* a safepoint call runs */
+};
+
+struct sym_stats_live {
+#define SYM_STATS_FIELD(name, text) _Atomic uint64_t name;
+	SYM_STATS(SYM_STATS_FIELD)
+#undef SYM_STATS_FIELD
+};
+
+/* The entry context, as the guest registered it. */
+struct sym_entry {
+	uint64_t rip;
+	uint64_t rsp;
+	uint64_t gs_base;
+	uint64_t segs;
+	uint64_t cr3_clear;
+	uint64_t block_start;
+	uint64_t block_end;
+};
+
+struct sym_vcpu {
+	struct sym_vm *vm;
+	int fd;
+	struct kvm_run *run;
+	unsigned int id;
+	void *opaque;
+
+	struct sym_entry entry;
+	int status;                 /* SYM_MSR_STATUS */
+	_Atomic bool enabled;
+	_Atomic bool latched;
+	_Atomic int activity;       /* enum sym_activity */
+	_Atomic uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0: no call */
+	uint64_t sequence;
+	uint64_t return_rip;        /* known to be CPL 0's return, 0: not known yet */
+	bool at_kick;               /* the last KVM_RUN ended by a kick: may be halted */
+	bool kicked;                /* a kick came while the library ran the vCPU */
+	bool dead;                  /* shut down inside a handler */
+	unsigned int nested;        /* depth of service_exit */
+	struct sym_exit exit;
+	struct sym_saved saved;
+	struct kvm_guest_debug debug;
+
+	pthread_mutex_t spy_lock;   /* changing `spy`, and reading it from other threads */
+	struct sym_spy_vcpu *spy;
+	uint64_t spy_msr;
+	uint64_t cookie;
+	uint64_t random;            /* state of the generator of cookies */
+	struct sym_spy_vcpu *doorbell_spy; /* page of the doorbell that is being served */
+	bool safepoint_abandoned;   /* the guest has still to ring for an abandoned call */
+	uint64_t late_verdict;      /* for that ring */
+	uint64_t tokens;            /* doorbells allowed now, times 10^9 */
+	uint64_t tokens_ns;
+
+	struct sym_stats_live stats;
+};
+
+/* Count one; only the vCPU's thread writes, so that no locked instruction is needed. */
+#define sym_count(vcpu, counter) sym_count_add(&(vcpu)->stats.counter, 1)
+static inline void sym_count_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, value + n, memory_order_relaxed);
+}
+
+/* kvm.c: everything that touches KVM */
+uint64_t sym_now_ns(void);
+int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument);
+int sym_kvm_ioctl(struct sym_vcpu *vcpu, unsigned long request, void *argument);
+int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs);
+int sym_kvm_run_immediate(struct sym_vcpu *vcpu);
+void __attribute__((format(printf, 3, 4))) sym_log(const struct sym_vm *vm, enum sym_log_level level,
+						   const char *format, ...);
+
+/* walk.c */
+#define SYM_WALK_WRITE (1u << 0)
+#define SYM_WALK_EXEC  (1u << 1)
+#define SYM_WALK_USER  (1u << 2)
+int sym_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva, uint64_t *gpa,
+	     uint32_t *access);
+int sym_walk_read8(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
+		   uint8_t *byte);
+bool sym_is_canonical(const struct kvm_sregs *sregs, uint64_t gva);
+
+/* own.c: the library's own MSRs and ports */
+bool sym_own_exit(struct sym_vcpu *vcpu);
+
+/* msr.c */
+int sym_msr_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value);
+int sym_msr_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value);
+void sym_registration_drop(struct sym_vcpu *vcpu);
+
+/* complete.c, answer.c: the exit that the embedder handles */
+enum sym_exit_kind sym_exit_kind_of(const struct kvm_run *run);
+void sym_exit_answer_zero(struct kvm_run *run);
+int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail);
+void sym_exit_describe_again(struct sym_vcpu *vcpu);
+int sym_exit_complete(struct sym_vcpu *vcpu, bool discard);
+int sym_exit_service(struct sym_vcpu *vcpu);
+int sym_exit_end(struct sym_vcpu *vcpu);
+
+/* gate.c */
+int sym_gate_registration(struct sym_vcpu *vcpu);
+int sym_gate_context(struct sym_vcpu *vcpu);
+
+/* enter.c: loading and restoring the vCPU's context */
+void sym_context_save(struct sym_vcpu *vcpu);
+void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *request);
+void sym_context_restore(struct sym_vcpu *vcpu);
+
+/* call.c */
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us);
+void sym_deadline_stop(struct sym_vcpu *vcpu);
+
+/* spy.c */
+int sym_spy_set_vm(struct sym_vm *vm, uint64_t value);
+int sym_spy_set_vcpu(struct sym_vcpu *vcpu, uint64_t value);
+void sym_spy_write_context(struct sym_vcpu *vcpu);
+void sym_spy_set_preempted(struct sym_vcpu *vcpu, bool preempted);
+int sym_spy_message(struct sym_vcpu *vcpu, int64_t length, void *buffer, size_t size,
+		    size_t *copied);
+
+/* doorbell.c */
+void sym_doorbell_ring(struct sym_vcpu *vcpu);
+
+#endif

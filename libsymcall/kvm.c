@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The library's only way to KVM, the clock and the log. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "internal.h"
+
+/*
+ * kvm_run->immediate_exit is shared with the embedder's signal handler, which may
+ * set it to 1 at any instruction. The library writes another non-zero value and
+ * exchanges it, so that it can tell and never loses such a kick.
+ */
+#define IMMEDIATE_OURS 2
+
+uint64_t sym_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sym_log(const struct sym_vm *vm, enum sym_log_level level, const char *format, ...)
+{
+	char line[256];
+	va_list arguments;
+
+	if (!vm->ops->log)
+		return;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	vm->ops->log(vm->opaque, level, line);
+}
+
+/* A vCPU ioctl outside of calls. 0 or negative errno. */
+int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument)
+{
+	return ioctl(vcpu->fd, request, argument) < 0 ? -errno : 0;
+}
+
+/* A vCPU ioctl, not KVM_RUN, that a call makes: dear, so counted. 0 or negative errno. */
+int sym_kvm_ioctl(struct sym_vcpu *vcpu, unsigned long request, void *argument)
+{
+	sym_count(vcpu, other_ioctls);
+	return sym_kvm_control(vcpu, request, argument);
+}
+
+static int run_once(struct sym_vcpu *vcpu)
+{
+	int result;
+
+	sym_count(vcpu, kvm_runs);
+	result = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	/* A bit left here would load stale registers at some later run. */
+	vcpu->run->kvm_dirty_regs = 0;
+	return result;
+}
+
+static void note_kick(struct sym_vcpu *vcpu, uint8_t immediate)
+{
+	if (immediate && immediate != IMMEDIATE_OURS)
+		vcpu->kicked = true;
+}
+
+/*
+ * Run the guest until an exit (0) or a kick (-EINTR), which is remembered for the
+ * embedder. Registers in `valid_regs` are in kvm_run afterwards.
+ */
+int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs)
+{
+	int result;
+
+	vcpu->run->kvm_valid_regs = valid_regs;
+	sym_spy_set_preempted(vcpu, false);
+	result = run_once(vcpu);
+	sym_spy_set_preempted(vcpu, true);
+	if (result == -EINTR) {
+		vcpu->kicked = true;
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_RELAXED);
+	}
+	return result;
+}
+
+/*
+ * Complete what is pending without running the guest: -EINTR when all is complete,
+ * 0 when completion brought a further exit. All synced registers are read.
+ */
+int sym_kvm_run_immediate(struct sym_vcpu *vcpu)
+{
+	uint8_t *immediate = &vcpu->run->immediate_exit;
+	int result;
+
+	vcpu->run->kvm_valid_regs = SYM_SYNC_ALL;
+	note_kick(vcpu, __atomic_exchange_n(immediate, IMMEDIATE_OURS, __ATOMIC_RELAXED));
+	result = run_once(vcpu);
+	note_kick(vcpu, __atomic_exchange_n(immediate, 0, __ATOMIC_RELAXED));
+	return result;
+}

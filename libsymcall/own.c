@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exits that belong to the interface itself: its MSRs and its ports. */
+#include <string.h>
+
+#include "internal.h"
+
+static bool own_msr(struct sym_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint32_t index = run->msr.index - SYM_MSR_BASE;
+	uint64_t value = 0;
+
+	if (index >= SYM_MSR_COUNT)
+		return false;
+	if (run->exit_reason == KVM_EXIT_X86_WRMSR) {
+		run->msr.error = sym_msr_write(vcpu, index, run->msr.data) ? 1 : 0;
+	} else {
+		run->msr.error = sym_msr_read(vcpu, index, &value) ? 1 : 0;
+		run->msr.data = value;
+	}
+	return true;
+}
+
+static bool own_port(struct sym_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	unsigned int index = run->io.port - SYM_PORT_BASE;
+
+	if (index >= SYM_PORT_COUNT)
+		return false;
+	if (run->io.direction == KVM_EXIT_IO_IN) {
+		memset((uint8_t *)run + run->io.data_offset, 0xff,
+		       (size_t)run->io.size * run->io.count);
+		return true;
+	}
+	if (index == SYM_PORT_DOORBELL)
+		sym_doorbell_ring(vcpu);
+	else
+		sym_count(vcpu, returns_without_call);
+	return true;
+}
+
+/*
+ * Serve the exit in kvm_run if it is the interface's own: true. An expected
+ * return, and a doorbell that answers a safepoint call, are not seen here.
+ */
+bool sym_own_exit(struct sym_vcpu *vcpu)
+{
+	if (!vcpu->vm->offered)
+		return false;
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_IO:
+		return own_port(vcpu);
+	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
+		return own_msr(vcpu);
+	}
+	return false;
+}
