@@ -20,6 +20,7 @@
 #define VM_VCPUS_MAX 16u
 #define VM_NAME_MAX  63
 
+struct jail;
 struct pci_bus;
 struct sym_vm;
 
@@ -32,7 +33,6 @@ struct vm_config {
 	struct memory_config memory;
 	bool symbiotic;        /* offer the symbiotic interface */
 	bool exit_on_reboot;   /* `--on-reboot exit` */
-	bool jail;             /* seccomp, no new privileges */
 	bool start_paused;
 };
 
@@ -69,6 +69,7 @@ struct vm {
 	struct pci_bus *pci;
 	struct device *devices;       /* in creation order */
 	struct sym_vm *symbiotic;     /* NULL when the interface is off */
+	struct jail *jail;            /* jail/jail.h; NULL: off. Every thread enters it. Not owned */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	pthread_t io_thread;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket of a running VM: one JSON object a line, each answered by
+ * one line, in order (docs/control.md). Commands are a table in a linker
+ * section: a service adds one without touching a file here.
+ */
+#ifndef SYMVM_CONTROL_CONTROL_H
+#define SYMVM_CONTROL_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "util/error.h"
+#include "util/section.h"
+
+struct vm;
+struct control_server;
+struct state_name;
+
+struct control_command {
+	const char *name;    /* "info" */
+	const char *help;    /* one line, with the arguments' names */
+	/*
+	 * False: handle() runs on the main loop and must not wait for anything.
+	 * True: it runs on a worker thread (JAIL_THREAD_WORKER) and may wait, e.g. in
+	 * vcpu_run_on() or vm_pause(), but for a bounded time only. Such commands of different
+	 * clients may run at the same time: handle() locks for itself.
+	 */
+	bool may_wait;
+	/*
+	 * Does the command. @arguments is an object (empty where the client gave none),
+	 * whose values are untrusted. On success returns 0 and may set *@result, a new reference
+	 * (NULL: an empty object is answered). On failure returns a negative errno value and
+	 * words in @err; the answer is then {"error": {"code", "message"}}.
+	 */
+	int (*handle)(struct vm *vm, json_t *arguments, json_t **result, struct error *err);
+};
+#define CONTROL_COMMAND(object)                                                                    \
+	SECTION_ENTRY(symvm_control_commands, struct control_command, object)
+
+/*
+ * Argument helpers for handlers. A missing key leaves *@value as it is; a value
+ * of another type, or a key that is in none of @known (ended by NULL), gives
+ * -EINVAL and words.
+ */
+int control_argument_bool(json_t *arguments, const char *key, bool *value, struct error *err);
+int control_argument_integer(json_t *arguments, const char *key, json_int_t minimum,
+			     json_int_t maximum, json_int_t *value, struct error *err);
+/* *@value points into @arguments. */
+int control_argument_text(json_t *arguments, const char *key, const char **value,
+			  struct error *err);
+int control_arguments_known(json_t *arguments, const char *const *known, struct error *err);
+
+/*
+ * Listens on the socket of @name (control/state_dir.h) and serves it on
+ * vm->main_loop. Main thread, after the devices are made; control_server_start() creates the
+ * worker threads, after vm->jail is set.
+ */
+int control_server_create(struct vm *vm, const struct state_name *name,
+			  struct control_server **server, struct error *err);
+int control_server_start(struct control_server *server, struct error *err);
+/* Ends all connections and workers. Main thread, when the loop no longer runs, and before
+ * vm_destroy(). */
+void control_server_destroy(struct control_server *server);
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "jail/jail.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "jail/landlock.h"
+#include "jail/rules.h"
+#include "jail/trap.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define BUILT_WITH_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+	__has_feature(memory_sanitizer)
+#define BUILT_WITH_SANITIZER 1
+#endif
+#endif
+#ifndef BUILT_WITH_SANITIZER
+#define BUILT_WITH_SANITIZER 0
+#endif
+
+struct jail {
+	enum jail_mode mode;
+	int state_fd;
+	struct log *log;
+	bool landlock;
+	struct sock_fprog programs[JAIL_THREAD_COUNT]; /* owned */
+};
+
+static const char *const thread_names[JAIL_THREAD_COUNT] = {
+	[JAIL_THREAD_VCPU] = "vCPU",
+	[JAIL_THREAD_IO] = "I/O",
+	[JAIL_THREAD_MAIN] = "main",
+	[JAIL_THREAD_WORKER] = "worker",
+};
+
+int jail_mode_parse(const char *text, enum jail_mode *mode)
+{
+	static const char *const names[] = {
+		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_LOG] = "log", [JAIL_TRAP] = "trap"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*mode = (enum jail_mode)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static uint32_t default_action(enum jail_mode mode)
+{
+	switch (mode) {
+	case JAIL_LOG:
+		return SCMP_ACT_LOG;
+	case JAIL_TRAP:
+		return SCMP_ACT_TRAP;
+	default:
+		return SCMP_ACT_KILL_PROCESS;
+	}
+}
+
+/* Reads the whole program that libseccomp wrote to @fd. */
+static int read_program(int fd, struct sock_fprog *program)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	void *code;
+
+	if (size <= 0 || size % (off_t)sizeof(struct sock_filter) ||
+	    size / (off_t)sizeof(struct sock_filter) > UINT16_MAX)
+		return -EINVAL;
+	code = malloc((size_t)size);
+	if (!code)
+		return -ENOMEM;
+	if (pread(fd, code, (size_t)size, 0) != size) {
+		free(code);
+		return -EIO;
+	}
+	program->filter = code;
+	program->len = (unsigned short)((size_t)size / sizeof(struct sock_filter));
+	return 0;
+}
+
+static int compile(enum jail_mode mode, enum jail_thread kind, struct sock_fprog *program)
+{
+	scmp_filter_ctx filter = seccomp_init(default_action(mode));
+	int status = 0, fd;
+
+	if (!filter)
+		return -ENOMEM;
+	for (size_t i = 0; i < jail_rule_count && status == 0; i++) {
+		const struct jail_rule *rule = &jail_rules[i];
+
+		if (rule->threads & (1u << kind))
+			status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call,
+							rule->compare_count, &rule->compare);
+	}
+	if (status == 0) {
+		fd = memfd_create("seccomp", MFD_CLOEXEC);
+		if (fd < 0) {
+			status = -errno;
+		} else {
+			status = seccomp_export_bpf(filter, fd);
+			if (status == 0)
+				status = read_program(fd, program);
+			close(fd);
+		}
+	}
+	seccomp_release(filter);
+	return status;
+}
+
+int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail **out,
+		struct error *err)
+{
+	struct jail *jail;
+	int status = 0;
+
+	*out = NULL;
+	if (mode == JAIL_OFF)
+		return 0;
+	if (BUILT_WITH_SANITIZER) {
+		log_warn(log, "jail: off, because symvm is built with a sanitizer");
+		return 0;
+	}
+	jail = calloc(1, sizeof(*jail));
+	if (!jail)
+		return error_set(err, -ENOMEM, "jail: out of memory");
+	jail->mode = mode;
+	jail->state_fd = state_fd;
+	jail->log = log;
+	jail->landlock = landlock_supported();
+	if (!jail->landlock)
+		log_info(log, "jail: the host's kernel has no landlock; seccomp alone is used");
+	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT && status == 0; kind++) {
+		status = compile(mode, (enum jail_thread)kind, &jail->programs[kind]);
+		if (status < 0)
+			error_set_errno(err, status, "jail: cannot compile the %s threads' filter",
+					thread_names[kind]);
+	}
+	if (status == 0 && mode == JAIL_TRAP)
+		status = trap_install(err);
+	if (status < 0) {
+		jail_destroy(jail);
+		return status;
+	}
+	*out = jail;
+	return 0;
+}
+
+void jail_destroy(struct jail *jail)
+{
+	if (!jail)
+		return;
+	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT; kind++)
+		free(jail->programs[kind].filter);
+	free(jail);
+}
+
+int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+{
+	int status = 0;
+
+	if (!jail)
+		return 0;
+	/* An unprivileged filter needs it, and no exec can ever gain anything. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set_errno(err, -errno, "jail: no_new_privs");
+	if (jail->landlock)
+		status = landlock_enter(kind == JAIL_THREAD_MAIN ? jail->state_fd : -1,
+					kind == JAIL_THREAD_IO ? "/etc/resolv.conf" : NULL);
+	if (status < 0)
+		return error_set_errno(err, status, "jail: landlock of the %s thread",
+				       thread_names[kind]);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &jail->programs[kind]) < 0)
+		return error_set_errno(err, -errno, "jail: seccomp filter of the %s thread",
+				       thread_names[kind]);
+	return 0;
+}

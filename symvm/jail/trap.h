@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SYMVM_JAIL_TRAP_H
+#define SYMVM_JAIL_TRAP_H
+
+#include "util/error.h"
+
+/* From now on a system call refused by a trapping filter is named in one line on standard error,
+ * and the process ends with status 1. For the whole process; main thread. */
+int trap_install(struct error *err);
+
+#endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Finds the subcommand and runs it; its result is the exit status. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/command.h"
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	const char *name;
+	int status;
+
+	if (argc < 2) {
+		command_error("no command given (see 'symvm help')");
+		return COMMAND_USAGE;
+	}
+	name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	else if (strcmp(name, "--version") == 0)
+		name = "version";
+	command = command_find(name);
+	if (!command) {
+		command_error("unknown command '%s' (see 'symvm help')", name);
+		return COMMAND_USAGE;
+	}
+	status = command->run(argc - 1, argv + 1);
+	if (fflush(stdout) != 0 && status == COMMAND_SUCCESS) {
+		command_error("%s: standard output could not be written", name);
+		status = COMMAND_FAILURE;
+	}
+	return status;
+}
