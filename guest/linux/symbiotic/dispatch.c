@@ -56,17 +56,17 @@ static void sym_stats_count(struct sym_call_stats *stats, u64 ns, s64 result)
 }
 
 /* RCU watches and preemption is off, so the slot stays until the handler returned. */
-static s64 sym_dispatch(enum sym_class class, u64 number, const struct symbiotic_request *request)
+static s64 sym_dispatch(enum sym_class kind, u64 number, const struct symbiotic_request *request)
 {
 	const struct sym_slot *slot;
-	u64 index = number - sym_class_first[class];
+	u64 index = number - sym_class_first[kind];
 	u64 start;
 	s64 result;
 
-	if (number < sym_class_first[class] || index >= SYMBIOTIC_CALLS_MAX)
+	if (number < sym_class_first[kind] || index >= SYMBIOTIC_CALLS_MAX)
 		goto unknown;
 	index = array_index_nospec(index, SYMBIOTIC_CALLS_MAX);
-	slot = rcu_dereference_sched(sym_slots[class][index]);
+	slot = rcu_dereference_sched(sym_slots[kind][index]);
 	if (!slot)
 		goto unknown;
 	start = sched_clock();
@@ -89,7 +89,7 @@ static noinline s64 sym_dispatch_frame(const struct sym_entry_frame *frame)
 		request.args[i] = frame->args[i];
 	if (cpu->page_shared) {
 		request.message = cpu->page->message;
-		if (frame->has_context) {
+		if (frame->flags & SYM_ENTRY_CONTEXT) {
 			context = cpu->page->host.context;
 			request.context = &context;
 		}
@@ -129,16 +129,16 @@ s64 sym_dispatch_safepoint(u64 number, const u64 *args, void *message)
 /* The slot that a call belongs to, or NULL; @error tells why. */
 static struct sym_slot __rcu **sym_slot_find(const struct symbiotic_call *call, int *error)
 {
-	unsigned int class;
+	unsigned int kind;
 
 	*error = -EINVAL;
 	if (!call->handler || !call->name)
 		return NULL;
-	for (class = 0; class < SYM_CLASS_COUNT; class++) {
-		if (call->number < sym_class_first[class] || call->number > sym_class_last[class])
+	for (kind = 0; kind < SYM_CLASS_COUNT; kind++) {
+		if (call->number < sym_class_first[kind] || call->number > sym_class_last[kind])
 			continue;
-		if (call->number - sym_class_first[class] < SYMBIOTIC_CALLS_MAX)
-			return &sym_slots[class][call->number - sym_class_first[class]];
+		if (call->number - sym_class_first[kind] < SYMBIOTIC_CALLS_MAX)
+			return &sym_slots[kind][call->number - sym_class_first[kind]];
 		*error = -ERANGE;
 	}
 	return NULL;
@@ -198,7 +198,7 @@ void symbiotic_call_unregister(const struct symbiotic_call *call)
 EXPORT_SYMBOL_GPL(symbiotic_call_unregister);
 
 /* Other CPUs go on counting: a line may be one call behind itself. */
-static void sym_slot_show(struct seq_file *file, enum sym_class class, const struct sym_slot *slot)
+static void sym_slot_show(struct seq_file *file, enum sym_class kind, const struct sym_slot *slot)
 {
 	struct sym_call_stats sum = { .min_ns = U64_MAX };
 	unsigned int cpu;
@@ -215,27 +215,26 @@ static void sym_slot_show(struct seq_file *file, enum sym_class class, const str
 		sum.max_ns = max(sum.max_ns, READ_ONCE(stats->max_ns));
 	}
 	seq_printf(file, "0x%04x %-9s %-16s %12llu %10llu %16llu %10llu %10llu\n",
-		   slot->call->number, sym_class_name[class], slot->call->name, sum.count,
+		   slot->call->number, sym_class_name[kind], slot->call->name, sum.count,
 		   sum.errors, sum.total_ns, sum.count ? sum.min_ns : 0, sum.max_ns);
 }
 
 /* sym_dispatch_show - the table of calls with their statistics, for debugfs. */
 void sym_dispatch_show(struct seq_file *file)
 {
-	unsigned int class, index, cpu;
+	unsigned int kind, index, cpu;
 	u64 unknown = 0;
 
 	seq_printf(file, "%-6s %-9s %-16s %12s %10s %16s %10s %10s\n", "number", "class", "name",
 		   "count", "errors", "total_ns", "min_ns", "max_ns");
 	mutex_lock(&sym_slots_lock);
-	for (class = 0; class < SYM_CLASS_COUNT; class++) {
+	for (kind = 0; kind < SYM_CLASS_COUNT; kind++) {
 		for (index = 0; index < SYMBIOTIC_CALLS_MAX; index++) {
-			const struct sym_slot *slot =
-				rcu_dereference_protected(sym_slots[class][index],
-							  lockdep_is_held(&sym_slots_lock));
+			const struct sym_slot *slot = rcu_dereference_protected(
+				sym_slots[kind][index], lockdep_is_held(&sym_slots_lock));
 
 			if (slot)
-				sym_slot_show(file, class, slot);
+				sym_slot_show(file, kind, slot);
 		}
 	}
 	mutex_unlock(&sym_slots_lock);

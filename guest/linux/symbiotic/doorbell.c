@@ -38,8 +38,8 @@ static int sym_doorbell_ring(struct sym_spy_vcpu *page, s64 *verdict)
 			return -EIO;
 		for (i = 0; i < SYM_CALL_ARGS; i++)
 			args[i] = READ_ONCE(bell->args[i]);
-		WRITE_ONCE(bell->result, sym_dispatch_safepoint(READ_ONCE(bell->number), args,
-								page->message));
+		WRITE_ONCE(bell->result,
+			   sym_dispatch_safepoint(READ_ONCE(bell->number), args, page->message));
 	}
 	return -ELOOP;
 }

@@ -24,7 +24,7 @@ sym_return_port:
  * interrupts and NMIs off. So nothing is left to switch: no SWAPGS here, and the
  * way back is an OUT, never an IRET. The VMM restores every register afterwards.
  *
- * RAX number, RDI RSI RDX R10 R8 arguments, R9 sequence, RBX context given.
+ * RAX number, RDI RSI RDX R10 R8 arguments, R9 sequence, RBX SYM_ENTRY_*.
  */
 SYM_CODE_START(sym_entry)
 	SYM_UNWIND_END

@@ -12,10 +12,10 @@
 
 /* What discovery found; constant after sym_discover() but for @active. */
 struct sym_interface {
-	bool present;        /* the CPUID signature is there */
-	bool active;         /* the VMM accepted version and features */
-	u32 version;         /* the VMM's ABI version */
-	u32 offered;         /* features */
+	bool present; /* the CPUID signature is there */
+	bool active;  /* the VMM accepted version and features */
+	u32 version;  /* the VMM's ABI version */
+	u32 offered;  /* features */
 	u32 granted;
 	u32 msr_base;
 	u16 port_base;
@@ -25,12 +25,12 @@ extern struct sym_interface sym_interface;
 
 /* One CPU's registration. Written on that CPU only, but for the allocations. */
 struct sym_cpu {
-	void *stack;                 /* of atomic calls; virtually mapped, so with a guard page */
-	struct sym_spy_vcpu *page;   /* its SymSpy page */
-	bool page_shared;            /* the VMM knows the page */
+	void *stack;		   /* of atomic calls; virtually mapped, so with a guard page */
+	struct sym_spy_vcpu *page; /* its SymSpy page */
+	bool page_shared;	   /* the VMM knows the page */
 	bool calls_enabled;
 	bool in_doorbell;
-	int error;                   /* why the registration failed */
+	int error; /* why the registration failed */
 };
 DECLARE_PER_CPU(struct sym_cpu, sym_cpus);
 
@@ -38,7 +38,7 @@ DECLARE_PER_CPU(struct sym_cpu, sym_cpus);
 struct sym_entry_frame {
 	u64 number;
 	u64 args[SYM_CALL_ARGS];
-	u64 has_context;
+	u64 flags; /* SYM_ENTRY_* */
 	u64 sequence;
 };
 
@@ -94,6 +94,7 @@ void sym_tasks_exit(void);
 /* spy.c */
 int sym_spy_start(void);
 void sym_spy_stop(void);
+void sym_spy_free(void);
 int sym_spy_vm_register(void);
 void sym_spy_boot_state(u32 state);
 void sym_spy_panic(const char *message);

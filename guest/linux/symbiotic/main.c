@@ -74,8 +74,8 @@ static int sym_negotiate(u32 wanted)
 
 	if (sym_interface.version >> 16 != SYM_ABI_MAJOR) {
 		pr_warn("the VMM speaks ABI %u.%u, this module %u.%u: inactive\n",
-			sym_interface.version >> 16, sym_interface.version & 0xffff,
-			SYM_ABI_MAJOR, SYM_ABI_MINOR);
+			sym_interface.version >> 16, sym_interface.version & 0xffff, SYM_ABI_MAJOR,
+			SYM_ABI_MINOR);
 		return -EPROTONOSUPPORT;
 	}
 	error = sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32 | wanted);
@@ -134,6 +134,8 @@ static int sym_sleep(struct notifier_block *block, unsigned long action, void *d
 	case PM_POST_SUSPEND:
 	case PM_POST_HIBERNATION:
 	case PM_POST_RESTORE:
+		/* CPUs that came back by hotplug registered themselves before this. */
+		on_each_cpu(sym_cpus_disable, block, 1);
 		if (sym_negotiate(sym_interface.granted)) {
 			WRITE_ONCE(sym_interface.active, false);
 			break;
@@ -172,12 +174,13 @@ static int __init sym_start(void)
 	atomic_notifier_chain_register(&panic_notifier_list, &sym_panic_block);
 	register_pm_notifier(&sym_sleep_block);
 	pr_info("symbiotic VMM, ABI %u.%u, features %#x of %#x, deadline %u us\n",
-		sym_interface.version >> 16, sym_interface.version & 0xffff,
-		sym_interface.granted, sym_interface.offered, sym_interface.deadline_us);
+		sym_interface.version >> 16, sym_interface.version & 0xffff, sym_interface.granted,
+		sym_interface.offered, sym_interface.deadline_us);
 	return 0;
 
 stop_spy:
 	sym_spy_stop();
+	sym_spy_free();
 unregister_calls:
 	sym_calls_unregister();
 	return error;
@@ -192,8 +195,9 @@ static void sym_stop(void)
 	/* The CPUs before all else: once each has said no, nothing of this module is entered. */
 	sym_cpus_unregister();
 	sym_spy_stop();
+	sym_spy_free();
 	sym_calls_unregister();
-	sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32);
+	sym_msr_write(SYM_MSR_GUEST, 0);
 }
 
 static int __init sym_init(void)
@@ -215,9 +219,10 @@ static int __init sym_init(void)
 
 static void __exit sym_exit(void)
 {
+	/* First, since readers of these files look at what goes next. */
+	sym_view_remove();
 	if (sym_started)
 		sym_stop();
-	sym_view_remove();
 }
 
 module_init(sym_init);

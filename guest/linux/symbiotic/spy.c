@@ -147,7 +147,8 @@ static void sym_spy_trace_start(void)
 		return;
 	for_each_kernel_tracepoint(sym_spy_tracepoint_match, &found);
 	if (!found || tracepoint_probe_register(found, sym_spy_switch, NULL)) {
-		pr_info("no sched_switch tracepoint: the current task is published by calls only\n");
+		pr_info("no sched_switch tracepoint: the current task is published by calls "
+			"only\n");
 		return;
 	}
 	sym_switch_tracepoint = found;
@@ -200,7 +201,11 @@ int sym_spy_start(void)
 	return 0;
 }
 
-/* sym_spy_stop - take the VM's page back and stop publishing; may be repeated. May sleep. */
+/*
+ * sym_spy_stop - take the VM's page back and stop publishing
+ *
+ * May be repeated; may sleep. The memory stays for those who still look at it.
+ */
 void sym_spy_stop(void)
 {
 	if (!sym_spy_vm)
@@ -208,6 +213,11 @@ void sym_spy_stop(void)
 	sym_spy_trace_stop();
 	cancel_delayed_work_sync(&sym_spy_work);
 	sym_msr_write(SYM_MSR_SPY_VM, 0);
+}
+
+/* sym_spy_free - after sym_spy_stop(), when nothing calls into this file any more. */
+void sym_spy_free(void)
+{
 	free_page((unsigned long)sym_spy_vm);
 	sym_spy_vm = NULL;
 }

@@ -9,9 +9,9 @@
 static struct kobject *sym_kobject;
 static struct dentry *sym_debugfs;
 
-#define SYM_ATTRIBUTE(_name) \
-	static struct kobj_attribute sym_attribute_##_name = \
-		__ATTR(_name, 0444, sym_show_##_name, NULL)
+#define SYM_ATTRIBUTE(_name)                                                                       \
+	static struct kobj_attribute sym_attribute_##_name = __ATTR(_name, 0444, sym_show_##_name, \
+								    NULL)
 
 static ssize_t sym_show_active(struct kobject *object, struct kobj_attribute *attribute, char *out)
 {
@@ -31,10 +31,18 @@ static ssize_t sym_show_features(struct kobject *object, struct kobj_attribute *
 				 char *out)
 {
 	u32 granted = symbiotic_active() ? sym_interface.granted : 0;
+	ssize_t length = 0;
 
-	return sysfs_emit(out, "%s%s%s\n", granted & SYM_FEATURE_SYMCALL ? "symcall " : "",
-			  granted & SYM_FEATURE_SPY ? "spy " : "",
-			  granted & SYM_FEATURE_SAFEPOINT ? "safepoint" : "");
+	if (granted & SYM_FEATURE_SYMCALL)
+		length += sysfs_emit_at(out, length, "symcall ");
+	if (granted & SYM_FEATURE_SPY)
+		length += sysfs_emit_at(out, length, "spy ");
+	if (granted & SYM_FEATURE_SAFEPOINT)
+		length += sysfs_emit_at(out, length, "safepoint ");
+	if (!length)
+		length = sysfs_emit(out, "none ");
+	out[length - 1] = '\n';
+	return length;
 }
 SYM_ATTRIBUTE(features);
 
