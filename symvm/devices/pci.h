@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One PCI bus (segment 0, bus 0, 32 slots, function 0 only), reached by ECAM and
- * by ports 0xcf8/0xcfc. BARs are assigned before boot and follow when the guest moves them.
+ * by ports 0xcf8/0xcfc. BARs are assigned before boot and follow when the guest moves
+ * them, inside of the windows below.
  */
 #ifndef SYMVM_DEVICES_PCI_H
 #define SYMVM_DEVICES_PCI_H
@@ -13,26 +14,30 @@
 #include "util/error.h"
 #include "util/state.h"
 
-#define PCI_ECAM_BASE    0xe0000000ull /* must match the ACPI tables */
-#define PCI_ECAM_SIZE    0x00100000ull
-#define PCI_MMIO_BASE    0xc0000000ull /* window for BARs, up to PCI_ECAM_BASE */
-#define PCI_MMIO_END     0xe0000000ull
-#define PCI_PIO_BASE     0xc000u
-#define PCI_PIO_END      0x10000u
-#define PCI_SLOTS        32u
-#define PCI_BARS         6u
-#define PCI_CONFIG_SIZE  256u
+#define PCI_ECAM_BASE	0xe0000000ull /* must match the ACPI tables */
+#define PCI_ECAM_SIZE	0x00100000ull
+#define PCI_MMIO_BASE	0xc0000000ull /* window for BARs, up to PCI_ECAM_BASE */
+#define PCI_MMIO_END	0xe0000000ull
+#define PCI_PIO_BASE	0xc000u
+#define PCI_PIO_END	0x10000u
+#define PCI_SLOTS	32u
+#define PCI_BARS	6u
+#define PCI_CONFIG_SIZE 256u
 
 struct vm;
 struct pci_function;
 
 struct pci_bar {
-	uint64_t size;      /* power of two; 0: none */
-	bool pio;           /* I/O space, else 32-bit memory space */
+	uint64_t size; /* power of two; 0: none */
+	bool pio;      /* I/O space, else 32-bit memory space */
 	bus_access access;
 	void *opaque;
+	uint64_t assigned;  /* where it was put before boot */
 	uint64_t mapped_at; /* where it is on the bus now; 0: nowhere */
-	/* Called when the BAR was mapped at @base or unmapped (@base 0); may be NULL. For ioeventfds. */
+	/*
+	 * Called when the BAR was mapped at @base or unmapped (@base 0), with the bus's lock
+	 * held; may be NULL. For ioeventfds.
+	 */
 	void (*moved)(void *opaque, uint64_t base);
 };
 
@@ -44,71 +49,93 @@ struct pci_identity {
 };
 
 /*
- * Embedded by the device. Lock order: the bus's lock before the device's own.
+ * Embedded by the device. Lock order: the bus's lock, then a device's own, then
+ * MSI-X's. Config space is guarded by the bus's lock.
  */
 struct pci_function {
 	struct vm *vm;
+	bool present;
 	unsigned slot;
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[PCI_CONFIG_SIZE]; /* mask of bits that the guest may change */
-	uint8_t capability_end;            /* next free byte */
-	uint8_t capability_last;           /* offset of the last capability's header */
+	uint8_t power_on[PCI_CONFIG_SIZE]; /* config space as it was before boot */
+	uint8_t capability_end;		   /* next free byte; 0: none added yet */
+	uint8_t capability_last;	   /* offset of the last capability's header */
 	struct pci_bar bars[PCI_BARS];
-	/* Optional: sees config writes after they took effect. */
+	/* Optional: sees config writes after they took effect. The bus's lock is held. */
 	void (*config_written)(struct pci_function *function, unsigned offset, unsigned length);
-	/* Optional: may compute what a read of config space returns (virtio's PCI access window). */
+	/*
+	 * Optional: may compute what a read of config space returns (virtio's PCI access
+	 * window). The bus's lock is held.
+	 */
 	void (*config_reading)(struct pci_function *function, unsigned offset, unsigned length);
 };
 
-/* Creates the bus with its host bridge in @vm. Main thread. */
+/*
+ * Creates the bus with its host bridge in @vm, and adds it to @vm's devices. Main
+ * thread, before other PCI devices are made.
+ */
 int pci_bus_create(struct vm *vm, struct error *err);
+/* Frees the bus. Main thread, after all devices on it were destroyed. */
 void pci_bus_destroy(struct vm *vm);
 
-/* Fills identity and takes the next free slot. -ENOSPC. Main thread, before vCPUs run. */
+/*
+ * Fills in the identity, assigns the BARs and takes the next free slot. The memory of
+ * @function is the caller's. -ENOSPC where slots or windows are full. Main thread,
+ * before vCPUs run; BARs and capabilities come first.
+ */
 int pci_function_add(struct vm *vm, struct pci_function *function,
 		     const struct pci_identity *identity, struct error *err);
+/* Takes the function off the bus; nothing where it is not on it. vCPUs stopped. */
 void pci_function_remove(struct pci_function *function);
 
-/* Declares a BAR (before pci_function_add()). */
+/* Declares a BAR (before pci_function_add()). @size is rounded up to a power of two. */
 void pci_bar_set(struct pci_function *function, unsigned index, uint64_t size, bool pio,
 		 bus_access access, void *opaque, void (*moved)(void *, uint64_t));
 
 /*
  * Appends a capability of @length bytes (header included; id and next are filled in).
- * Returns its offset, or -ENOSPC.
+ * Returns its offset, or -ENOSPC. Before pci_function_add().
  */
 int pci_capability_add(struct pci_function *function, uint8_t id, const void *data,
 		       unsigned length);
 
-/* Back to power-on: BARs as assigned at boot, command register cleared. vCPUs stopped. */
+/* Access to config space, as guests do it: @length 1, 2 or 4, aligned. vCPU threads. */
+void pci_config_access(struct vm *vm, unsigned slot, unsigned offset, void *data, unsigned length,
+		       bool is_write);
+
+/* Back to power-on: BARs as assigned before boot, command register cleared. vCPUs stopped. */
 void pci_function_reset(struct pci_function *function);
 
+/* Config space; load takes over what a guest could have written. vCPUs stopped. */
 int pci_function_save(struct pci_function *function, struct state_writer *writer);
 int pci_function_load(struct pci_function *function, struct state_reader *reader);
 
 /*
- * MSI-X: a table in a BAR region of its own, one GSI and eventfd per vector.
+ * MSI-X: a table in a BAR, one GSI and eventfd per vector.
  */
 struct msix;
 #define MSIX_VECTORS_MAX 64u
 /*
  * Adds the MSI-X capability; the table lies at @offset of BAR @bar and needs
  * @vectors * 16 bytes, the pending bits at @pba_offset. The BAR's access callback passes accesses
- * on by msix_access().
+ * on by msix_access(). Before pci_function_add(). -EINVAL, -ENOMEM, -EMFILE.
  */
 int msix_create(struct pci_function *function, unsigned vectors, unsigned bar, uint32_t offset,
 		uint32_t pba_offset, struct msix **msix, struct error *err);
 void msix_destroy(struct msix *msix);
+/* Back to power-on. vCPUs stopped. */
 void msix_reset(struct msix *msix);
 /* Handles an access to table or PBA; false where @offset lies outside of both. vCPU threads. */
 bool msix_access(struct msix *msix, uint64_t offset, void *data, unsigned length, bool is_write);
 /* Called from config_written: follows enable and function mask. */
 void msix_config_written(struct msix *msix, unsigned offset, unsigned length);
-/* Raises @vector (or marks it pending while masked). Any thread. */
+/* Raises @vector (or marks it pending while masked); nothing where MSI-X is off. Any thread. */
 void msix_notify(struct msix *msix, unsigned vector);
-/* The eventfd (irqfd) of @vector, for io threads and vhost: a write raises it. */
+/* The eventfd (irqfd) of @vector, for io threads and vhost: a write raises it. -1: no such. */
 int msix_eventfd(struct msix *msix, unsigned vector);
 int msix_save(struct msix *msix, struct state_writer *writer);
+/* After pci_function_load(). -EINVAL. */
 int msix_load(struct msix *msix, struct state_reader *reader);
 
 #endif

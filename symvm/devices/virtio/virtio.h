@@ -45,6 +45,7 @@
 #define VIRTIO_QUEUES_MAX     33u   /* per device; with the config change: 34 vectors */
 #define VIRTIO_QUEUE_SIZE_MAX 1024u /* entries */
 
+struct event_source;
 struct vm;
 struct virtio_device;
 struct virtio_transport;
@@ -53,7 +54,7 @@ struct virtio_queue {
 	struct virtio_device *device;
 	unsigned index;
 	uint16_t size_max; /* what the device offers, a power of two; may be lowered before boot */
-	bool external;     /* served by vhost: set by the device at creation; pop and push are
+	bool external;	   /* served by vhost: set by the device at creation; pop and push are
 			    * then off limits and notified() is not called */
 
 	/* As the driver set it up; constant while the device is active. */
@@ -62,16 +63,17 @@ struct virtio_queue {
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 
 	int kick_fd; /* eventfd that the driver's kick signals; for vhost */
+	struct event_source *kick_source;
 
 	/* While active: the rings in host memory and where we are in them. */
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
-	uint16_t avail_next;     /* next entry of the available ring to pop */
-	uint16_t avail_seen;     /* the driver's index when we last looked */
-	uint16_t used_next;      /* next entry of the used ring to fill */
+	uint16_t avail_next;	 /* next entry of the available ring to pop */
+	uint16_t avail_seen;	 /* the driver's index when we last looked */
+	uint16_t used_next;	 /* next entry of the used ring to fill */
 	uint16_t used_published; /* the used index that the driver sees */
-	uint16_t in_flight;      /* popped, not yet pushed */
+	uint16_t in_flight;	 /* popped, not yet pushed */
 	bool event_idx;
 	bool indirect;
 
@@ -92,14 +94,14 @@ struct virtio_chain {
 	unsigned in_count;  /* iov[out_count .. out_count + in_count) */
 	uint64_t out_bytes;
 	uint64_t in_bytes;
-	uint16_t head;      /* descriptor index, as the used ring wants it */
+	uint16_t head; /* descriptor index, as the used ring wants it */
 };
 
 struct virtio_ops {
 	const char *name;    /* "virtio-blk" */
-	uint16_t id;         /* VIRTIO_ID_* */
-	uint32_t class_code; /* PCI class, 24 bits: 0x018000 mass storage, 0x020000 ethernet, 0x078000
-			      * communication, 0x100000 entropy (as other) */
+	uint16_t id;	     /* VIRTIO_ID_* */
+	uint32_t class_code; /* PCI class, 24 bits: 0x018000 mass storage, 0x020000 ethernet,
+			      * 0x078000 communication, 0x100000 entropy (as other) */
 	uint32_t version;    /* of the state that save() writes */
 
 	/*
@@ -142,11 +144,12 @@ struct virtio_device {
 	struct vm *vm;
 	struct virtio_transport *transport;
 	uint64_t features_offered;
-	uint64_t features;     /* negotiated; valid from activate() on */
+	uint64_t features; /* negotiated; valid from activate() on */
 	unsigned queue_count;
 	struct virtio_queue *queues;
-	_Atomic bool active;   /* between activate() and the next reset */
-	_Atomic bool failed;   /* needs a reset by the driver */
+	_Atomic bool active; /* between activate() and the next reset */
+	_Atomic bool failed; /* needs a reset by the driver */
+	bool loading;	     /* a saved state is being taken over: nothing is popped yet */
 
 	pthread_mutex_t config_lock; /* a leaf: guards config and config_generation */
 	uint8_t *config;
@@ -230,6 +233,8 @@ size_t virtio_chain_write(const struct virtio_chain *chain, uint64_t offset, con
 int virtio_queue_start(struct virtio_queue *queue, struct error *err);
 /* Forgets the rings. Back to power-on. */
 void virtio_queue_stop(struct virtio_queue *queue);
+/* Goes on at these positions, as a saved queue that had nothing in flight. */
+void virtio_queue_resume(struct virtio_queue *queue, uint16_t avail_next, uint16_t used_next);
 
 /*
  * For queue.c: what the transport does for a queue or device. Provided by pci.c, and by

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What all virtio devices share: creation, activation, failure, state, counters. */
+#include "devices/virtio/virtio.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/virtio/transport.h"
+#include "machine/vm.h"
+
+/* Of the part of the state that all virtio devices share. */
+#define STATE_VERSION 1u
+
+static struct virtio_device *to_virtio(struct device *device)
+{
+	return (struct virtio_device *)device;
+}
+
+void virtio_device_fail(struct virtio_device *device, const char *format, ...)
+{
+	char reason[256];
+	va_list args;
+
+	if (atomic_exchange(&device->failed, true))
+		return;
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	log_limited(&device->vm->log, LOG_LEVEL_WARN, "%s: stopped until its driver resets it: %s",
+		    device->device.name, reason);
+	virtio_transport_config_interrupt(device);
+}
+
+void virtio_device_config_update(struct virtio_device *device, unsigned offset, const void *data,
+				 unsigned length)
+{
+	pthread_mutex_lock(&device->config_lock);
+	if (offset <= device->config_size && length <= device->config_size - offset) {
+		memcpy(device->config + offset, data, length);
+		device->config_generation++;
+	}
+	pthread_mutex_unlock(&device->config_lock);
+	virtio_transport_config_interrupt(device);
+}
+
+void virtio_queue_run(struct virtio_queue *queue)
+{
+	struct virtio_device *device = queue->device;
+
+	if (atomic_load(&device->active) && !atomic_load(&device->failed) && queue->enabled &&
+	    !queue->external)
+		device->ops->notified(device, queue);
+}
+
+/*
+ * Edge triggered: each kick wakes us once without a read of the eventfd, whose
+ * count cannot overflow in practice.
+ */
+static void queue_kicked(void *opaque, uint32_t events)
+{
+	struct virtio_queue *queue = opaque;
+
+	atomic_fetch_add_explicit(&queue->kicks, 1, memory_order_relaxed);
+	virtio_queue_run(queue);
+}
+
+static int queue_activate(struct virtio_device *device, struct virtio_queue *queue)
+{
+	struct error err;
+
+	if (virtio_queue_start(queue, &err) < 0) {
+		virtio_device_fail(device, "queue %u: %s", queue->index, err.text);
+		return -EINVAL;
+	}
+	if (queue->external)
+		return 0;
+	queue->kick_source = event_loop_add(device->vm->io_loop, queue->kick_fd, EPOLLIN | EPOLLET,
+					    queue_kicked, queue);
+	if (!queue->kick_source) {
+		virtio_device_fail(device, "queue %u: the event loop is full", queue->index);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void activate_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+	int status;
+
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].enabled && queue_activate(device, &device->queues[i]) < 0)
+			return;
+	status = device->ops->activate ? device->ops->activate(device) : 0;
+	if (status < 0) {
+		virtio_device_fail(device, "it could not start: %s", strerror(-status));
+		return;
+	}
+	atomic_store(&device->active, true);
+	if (device->loading)
+		return;
+	for (unsigned i = 0; i < device->queue_count; i++)
+		virtio_queue_run(&device->queues[i]);
+}
+
+static void deactivate_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		event_source_remove(device->queues[i].kick_source);
+		device->queues[i].kick_source = NULL;
+	}
+	if (atomic_exchange(&device->active, false) && device->ops->quiesce)
+		device->ops->quiesce(device);
+	for (unsigned i = 0; i < device->queue_count; i++)
+		virtio_queue_stop(&device->queues[i]);
+	if (device->ops->reset)
+		device->ops->reset(device);
+	device->features = 0;
+	atomic_store(&device->failed, false);
+}
+
+void virtio_device_activate(struct virtio_device *device)
+{
+	if (event_loop_call(device->vm->io_loop, activate_on_loop, device) < 0)
+		virtio_device_fail(device, "out of memory");
+}
+
+void virtio_device_deactivate(struct virtio_device *device)
+{
+	/* Without memory for the message the reset would be lost, and DMA could go on. */
+	while (event_loop_call(device->vm->io_loop, deactivate_on_loop, device) == -ENOMEM)
+		usleep(1000);
+}
+
+static void device_reset(struct device *device)
+{
+	virtio_device_deactivate(to_virtio(device));
+	virtio_transport_reset(to_virtio(device));
+}
+
+static void device_free_parts(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].kick_fd >= 0)
+			close(device->queues[i].kick_fd);
+	free(device->queues);
+	free(device->config);
+	pthread_mutex_destroy(&device->config_lock);
+	device->queues = NULL;
+	device->config = NULL;
+	device->queue_count = 0;
+}
+
+static void device_destroy(struct device *opaque)
+{
+	struct virtio_device *device = to_virtio(opaque);
+
+	virtio_device_deactivate(device);
+	virtio_transport_destroy(device);
+	device_free_parts(device);
+	device->ops->destroy(device);
+}
+
+static void quiesce_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (atomic_load(&device->active) && device->ops->quiesce)
+		device->ops->quiesce(device);
+}
+
+static void queue_save(const struct virtio_queue *queue, struct state_writer *writer)
+{
+	state_put_u8(writer, queue->enabled);
+	state_put_u16(writer, queue->size);
+	state_put_u64(writer, queue->desc_gpa);
+	state_put_u64(writer, queue->avail_gpa);
+	state_put_u64(writer, queue->used_gpa);
+	state_put_u16(writer, queue->avail_next);
+	state_put_u16(writer, queue->used_next);
+}
+
+static int device_save(struct device *opaque, struct state_writer *writer)
+{
+	struct virtio_device *device = to_virtio(opaque);
+	int status;
+
+	status = event_loop_call(device->vm->io_loop, quiesce_on_loop, device);
+	if (status < 0)
+		return status;
+	state_put_u32(writer, STATE_VERSION);
+	status = virtio_transport_save(device, writer);
+	if (status < 0)
+		return status;
+	state_put_u64(writer, device->features);
+	state_put_u8(writer, atomic_load(&device->failed));
+	pthread_mutex_lock(&device->config_lock);
+	state_put_u32(writer, device->config_size);
+	state_put_bytes(writer, device->config, device->config_size);
+	state_put_u8(writer, device->config_generation);
+	pthread_mutex_unlock(&device->config_lock);
+	state_put_u32(writer, device->queue_count);
+	for (unsigned i = 0; i < device->queue_count; i++)
+		queue_save(&device->queues[i], writer);
+	if (writer->status == 0 && device->ops->save)
+		status = device->ops->save(device, writer);
+	return writer->status < 0 ? writer->status : status;
+}
+
+struct queue_state {
+	uint8_t enabled;
+	uint16_t size, avail_next, used_next;
+	uint64_t desc_gpa, avail_gpa, used_gpa;
+};
+
+static int queue_load(const struct virtio_queue *queue, struct state_reader *reader,
+		      struct queue_state *state)
+{
+	state->enabled = state_get_u8(reader);
+	state->size = state_get_u16(reader);
+	state->desc_gpa = state_get_u64(reader);
+	state->avail_gpa = state_get_u64(reader);
+	state->used_gpa = state_get_u64(reader);
+	state->avail_next = state_get_u16(reader);
+	state->used_next = state_get_u16(reader);
+	return reader->status < 0 || state->enabled > 1 ? -EINVAL : 0;
+}
+
+static void queue_set(struct virtio_queue *queue, const struct queue_state *state)
+{
+	queue->enabled = state->enabled;
+	queue->size = state->size;
+	queue->desc_gpa = state->desc_gpa;
+	queue->avail_gpa = state->avail_gpa;
+	queue->used_gpa = state->used_gpa;
+}
+
+/* Features, failure, config space and queues; queue positions go to @states. */
+static int shared_load(struct virtio_device *device, struct state_reader *reader,
+		       struct queue_state *states)
+{
+	uint64_t features = state_get_u64(reader);
+	uint8_t failed = state_get_u8(reader);
+
+	if (reader->status < 0 || (features & ~device->features_offered) || failed > 1 ||
+	    state_get_u32(reader) != device->config_size)
+		return -EINVAL;
+	pthread_mutex_lock(&device->config_lock);
+	state_get_bytes(reader, device->config, device->config_size);
+	device->config_generation = state_get_u8(reader);
+	pthread_mutex_unlock(&device->config_lock);
+	if (state_get_u32(reader) != device->queue_count || reader->status < 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		if (queue_load(&device->queues[i], reader, &states[i]) < 0)
+			return -EINVAL;
+		queue_set(&device->queues[i], &states[i]);
+	}
+	device->features = features;
+	atomic_store(&device->failed, failed);
+	return 0;
+}
+
+/* Sets the positions, and lets the loop look for what the driver left there before the save. */
+static void queue_go_on(struct virtio_queue *queue, const struct queue_state *state)
+{
+	uint64_t one = 1;
+
+	virtio_queue_resume(queue, state->avail_next, state->used_next);
+	if (queue->enabled && write(queue->kick_fd, &one, sizeof(one)) < 0)
+		virtio_device_fail(queue->device, "queue %u: no kick after loading", queue->index);
+}
+
+static int device_load(struct device *opaque, struct state_reader *reader, uint32_t version)
+{
+	struct virtio_device *device = to_virtio(opaque);
+	struct queue_state states[VIRTIO_QUEUES_MAX];
+	bool failed;
+	int status;
+
+	device_reset(opaque);
+	if (state_get_u32(reader) != STATE_VERSION)
+		return -EINVAL;
+	status = virtio_transport_load(device, reader);
+	if (status == 0)
+		status = shared_load(device, reader, states);
+	if (status == 0 && device->ops->load)
+		status = device->ops->load(device, reader, version);
+	if (status == 0 && virtio_transport_driver_ok(device)) {
+		failed = atomic_load(&device->failed);
+		device->loading = true;
+		virtio_device_activate(device);
+		device->loading = false;
+		if (atomic_load(&device->failed) != failed)
+			status = -EINVAL;
+		for (unsigned i = 0; i < device->queue_count && status == 0; i++)
+			queue_go_on(&device->queues[i], &states[i]);
+	}
+	if (status < 0)
+		device_reset(opaque);
+	return status;
+}
+
+static void device_describe(struct device *opaque, json_t *object)
+{
+	struct virtio_device *device = to_virtio(opaque);
+	json_t *queues = json_array();
+
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct virtio_queue *queue = &device->queues[i];
+
+		json_array_append_new(
+			queues, json_pack("{s:I,s:I,s:I}", "requests",
+					  (json_int_t)atomic_load(&queue->requests), "kicks",
+					  (json_int_t)atomic_load(&queue->kicks), "interrupts",
+					  (json_int_t)atomic_load(&queue->interrupts)));
+	}
+	json_object_set_new(object, "queues", queues);
+	json_object_set_new(object, "active", json_boolean(atomic_load(&device->active)));
+	json_object_set_new(object, "failed", json_boolean(atomic_load(&device->failed)));
+	if (device->ops->describe)
+		device->ops->describe(device, object);
+}
+
+static int queues_create(struct virtio_device *device, unsigned count, uint16_t size,
+			 struct error *err)
+{
+	device->queues = calloc(count, sizeof(*device->queues));
+	if (!device->queues)
+		return error_set(err, -ENOMEM, "%s: out of memory", device->ops->name);
+	for (; device->queue_count < count; device->queue_count++) {
+		struct virtio_queue *queue = &device->queues[device->queue_count];
+
+		queue->device = device;
+		queue->index = device->queue_count;
+		queue->size_max = size;
+		queue->size = size;
+		queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (queue->kick_fd < 0)
+			return error_set_errno(err, -errno, "%s: eventfd", device->ops->name);
+	}
+	return 0;
+}
+
+int virtio_device_create(struct vm *vm, struct virtio_device *device, const struct virtio_ops *ops,
+			 const char *prefix, uint64_t features, unsigned queue_count,
+			 uint16_t queue_size, const void *config, unsigned config_size,
+			 struct error *err)
+{
+	int status;
+
+	if (queue_count == 0 || queue_count > VIRTIO_QUEUES_MAX || queue_size == 0 ||
+	    queue_size > VIRTIO_QUEUE_SIZE_MAX || (queue_size & (queue_size - 1)))
+		return error_set(err, -EINVAL, "%s: %u queues of %u entries", ops->name,
+				 queue_count, queue_size);
+	device->ops = ops;
+	device->vm = vm;
+	device->features_offered = features | 1ull << VIRTIO_F_VERSION_1 |
+				   1ull << VIRTIO_RING_F_EVENT_IDX |
+				   1ull << VIRTIO_RING_F_INDIRECT_DESC;
+	device->device_ops = (struct device_ops){
+		.name = ops->name,
+		.version = ops->version,
+		.reset = device_reset,
+		.destroy = device_destroy,
+		.save = device_save,
+		.load = device_load,
+		.describe = device_describe,
+	};
+	pthread_mutex_init(&device->config_lock, NULL);
+	device->config_size = config_size;
+	device->config = calloc(1, config_size ? config_size : 1);
+	status = device->config ? queues_create(device, queue_count, queue_size, err)
+				: error_set(err, -ENOMEM, "%s: out of memory", ops->name);
+	if (status == 0) {
+		if (config_size)
+			memcpy(device->config, config, config_size);
+		status = virtio_transport_create(device, err);
+	}
+	if (status < 0) {
+		device_free_parts(device);
+		return status;
+	}
+	device_add(vm, &device->device, &device->device_ops, prefix, true);
+	return 0;
+}
