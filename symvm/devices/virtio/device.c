@@ -350,11 +350,22 @@ static int queues_create(struct virtio_device *device, unsigned count, uint16_t 
 	return 0;
 }
 
+/* How many devices of this type there are already. */
+static unsigned device_number(const struct vm *vm, const char *type)
+{
+	unsigned number = 0;
+
+	for (const struct device *device = vm->devices; device; device = device->next)
+		number += strcmp(device->ops->name, type) == 0;
+	return number;
+}
+
 int virtio_device_create(struct vm *vm, struct virtio_device *device, const struct virtio_ops *ops,
 			 const char *prefix, uint64_t features, unsigned queue_count,
 			 uint16_t queue_size, const void *config, unsigned config_size,
 			 struct error *err)
 {
+	char name[sizeof(device->device.name)];
 	int status;
 
 	if (queue_count == 0 || queue_count > VIRTIO_QUEUES_MAX || queue_size == 0 ||
@@ -389,6 +400,7 @@ int virtio_device_create(struct vm *vm, struct virtio_device *device, const stru
 		device_free_parts(device);
 		return status;
 	}
-	device_add(vm, &device->device, &device->device_ops, prefix, true);
+	snprintf(name, sizeof(name), "%s%u", prefix, device_number(vm, ops->name));
+	device_add(vm, &device->device, &device->device_ops, name, false);
 	return 0;
 }
