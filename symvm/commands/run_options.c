@@ -250,6 +250,14 @@ static void sort_devices(struct run_device *devices, size_t count)
 	}
 }
 
+static bool is_given(const struct run_options *options, const struct device_class *class)
+{
+	for (size_t i = 0; i < options->device_count; i++)
+		if (options->devices[i].class == class)
+			return true;
+	return false;
+}
+
 static int finish(struct parsing *parsing)
 {
 	struct run_options *options = parsing->options;
@@ -259,9 +267,12 @@ static int finish(struct parsing *parsing)
 
 	if (!options->config.kernel)
 		return error_set(parsing->err, -EINVAL, "run: --kernel FILE is missing");
-	SECTION_FOR_EACH(symvm_device_classes, it)
-		if (!(*it)->option && status == 0)
+	SECTION_FOR_EACH(symvm_device_classes, it) {
+		if (status == 0 && !(*it)->option)
 			status = add_device(parsing, *it, NULL);
+		else if (status == 0 && (*it)->default_argument && !is_given(options, *it))
+			status = add_device(parsing, *it, (*it)->default_argument);
+	}
 	if (status < 0)
 		return status;
 	sort_devices(options->devices, options->device_count);

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* `symvm stop NAME`: the power button, and after a while the plug. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "commands/client.h"
+#include "control/state_dir.h"
+#include "util/option.h"
+
+#define DEFAULT_TIMEOUT_S 30
+#define TIMEOUT_MAX_S     86400
+#define FORCE_TIMEOUT_MS  10000u
+
+enum {
+	KEY_FORCE = 256,
+	KEY_TIMEOUT,
+};
+
+struct stop_options {
+	const char *name;
+	bool force;
+	uint64_t timeout_s;
+	struct error *err;
+};
+
+static const struct argp_option stop_option_table[] = {
+	{"force", KEY_FORCE, NULL, 0, "End the VM at once, as if its power was cut", 0},
+	{"timeout", KEY_TIMEOUT, "SECONDS", 0,
+	 "How long the guest may take to power off before it is forced (default: 30)", 0},
+	{0},
+};
+
+static error_t parse_stop(int key, char *arg, struct argp_state *state)
+{
+	struct stop_options *options = state->input;
+
+	switch (key) {
+	case KEY_FORCE:
+		options->force = true;
+		return 0;
+	case KEY_TIMEOUT:
+		if (option_parse_number(arg, &options->timeout_s) == 0 &&
+		    options->timeout_s <= TIMEOUT_MAX_S)
+			return 0;
+		error_set(options->err, -EINVAL,
+			  "--timeout: '%s' is not a number of seconds, 0 to %d", arg,
+			  TIMEOUT_MAX_S);
+		return EINVAL;
+	case ARGP_KEY_ARG:
+		return client_take_name(state, arg, &options->name, options->err);
+	case ARGP_KEY_END:
+		return client_need_name(state, options->name, options->err);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The connection ends a little before the VMM does: the name is free when nobody holds it. */
+static int wait_name_free(const char *name, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	struct sockaddr_un address;
+	unsigned waited_ms = 0;
+
+	while (state_name_lookup(name, &address, err) == 0) {
+		if (waited_ms >= FORCE_TIMEOUT_MS)
+			return error_set(err, -ETIMEDOUT, "'%s' stopped, but symvm does not end",
+					 name);
+		nanosleep(&pause, NULL);
+		waited_ms += 10;
+	}
+	return 0;
+}
+
+static int force(struct client *client, struct error *err)
+{
+	int status = client_call(client, "stop", json_pack("{s:b}", "force", 1), CLIENT_TIMEOUT_MS,
+				 NULL, err);
+
+	/* Its end may be faster than its answer. */
+	if (status < 0 && status != -EPIPE)
+		return status;
+	status = client_wait_end(client, FORCE_TIMEOUT_MS);
+	return status < 0 ? error_set_errno(err, status, "the VM does not end") : 0;
+}
+
+static int stop(struct client *client, const struct stop_options *options, struct error *err)
+{
+	int status;
+
+	if (options->force)
+		return force(client, err);
+	status = client_call(client, "stop", NULL, CLIENT_TIMEOUT_MS, NULL, err);
+	if (status == -EPIPE)
+		return 0;
+	if (status < 0 && status != -EOPNOTSUPP)
+		return status;
+	if (status == 0 && client_wait_end(client, (unsigned)options->timeout_s * 1000) == 0)
+		return 0;
+	if (status == 0)
+		command_error("stop: '%s' did not power off within %llu s; forcing it",
+			      options->name, (unsigned long long)options->timeout_s);
+	else
+		command_error("stop: '%s' has no power button; forcing it", options->name);
+	return force(client, err);
+}
+
+static int stop_run(int argc, char **argv)
+{
+	const struct argp argp = {
+		.options = stop_option_table,
+		.parser = parse_stop,
+		.args_doc = "NAME",
+		.doc = "Press a VM's power button and wait until it is off.",
+	};
+	struct error err;
+	struct stop_options options = {.timeout_s = DEFAULT_TIMEOUT_S, .err = &err};
+	struct client client;
+	int status = command_parse_or_report(&argp, argc, argv, &options, &err);
+
+	if (status >= 0)
+		return status;
+	status = client_open(&client, options.name, &err);
+	if (status == 0) {
+		status = stop(&client, &options, &err);
+		client_close(&client);
+	}
+	if (status == 0)
+		status = wait_name_free(options.name, &err);
+	if (status == 0)
+		return COMMAND_SUCCESS;
+	command_error("stop: %s", err.text);
+	return COMMAND_FAILURE;
+}
+
+static const struct command stop_command = {
+	.name = "stop",
+	.arguments = "NAME [--force] [--timeout SECONDS]",
+	.summary = "Press a VM's power button; after a while, or at once, force it",
+	.run = stop_run,
+};
+COMMAND(stop_command);
