@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# The small guest image, on QEMU's plain emulation: it must boot without symvm, too.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	. scripts/common.sh
+}
+
+# boot KERNEL IMAGE APPEND [QEMU OPTION]...: console on stdout, QEMU's exit status.
+boot() {
+	local kernel=$1 image=$2 append=$3
+	shift 3
+	timeout 120 qemu-system-x86_64 -M pc -accel tcg -cpu max -m 256 -nodefaults -display none \
+		-serial stdio -no-reboot -kernel "$(scripts/kernel-fetch "$kernel")/vmlinuz" \
+		-initrd "$image" -append "console=ttyS0 quiet panic=-1 $append" "$@" </dev/null
+}
+
+encode() {
+	printf %s "$1" | base64 -w0
+}
+
+@test "the same input gives the same bytes, with every compression" {
+	local kind
+	for kind in none gzip zstd; do
+		images/build-initramfs --kernel 6.1 --compress "$kind" -o "$BATS_TEST_TMPDIR/1"
+		sleep 1
+		images/build-initramfs --kernel 6.1 --compress "$kind" -o "$BATS_TEST_TMPDIR/2"
+		cmp "$BATS_TEST_TMPDIR/1" "$BATS_TEST_TMPDIR/2"
+	done
+}
+
+@test "both kernels: command, its status, DHCP, disk, vsock, zram" {
+	local version
+	truncate -s 16M "$BATS_TEST_TMPDIR/disk"
+	mke2fs -q -t ext4 "$BATS_TEST_TMPDIR/disk"
+	for version in 6.1 6.12; do
+		images/build-initramfs --kernel "$version" -o "$BATS_TEST_TMPDIR/image"
+		run -0 boot "$version" "$BATS_TEST_TMPDIR/image" "symvm.cmd=$(encode '
+			ip -4 addr show eth0 | grep -o "10\.0\.2\.[0-9]*/24"
+			modprobe ext4 && mount -t ext4 /dev/vda /newroot && echo mounted
+			modprobe zram && ls /sys/block; ls /dev/vsock /dev/hwrng; uname -r; exit 42')" \
+			-netdev user,id=n -device virtio-net-pci,netdev=n -device virtio-rng-pci \
+			-drive "if=virtio,format=raw,file=$BATS_TEST_TMPDIR/disk"
+		[[ ${lines[0]} == *'symvm-init: first line'* ]]
+		[[ $output == *10.0.2.15/24* && $output == *mounted* && $output == *zram0* ]]
+		[[ $output == */dev/vsock* && $output == */dev/hwrng* ]]
+		[[ $output == *"$(cat "$SYMVM_CACHE/kernels/$version/release")"* ]]
+		[[ $output == *'symvm-exit: 42'* ]]
+	done
+}
+
+@test "an image's own script and files; the ways to end" {
+	printf '#!/bin/sh\ncat /data/file\n' >"$BATS_TEST_TMPDIR/script"
+	echo 'words in a file' >"$BATS_TEST_TMPDIR/file"
+	images/build-initramfs --kernel 6.1 --run "$BATS_TEST_TMPDIR/script" \
+		--add "$BATS_TEST_TMPDIR/file:/data/file" --compress zstd -o "$BATS_TEST_TMPDIR/image"
+	run -0 boot 6.1 "$BATS_TEST_TMPDIR/image" symvm.end=reboot
+	[[ $output == *'words in a file'*'symvm-exit: 0'*'reboot: Restarting system'* ]]
+	run -0 boot 6.1 "$BATS_TEST_TMPDIR/image" symvm.end=panic
+	[[ $output == *'Kernel panic - not syncing: sysrq triggered crash'* ]]
+}
+
+@test "a module of another kernel, a missing file and a wrong option are refused" {
+	local module
+	module=$(find "$(scripts/kernel-fetch 6.1)/modules" -name tun.ko | head -n1)
+	run -1 images/build-initramfs --kernel 6.12 --extra-module "$module" -o "$BATS_TEST_TMPDIR/image"
+	[[ $output == *'is not built for '* ]]
+	run -1 images/build-initramfs --kernel 6.1 --add /nowhere:/x -o "$BATS_TEST_TMPDIR/image"
+	[[ $output == *'no such file: /nowhere'* ]]
+	run -1 images/build-initramfs --kernel 6.1 --compress rar -o "$BATS_TEST_TMPDIR/image"
+	[[ $output == *"'rar' is not one of"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/image" ]
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# scripts/test counts honestly: no failure, missing case or broken stage passes for success.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	export SYMVM_STAGES="$BATS_TEST_TMPDIR/stages" BUILD_DIR="$BATS_TEST_TMPDIR/build"
+	mkdir -p "$SYMVM_STAGES"
+}
+
+stage() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$SYMVM_STAGES/$1"
+	chmod +x "$SYMVM_STAGES/$1"
+}
+
+@test "passes, failures and skips are summed over stages, each failure named" {
+	stage 10-one 'printf "1..3\nok 1 a\nnot ok 2 b broke\nok 3 c # SKIP no disk\n"; exit 1'
+	stage 20-two 'printf "1..2\nok 1 d\nok 2 e\n"'
+	run -1 scripts/test
+	[ "${lines[-1]}" = "3 passed, 1 failed" ]
+	[ "${lines[-2]}" = "1 skipped" ]
+	[[ $output == *"failed: one: b broke"* ]]
+	run -0 scripts/test two
+	[ "${lines[-1]}" = "2 passed, 0 failed" ]
+}
+
+@test "planned cases that never reported are failures" {
+	stage 10-cut 'printf "1..5\nok 1 a\n"; exit 0'
+	run -1 scripts/test
+	[ "${lines[-1]}" = "1 passed, 4 failed" ]
+	[[ $output == *"4 planned cases reported nothing"* ]]
+}
+
+@test "a stage that fails or reports nothing is a failure" {
+	stage 10-bad 'printf "1..1\nok 1 a\n"; exit 3'
+	run -1 scripts/test
+	[ "${lines[-1]}" = "1 passed, 1 failed" ]
+	[[ $output == *"ended with status 3"* ]]
+	stage 10-bad 'exit 0'
+	run -1 scripts/test
+	[ "${lines[-1]}" = "0 passed, 1 failed" ]
+}
+
+@test "a stage that does not exist is an error" {
+	stage 10-one 'exit 0'
+	run -1 scripts/test nonsense
+	[[ $output == *"no such stage: nonsense"* ]]
+}
