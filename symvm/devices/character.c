@@ -2,19 +2,16 @@
 #include "devices/character.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "devices/character_host.h"
 
 /* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
 #define FLUSH_DELAY_NS 2000000L
@@ -27,16 +24,9 @@ struct character {
 	const struct character_ops *ops;
 	void *opaque;
 
-	int listen_fd;
-	char *socket_path;
-	int input_fd;
-	int output_fd;
-	bool own_input, own_output; /* to be closed by us */
-	bool is_socket;
+	struct character_host host;
 	bool is_file; /* always writable; epoll refuses it */
-	bool is_terminal;
-	struct termios saved;
-	bool escape; /* the last key was Ctrl-A */
+	bool escape;  /* the last key was Ctrl-A */
 
 	/* Loop's thread only. */
 	struct event_source *listen_source;
@@ -70,27 +60,26 @@ static void drop_client(struct character *character)
 	character->connected = false;
 	character->armed = false;
 	character->stalled = false;
-	if (character->is_socket) {
-		close(character->input_fd);
-		if (character->output_fd >= 0)
-			close(character->output_fd);
-		character->input_fd = -1;
-		character->output_fd = -1;
+	if (character->host.is_socket) {
+		character_host_close_input(&character->host);
+		if (character->host.output_fd >= 0)
+			close(character->host.output_fd);
+		character->host.output_fd = -1;
 	}
 	pthread_cond_broadcast(&character->room);
 	pthread_mutex_unlock(&character->lock);
-	if (character->is_socket && character->listen_source)
+	if (character->host.is_socket && character->listen_source)
 		event_source_modify(character->listen_source, EPOLLIN);
 }
 
 static ssize_t write_some(struct character *character, const uint8_t *data, size_t length)
 {
-	if (character->is_socket)
-		return send(character->output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (character->host.is_socket)
+		return send(character->host.output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
 	if (!character->is_file && length > 4096)
 		length = 4096;
-	return write(character->output_fd, data, length);
+	return write(character->host.output_fd, data, length);
 }
 
 /* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
@@ -113,7 +102,7 @@ static int write_pending(struct character *character)
 		character->stalled = false;
 		pthread_cond_broadcast(&character->room);
 		/* A blocking descriptor: poll again before the next piece. */
-		if (!character->is_socket && !character->is_file && character->count)
+		if (!character->host.is_socket && !character->is_file && character->count)
 			return -EAGAIN;
 	}
 	return 0;
@@ -200,15 +189,13 @@ static size_t filter_escapes(struct character *character, uint8_t *data, size_t 
 
 static void end_input(struct character *character)
 {
-	if (character->is_socket) {
+	if (character->host.is_socket) {
 		drop_client(character);
 		return;
 	}
 	event_source_remove(character->input_source);
 	character->input_source = NULL;
-	if (character->own_input)
-		close(character->input_fd);
-	character->input_fd = -1;
+	character_host_close_input(&character->host);
 }
 
 /* Stops reading until character_resume(). */
@@ -238,14 +225,14 @@ static void input_ready(void *opaque, uint32_t events)
 		stop_input(character);
 		return;
 	}
-	length = read(character->input_fd, data, room);
+	length = read(character->host.input_fd, data, room);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length <= 0) {
 		end_input(character);
 		return;
 	}
-	if (character->is_terminal)
+	if (character->host.is_terminal)
 		length = (ssize_t)filter_escapes(character, data, (size_t)length);
 	pthread_mutex_lock(&character->lock);
 	character->bytes_in += (uint64_t)length;
@@ -259,12 +246,12 @@ static void watch_input(void *opaque)
 	struct character *character = opaque;
 	bool stopped = false;
 
-	if (character->input_fd < 0 || character->input_source)
+	if (character->host.input_fd < 0 || character->input_source)
 		return;
-	character->input_source = event_loop_add(character->loop, character->input_fd, EPOLLIN,
+	character->input_source = event_loop_add(character->loop, character->host.input_fd, EPOLLIN,
 						 input_ready, character);
 	/* A regular file cannot be polled: it is always ready. */
-	while (!character->input_source && character->input_fd >= 0 && !stopped) {
+	while (!character->input_source && character->host.input_fd >= 0 && !stopped) {
 		input_ready(character, EPOLLIN);
 		pthread_mutex_lock(&character->lock);
 		stopped = character->input_stopped;
@@ -287,20 +274,20 @@ void character_resume(struct character *character)
 static void client_connects(void *opaque, uint32_t events)
 {
 	struct character *character = opaque;
-	int fd = accept4(character->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(character->host.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
 	/* One client at a time: the next waits in the backlog. */
 	event_source_modify(character->listen_source, 0);
-	character->input_fd = fd;
-	character->output_fd = dup(fd);
-	if (character->output_fd < 0) {
+	character->host.input_fd = fd;
+	character->host.output_fd = dup(fd);
+	if (character->host.output_fd < 0) {
 		drop_client(character);
 		return;
 	}
 	watch_input(character);
-	character->output_source = event_loop_add(character->loop, character->output_fd, 0,
+	character->output_source = event_loop_add(character->loop, character->host.output_fd, 0,
 						  output_ready, character);
 	pthread_mutex_lock(&character->lock);
 	character->connected = true;
@@ -359,7 +346,7 @@ static size_t write_locked(struct character *character, const uint8_t *data, siz
 		size_t piece = length - taken;
 		size_t space;
 
-		if (!character->connected && character->listen_fd < 0) {
+		if (!character->connected && character->host.listen_fd < 0) {
 			character->bytes_dropped += piece;
 			return length;
 		}
@@ -431,125 +418,6 @@ void character_describe(struct character *character, json_t *object)
 	pthread_mutex_unlock(&character->lock);
 }
 
-/*
- * A descriptor of our own for @fd that does not block, without touching the flags that
- * we share with our parent. Falls back to @fd itself (which then may block a moment).
- */
-static int reopen(int fd, int flags, bool *own)
-{
-	char path[32];
-	struct stat status;
-	int fresh;
-
-	*own = false;
-	if (fstat(fd, &status) < 0)
-		return -errno;
-	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
-		return fd;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	fresh = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fresh < 0)
-		return fd;
-	*own = true;
-	return fresh;
-}
-
-static void open_stdio(struct character *character)
-{
-	struct termios raw;
-
-	character->input_fd = reopen(STDIN_FILENO, O_RDONLY, &character->own_input);
-	character->output_fd = reopen(STDOUT_FILENO, O_WRONLY, &character->own_output);
-	character->connected = character->output_fd >= 0;
-	if (character->input_fd < 0 || tcgetattr(STDIN_FILENO, &character->saved) < 0)
-		return;
-	character->is_terminal = true;
-	raw = character->saved;
-	cfmakeraw(&raw);
-	raw.c_oflag |= OPOST; /* log lines share the terminal */
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-}
-
-static int open_file(struct character *character, const char *option, const char *path,
-		     struct error *err)
-{
-	character->output_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
-				    0600);
-	if (character->output_fd < 0)
-		return error_set_errno(err, -errno, "--%s: cannot open %s", option, path);
-	character->own_output = true;
-	character->connected = true;
-	return 0;
-}
-
-/* Whether a file at @address is a socket that nobody listens on any more. */
-static bool is_stale_socket(const struct sockaddr_un *address)
-{
-	struct stat status;
-	bool stale;
-	int fd;
-
-	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-		errno == ECONNREFUSED;
-	close(fd);
-	return stale;
-}
-
-static int open_socket(struct character *character, const char *option, const char *path,
-		       struct error *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return error_set(err, -ENAMETOOLONG,
-				 "--%s: socket path %s is longer than %zu bytes", option, path,
-				 sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_set_errno(err, -errno, "--%s: cannot create a socket", option);
-	character->listen_fd = fd;
-	character->is_socket = true;
-	if (is_stale_socket(&address))
-		unlink(path);
-	/* The mode of the descriptor becomes the mode of the file. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
-	character->socket_path = strdup(path);
-	if (!character->socket_path)
-		return error_set(err, -ENOMEM, "--%s: out of memory", option);
-	if (listen(fd, 1) < 0)
-		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
-	character->listen_source = event_loop_add(character->loop, fd, EPOLLIN, client_connects,
-						  character);
-	if (!character->listen_source)
-		return error_set(err, -ENOMEM, "--%s: out of memory", option);
-	return 0;
-}
-
-static int open_spec(struct character *character, const char *option, const char *spec,
-		     struct error *err)
-{
-	if (strcmp(spec, "none") == 0)
-		return 0;
-	if (strcmp(spec, "stdio") == 0) {
-		open_stdio(character);
-		return 0;
-	}
-	if (strncmp(spec, "file:", 5) == 0 && spec[5])
-		return open_file(character, option, spec + 5, err);
-	if (strncmp(spec, "socket:", 7) == 0 && spec[7])
-		return open_socket(character, option, spec + 7, err);
-	return error_set(err, -EINVAL, "--%s: '%s' is not stdio, socket:PATH, file:PATH or none",
-			 option, spec);
-}
-
 static int start_watching(struct character *character)
 {
 	character->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -559,12 +427,20 @@ static int start_watching(struct character *character)
 						 timer_ready, character);
 	if (!character->timer_source)
 		return -ENOMEM;
-	if (character->output_fd >= 0) {
-		character->output_source = event_loop_add(character->loop, character->output_fd, 0,
-							  output_ready, character);
+	if (character->host.listen_fd >= 0) {
+		character->listen_source = event_loop_add(character->loop,
+							  character->host.listen_fd, EPOLLIN,
+							  client_connects, character);
+		if (!character->listen_source)
+			return -ENOMEM;
+	}
+	if (character->host.output_fd >= 0) {
+		character->connected = true;
+		character->output_source = event_loop_add(
+			character->loop, character->host.output_fd, 0, output_ready, character);
 		character->is_file = !character->output_source;
 	}
-	if (character->input_fd >= 0)
+	if (character->host.input_fd >= 0)
 		return event_loop_post(character->loop, watch_input, character);
 	return 0;
 }
@@ -583,16 +459,13 @@ int character_open(const char *option, const char *spec, struct event_loop *loop
 	character->log = log;
 	character->ops = ops;
 	character->opaque = opaque;
-	character->listen_fd = -1;
-	character->input_fd = -1;
-	character->output_fd = -1;
 	character->timer_fd = -1;
 	pthread_mutex_init(&character->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&character->room, &attributes);
 	pthread_condattr_destroy(&attributes);
-	status = open_spec(character, option, spec, err);
+	status = character_host_open(&character->host, option, spec, err);
 	if (status == 0) {
 		status = start_watching(character);
 		if (status < 0)
@@ -615,19 +488,9 @@ void character_close(struct character *character)
 	event_source_remove(character->input_source);
 	event_source_remove(character->output_source);
 	event_source_remove(character->timer_source);
-	if (character->is_terminal)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &character->saved);
-	if (character->input_fd >= 0 && (character->own_input || character->is_socket))
-		close(character->input_fd);
-	if (character->output_fd >= 0 && (character->own_output || character->is_socket))
-		close(character->output_fd);
-	if (character->listen_fd >= 0)
-		close(character->listen_fd);
+	character_host_close(&character->host);
 	if (character->timer_fd >= 0)
 		close(character->timer_fd);
-	if (character->socket_path)
-		unlink(character->socket_path);
-	free(character->socket_path);
 	pthread_mutex_destroy(&character->lock);
 	pthread_cond_destroy(&character->room);
 	free(character);

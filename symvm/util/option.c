@@ -74,6 +74,27 @@ static char *take_part(const char **rest)
 	return part;
 }
 
+void option_list_free(struct option_list *list)
+{
+	while (list->count)
+		free(list->items[--list->count]);
+}
+
+static int append_item(const char *option, const struct option_field *field, const char *value,
+		       struct error *err)
+{
+	struct option_list *list = field->value;
+
+	if (list->count == OPTION_LIST_MAX)
+		return error_set(err, -EINVAL, "--%s: %s is given more than %u times", option,
+				 field->key, OPTION_LIST_MAX);
+	list->items[list->count] = strdup(value);
+	if (!list->items[list->count])
+		return error_set(err, -ENOMEM, "--%s: out of memory", option);
+	list->count++;
+	return 0;
+}
+
 static int set_field(const char *option, const struct option_field *field, const char *value,
 		     struct error *err)
 {
@@ -91,6 +112,8 @@ static int set_field(const char *option, const struct option_field *field, const
 	}
 	if (!value || !*value)
 		return error_set(err, -EINVAL, "--%s: %s needs a value", option, field->key);
+	if (field->type == OPTION_LIST)
+		return append_item(option, field, value, err);
 	if (field->type == OPTION_TEXT) {
 		char *copy = strdup(value);
 
@@ -127,7 +150,8 @@ static int parse_part(const char *option, char *part, bool first,
 	if (!field->key)
 		return error_set(err, -EINVAL, "--%s: unknown key '%.*s'", option, (int)length,
 				 part);
-	if ((*seen & (1ull << (field - fields))) && !field->repeated_last)
+	if ((*seen & (1ull << (field - fields))) && !field->repeated_last &&
+	    field->type != OPTION_LIST)
 		return error_set(err, -EINVAL, "--%s: %s is given twice", option, field->key);
 	*seen |= 1ull << (field - fields);
 	return set_field(option, field, value ? value + 1 : NULL, err);
@@ -160,6 +184,8 @@ int option_parse(const char *option, const char *text, const struct option_field
 			if (field->type == OPTION_TEXT) {
 				free(*(char **)field->value);
 				*(char **)field->value = NULL;
+			} else if (field->type == OPTION_LIST) {
+				option_list_free(field->value);
 			}
 		}
 	}

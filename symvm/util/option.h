@@ -11,6 +11,14 @@
 
 #include "util/error.h"
 
+#define OPTION_LIST_MAX 32u
+
+/* Values of a key that may be given several times; option_list_free() frees them. */
+struct option_list {
+	unsigned count;
+	char *items[OPTION_LIST_MAX];
+};
+
 struct option_field {
 	const char *key;
 	enum {
@@ -18,6 +26,7 @@ struct option_field {
 		OPTION_FLAG, /* bool *: "key", "key=on|off" */
 		OPTION_SIZE, /* uint64_t *: bytes, with K, M, G or T */
 		OPTION_NUMBER, /* uint64_t * */
+		OPTION_LIST,   /* struct option_list *: each time the key is given adds one text */
 	} type;
 	void *value;
 	bool required;
@@ -32,6 +41,8 @@ struct option_field {
  */
 int option_parse(const char *option, const char *text, const struct option_field *fields,
 		 struct error *err);
+
+void option_list_free(struct option_list *list);
 
 /* Parses a size in bytes with an optional suffix K, M, G or T (powers of 1024). -EINVAL, -ERANGE. */
 int option_parse_size(const char *text, uint64_t *value);

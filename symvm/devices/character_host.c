@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "devices/character_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * A descriptor of our own for @fd that does not block, without touching the flags that
+ * we share with our parent. Falls back to @fd itself (which then may block a moment).
+ */
+static int reopen(int fd, int flags, bool *own)
+{
+	char path[32];
+	struct stat status;
+	int fresh;
+
+	*own = false;
+	if (fstat(fd, &status) < 0)
+		return -1;
+	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fresh = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fresh < 0)
+		return fd;
+	*own = true;
+	return fresh;
+}
+
+/* The guard: waits for the other end of @fd to close, whatever the cause, and restores. */
+static void guard_terminal(const struct character_host *host, int fd)
+{
+	sigset_t all;
+	char byte;
+
+	/* SIGTTOU among them: the shell may have taken the terminal back already. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	/* Nothing of the VM may live on in here. */
+	dup2(fd, STDOUT_FILENO);
+	close_range(STDERR_FILENO, ~0u, 0);
+	while (read(STDOUT_FILENO, &byte, 1) < 0 && errno == EINTR)
+		;
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+	_exit(0);
+}
+
+static void start_guard(struct character_host *host)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	host->guard = fork();
+	if (host->guard == 0) {
+		close(ends[1]);
+		guard_terminal(host, ends[0]);
+	}
+	close(ends[0]);
+	if (host->guard < 0)
+		close(ends[1]);
+	else
+		host->guard_fd = ends[1];
+}
+
+static void open_stdio(struct character_host *host)
+{
+	struct termios raw;
+
+	host->input_fd = reopen(STDIN_FILENO, O_RDONLY, &host->own_input);
+	host->output_fd = reopen(STDOUT_FILENO, O_WRONLY, &host->own_output);
+	if (host->input_fd < 0 || tcgetattr(STDIN_FILENO, &host->saved) < 0)
+		return;
+	host->is_terminal = true;
+	start_guard(host);
+	raw = host->saved;
+	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* log lines share the terminal */
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+static int open_file(struct character_host *host, const char *option, const char *path,
+		     struct error *err)
+{
+	host->output_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (host->output_fd < 0)
+		return error_set_errno(err, -errno, "--%s: cannot open %s", option, path);
+	host->own_output = true;
+	return 0;
+}
+
+/* Whether a file at @address is a socket that nobody listens on any more. */
+static bool is_stale_socket(const struct sockaddr_un *address)
+{
+	struct stat status;
+	bool stale;
+	int fd;
+
+	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+		errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int open_socket(struct character_host *host, const char *option, const char *path,
+		       struct error *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(err, -ENAMETOOLONG,
+				 "--%s: socket path %s is longer than %zu bytes", option, path,
+				 sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	host->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (host->listen_fd < 0)
+		return error_set_errno(err, -errno, "--%s: cannot create a socket", option);
+	host->is_socket = true;
+	if (is_stale_socket(&address))
+		unlink(path);
+	/* The mode of the descriptor becomes the mode of the file. */
+	if (fchmod(host->listen_fd, 0600) < 0 ||
+	    bind(host->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
+	host->socket_path = strdup(path);
+	if (!host->socket_path) {
+		unlink(path);
+		return error_set(err, -ENOMEM, "--%s: out of memory", option);
+	}
+	if (listen(host->listen_fd, 1) < 0)
+		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
+	return 0;
+}
+
+static int open_spec(struct character_host *host, const char *option, const char *spec,
+		     struct error *err)
+{
+	if (strcmp(spec, "none") == 0)
+		return 0;
+	if (strcmp(spec, "stdio") == 0) {
+		open_stdio(host);
+		return 0;
+	}
+	if (strncmp(spec, "file:", 5) == 0 && spec[5])
+		return open_file(host, option, spec + 5, err);
+	if (strncmp(spec, "socket:", 7) == 0 && spec[7])
+		return open_socket(host, option, spec + 7, err);
+	return error_set(err, -EINVAL, "--%s: '%s' is not stdio, socket:PATH, file:PATH or none",
+			 option, spec);
+}
+
+int character_host_open(struct character_host *host, const char *option, const char *spec,
+			struct error *err)
+{
+	int status;
+
+	*host = (struct character_host){
+		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};
+	status = open_spec(host, option, spec, err);
+	if (status < 0)
+		character_host_close(host);
+	return status;
+}
+
+void character_host_close_input(struct character_host *host)
+{
+	if (host->input_fd >= 0 && (host->own_input || host->is_socket))
+		close(host->input_fd);
+	host->input_fd = -1;
+}
+
+void character_host_close(struct character_host *host)
+{
+	if (host->is_terminal)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+	if (host->guard_fd >= 0) {
+		close(host->guard_fd);
+		while (waitpid(host->guard, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	character_host_close_input(host);
+	if (host->output_fd >= 0 && (host->own_output || host->is_socket))
+		close(host->output_fd);
+	if (host->listen_fd >= 0)
+		close(host->listen_fd);
+	if (host->socket_path)
+		unlink(host->socket_path);
+	free(host->socket_path);
+	*host = (struct character_host){
+		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};
+}
