@@ -40,10 +40,10 @@ void command_error(const char *format, ...)
 
 /* The outer argp, which adds --help to the command's own. */
 struct outer {
-	const struct argp *argp;
 	void *input;
-	const char *name;
+	struct error *err;
 	bool help;
+	int failed_at; /* where in argv the parser stood when it failed */
 };
 
 static error_t parse_outer(int key, char *arg, struct argp_state *state)
@@ -53,6 +53,10 @@ static error_t parse_outer(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = outer->input;
+		state->child_inputs[1] = outer->err;
+		return 0;
+	case ARGP_KEY_ERROR:
+		outer->failed_at = state->next;
 		return 0;
 	case KEY_HELP:
 		outer->help = true;
@@ -62,6 +66,15 @@ static error_t parse_outer(int key, char *arg, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+/* Comes after the command's own parser: an argument that arrives here is nobody's. */
+static error_t parse_rest(int key, char *arg, struct argp_state *state)
+{
+	if (key != ARGP_KEY_ARG)
+		return ARGP_ERR_UNKNOWN;
+	error_set(state->input, -EINVAL, "%s: unexpected argument '%s'", state->argv[0], arg);
+	return EINVAL;
 }
 
 static const struct argp_option *find_option(const struct argp *argp, const char *name,
@@ -77,17 +90,16 @@ static const struct argp_option *find_option(const struct argp *argp, const char
 	return NULL;
 }
 
-/* getopt refused something before @index and said nothing: say what. */
+/* getopt refused the option before @index and said nothing: say what. */
 static int explain(const struct argp *argp, int argc, char **argv, int index, struct error *err)
 {
 	const char *word = index >= 1 && index <= argc ? argv[index - 1] : "";
 	const struct argp_option *option;
 	size_t length;
 
+	/* In a cluster of short options it still stands on the word. */
 	if (word[0] != '-' && index < argc)
 		word = argv[index];
-	if (word[0] != '-')
-		return error_set(err, -EINVAL, "%s: unexpected argument '%s'", argv[0], word);
 	if (strncmp(word, "--", 2) == 0) {
 		length = strcspn(word + 2, "=");
 		option = find_option(argp, word + 2, length);
@@ -108,15 +120,15 @@ int command_parse(const struct argp *argp, int argc, char **argv, void *input, s
 		{"help", KEY_HELP, NULL, 0, "Print this and do nothing", -1},
 		{0},
 	};
-	const struct argp_child children[] = {{argp, 0, NULL, 0}, {0}};
+	const struct argp rest = {.parser = parse_rest};
+	const struct argp_child children[] = {{argp, 0, NULL, 0}, {&rest, 0, NULL, 0}, {0}};
 	struct argp whole = {.options = options, .parser = parse_outer, .children = children};
-	struct outer outer = {.argp = argp, .input = input};
+	struct outer outer = {.input = input, .err = err};
 	char name[64];
-	int index = 0;
 	error_t status;
 
 	err->text[0] = '\0';
-	status = argp_parse(&whole, argc, argv, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, &index,
+	status = argp_parse(&whole, argc, argv, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
 			    &outer);
 	if (outer.help) {
 		snprintf(name, sizeof(name), "symvm %s", argv[0]);
@@ -127,7 +139,7 @@ int command_parse(const struct argp *argp, int argc, char **argv, void *input, s
 		return 0;
 	if (err->text[0])
 		return -EINVAL;
-	return explain(argp, argc, argv, index, err);
+	return explain(argp, argc, argv, outer.failed_at, err);
 }
 
 int command_parse_or_report(const struct argp *argp, int argc, char **argv, void *input,

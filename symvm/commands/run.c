@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `symvm run`: makes a VM, boots it and stays until it ends. The order matters: what the user
- * may have got wrong is checked first, then the name is claimed, then KVM is opened; all
- * files are open before the jail closes, and it closes before the first guest instruction.
+ * `symvm run`: makes a VM, boots it and stays until it ends. The order matters: options and name
+ * are checked first, vm_create() looks at kernel and memory before it opens KVM; all files are
+ * open before the jail closes, and it closes before the first guest instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct run {
 	struct state_name name;
 	struct log log;
 	int log_fd;
+	bool start_paused;
 	sigset_t signals;
 	int signal_fd;
 	struct event_source *signal_source;
@@ -97,17 +99,14 @@ static int create_devices(struct run *run, struct error *err)
 static int create_vm(struct run *run, struct error *err)
 {
 	struct vm_config *config = &run->options.config;
-	bool start_paused = config->start_paused;
 	int status;
 
 	/* The vCPUs stay parked until this thread is in its jail, too. */
+	run->start_paused = config->start_paused;
 	config->start_paused = true;
 	status = vm_create(config, &run->log, &run->vm, err);
-	config->start_paused = start_paused;
 	if (status < 0)
 		return status;
-	/* They are the VM's now. */
-	config->name = config->kernel = config->initrd = config->command_line = NULL;
 	run->signal_source = event_loop_add(run->vm->main_loop, run->signal_fd, EPOLLIN,
 					    signal_arrived, run);
 	if (!run->signal_source)
@@ -135,7 +134,7 @@ static int start_vm(struct run *run, struct error *err)
 	status = jail_enter_thread(run->jail, JAIL_THREAD_MAIN, err);
 	if (status < 0)
 		return status;
-	if (run->options.config.start_paused)
+	if (run->start_paused)
 		return 0;
 	status = vm_resume(run->vm);
 	return status < 0 && status != -ESHUTDOWN
@@ -192,9 +191,7 @@ static int run_run(int argc, char **argv)
 		command_error("%s", err.text);
 		return VM_END_USAGE;
 	}
-	status = run_options_check(&run.options, &err);
-	if (status == 0)
-		status = open_log(&run, &err);
+	status = open_log(&run, &err);
 	if (status == 0)
 		status = state_name_claim(&run.name, run.options.config.name, &err);
 	if (status == 0)

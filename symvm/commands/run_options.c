@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "commands/kernel_check.h"
 #include "util/option.h"
 
 #define MIB                  (1024ull * 1024)
@@ -135,7 +133,7 @@ static int add_device(struct parsing *parsing, const struct device_class *class,
 	struct run_options *options = parsing->options;
 
 	if (options->device_count >= DEVICES_MAX + class_count())
-		return error_set(parsing->err, -E2BIG, "--%s: more than %d devices", class->option,
+		return error_set(parsing->err, -E2BIG, "run: more than %d devices",
 				 DEVICES_MAX);
 	options->devices[options->device_count++] =
 		(struct run_device){.class = class, .argument = argument};
@@ -325,34 +323,4 @@ void run_options_free(struct run_options *options)
 	free(options->config.command_line);
 	free(options->devices);
 	*options = (struct run_options){0};
-}
-
-int run_options_check(const struct run_options *options, struct error *err)
-{
-	uint64_t size, host;
-	struct sysinfo info;
-	int status;
-
-	status = kernel_check(options->config.kernel, err);
-	if (status < 0)
-		return status;
-	if (options->config.initrd) {
-		status = file_open_checked("initrd", options->config.initrd, &size, err);
-		if (status < 0)
-			return status;
-		close(status);
-		if (size >= options->config.memory.size)
-			return error_set(err, -EFBIG, "--initrd: '%s' does not fit into %llu MiB "
-						      "of memory",
-					 options->config.initrd,
-					 (unsigned long long)(options->config.memory.size / MIB));
-	}
-	if (sysinfo(&info) < 0)
-		return error_set_errno(err, -errno, "cannot ask for the host's memory");
-	host = (uint64_t)info.totalram * info.mem_unit;
-	if (options->config.memory.size > host)
-		return error_set(err, -ENOMEM, "--memory: %llu MiB is more than the host's %llu MiB",
-				 (unsigned long long)(options->config.memory.size / MIB),
-				 (unsigned long long)(host / MIB));
-	return 0;
 }

@@ -33,10 +33,4 @@ struct run_options {
 int run_options_parse(int argc, char **argv, struct run_options *options, struct error *err);
 void run_options_free(struct run_options *options);
 
-/*
- * What can be said about the options before KVM is opened: kernel and initrd are there and
- * usable, the memory is not more than the host's. -errno with words.
- */
-int run_options_check(const struct run_options *options, struct error *err);
-
 #endif

@@ -83,6 +83,7 @@ const struct jail_rule jail_rules[] = {
 
 	/* --- vCPU threads --- */
 	CALL(timer_settime, VCPU),   /* deadline of a symcall */
+	CALL(timer_delete, VCPU),    /* at the thread's end */
 
 	/* --- threads that run an event loop --- */
 	CALL(epoll_wait, IO | MAIN),
@@ -118,7 +119,6 @@ const struct jail_rule jail_rules[] = {
 	/* --- the main thread: lifecycle and tear-down --- */
 	CALL(unlinkat, MAIN),        /* its socket and lock file; landlock allows no other place */
 	CALL(signalfd4, MAIN),
-	CALL(timer_delete, MAIN),    /* of the vCPUs it tears down */
 	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
 	CALL(rt_sigpending, VCPU),
 	CALL(set_robust_list, MAIN),
