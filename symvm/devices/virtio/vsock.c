@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * virtio-vsock (VIRTIO 1.2, 5.10): sockets between host and guest, addressed by a context
+ * id. The receive and transmit queues are served by the host's kernel (vhost-vsock), so the
+ * host's programs use AF_VSOCK; the event queue is ours.
+ */
+#include <errno.h>
+#include <linux/vhost.h>
+#include <linux/virtio_vsock.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "devices/virtio/vhost.h"
+#include "devices/virtio/virtio.h"
+#include "machine/vm.h"
+#include "util/option.h"
+
+#define QUEUE_SIZE  128u
+#define QUEUE_EVENT 2u
+#define VHOST_COUNT 2u /* receive and transmit */
+#define CID_FIRST   3u /* 0 to 2 are reserved: hypervisor, local, host */
+#define CID_LAST    0xfffffffeu
+
+struct vsock {
+	struct virtio_device virtio;
+	struct vhost vhost;
+	uint64_t cid;
+	bool reset_due; /* the guest's connections are gone: tell it */
+};
+
+static int set_running(struct vsock *vsock, int running)
+{
+	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_RUNNING, &running) < 0 ? -errno : 0;
+}
+
+static void vsock_quiesce(struct virtio_device *virtio)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+
+	if (!vsock->vhost.started)
+		return;
+	if (set_running(vsock, 0) < 0 || vhost_stop(&vsock->vhost, VHOST_COUNT) < 0)
+		log_warn(&virtio->vm->log, "%s: vhost-vsock did not stop cleanly",
+			 virtio->device.name);
+}
+
+static int vsock_activate(struct virtio_device *virtio)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+	int status = vhost_start(&vsock->vhost, virtio, VHOST_COUNT);
+
+	if (status == 0)
+		status = set_running(vsock, 1);
+	if (status < 0)
+		vsock_quiesce(virtio);
+	return status;
+}
+
+/* The event queue holds buffers of the driver; one is used after a snapshot was loaded. */
+static void vsock_notified(struct virtio_device *virtio, struct virtio_queue *queue)
+{
+	const struct virtio_vsock_event event = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
+	struct vsock *vsock = (struct vsock *)virtio;
+	struct iovec iov[QUEUE_SIZE];
+	struct virtio_chain chain = {.iov = iov, .iov_max = QUEUE_SIZE};
+
+	if (queue->index != QUEUE_EVENT || !vsock->reset_due ||
+	    virtio_queue_pop(queue, &chain) <= 0)
+		return;
+	vsock->reset_due = false;
+	virtio_queue_push(queue, &chain,
+			  (uint32_t)virtio_chain_write(&chain, 0, &event, sizeof(event)));
+	virtio_queue_flush(queue);
+}
+
+static void vsock_reset(struct virtio_device *virtio)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+
+	vsock->reset_due = false;
+}
+
+static void vsock_destroy(struct virtio_device *virtio)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+
+	vhost_close(&vsock->vhost);
+	free(vsock);
+}
+
+static int vsock_save(struct virtio_device *virtio, struct state_writer *writer)
+{
+	/* Connections live in the host's kernel and cannot be taken along. */
+	return writer->status;
+}
+
+static int vsock_load(struct virtio_device *virtio, struct state_reader *reader, uint32_t version)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+
+	vsock->reset_due = true;
+	return reader->status;
+}
+
+static void vsock_describe(struct virtio_device *virtio, json_t *object)
+{
+	struct vsock *vsock = (struct vsock *)virtio;
+
+	json_object_set_new(object, "cid", json_integer((json_int_t)vsock->cid));
+}
+
+static const struct virtio_ops vsock_ops = {
+	.name = "virtio-vsock",
+	.id = VIRTIO_ID_VSOCK,
+	.class_code = 0x078000,
+	.version = 1,
+	.activate = vsock_activate,
+	.notified = vsock_notified,
+	.quiesce = vsock_quiesce,
+	.reset = vsock_reset,
+	.destroy = vsock_destroy,
+	.save = vsock_save,
+	.load = vsock_load,
+	.describe = vsock_describe,
+};
+
+static int open_kernel_side(struct vsock *vsock, struct error *err)
+{
+	int status = vhost_open(&vsock->vhost, "/dev/vhost-vsock", "vhost_vsock", "vsock", err);
+
+	if (status < 0)
+		return status;
+	if (ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &vsock->cid) == 0)
+		return 0;
+	status = -errno;
+	if (status == -EADDRINUSE)
+		error_set(err, status, "--vsock: cid=%llu is in use by another VM",
+			  (unsigned long long)vsock->cid);
+	else
+		error_set_errno(err, status, "--vsock: cid=%llu", (unsigned long long)vsock->cid);
+	vhost_close(&vsock->vhost);
+	return status;
+}
+
+static int create_device(struct vm *vm, struct vsock *vsock, struct error *err)
+{
+	struct virtio_vsock_config config = {.guest_cid = vsock->cid};
+	int status = open_kernel_side(vsock, err);
+
+	if (status < 0)
+		return status;
+	status = virtio_device_create(vm, &vsock->virtio, &vsock_ops, "vsock", 0, 3, QUEUE_SIZE,
+				      &config, sizeof(config), err);
+	if (status < 0) {
+		vhost_close(&vsock->vhost);
+		return status;
+	}
+	for (unsigned i = 0; i < VHOST_COUNT; i++)
+		vsock->virtio.queues[i].external = true;
+	return 0;
+}
+
+static int vsock_create(struct vm *vm, const char *argument, struct error *err)
+{
+	uint64_t cid = 0;
+	const struct option_field fields[] = {
+		{.key = "cid", .type = OPTION_NUMBER, .value = &cid, .required = true},
+		{0},
+	};
+	int status = option_parse("vsock", argument, fields, err);
+	struct vsock *vsock;
+
+	if (status < 0)
+		return status;
+	if (cid < CID_FIRST || cid > CID_LAST)
+		return error_set(err, -EINVAL, "--vsock: cid=%llu: expected %u to %u",
+				 (unsigned long long)cid, CID_FIRST, CID_LAST);
+	vsock = calloc(1, sizeof(*vsock));
+	if (!vsock)
+		return error_set(err, -ENOMEM, "--vsock: out of memory");
+	vsock->cid = cid;
+	status = create_device(vm, vsock, err);
+	if (status < 0)
+		free(vsock);
+	return status;
+}
+
+static const struct device_class vsock_class = {
+	.option = "vsock",
+	.argument = "cid=N",
+	.help = "sockets between host and guest, under the context id N",
+	.order = 130,
+	.create = vsock_create,
+};
+DEVICE_CLASS(vsock_class);
