@@ -63,18 +63,6 @@ static int probe_sync_regs(const struct doctor_machine *machine, int value, char
 	return have > 0 && (have & all) == all ? 0 : -ENOTSUP;
 }
 
-static int probe_msr_exits(const struct doctor_machine *machine, int value, char *detail,
-			   size_t size)
-{
-	int fd = machine->vm_fd >= 0 ? machine->vm_fd : machine->kvm_fd;
-	int reasons = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR);
-
-	if (reasons > 0 && (reasons & KVM_MSR_EXIT_REASON_UNKNOWN))
-		return 0;
-	snprintf(detail, size, "no exit for an MSR unknown to KVM");
-	return -ENOTSUP;
-}
-
 #define OLD_KERNEL "this host's KVM is too old or not complete: use Linux 5.10 or newer on " \
 		   "hardware with virtualization, or the lab (lab/run COMMAND)"
 #define REQUIRED_CAP(cap_name, cap, for_what)                                                      \
@@ -93,8 +81,8 @@ const struct doctor_check doctor_kvm_checks[] = {
 	REQUIRED_CAP("READONLY_MEM", KVM_CAP_READONLY_MEM, "read-only guest memory"),
 	{"SYNC_REGS", DOCTOR_WANTED, "synchronous calls into the guest",
 	 OLD_KERNEL ", or run with --symbiotic off", probe_sync_regs, 0},
-	{"X86_USER_SPACE_MSR", DOCTOR_WANTED, "registration of the symbiotic interface",
-	 OLD_KERNEL ", or run with --symbiotic off", probe_msr_exits, 0},
+	SYMBIOTIC_CAP("X86_USER_SPACE_MSR", KVM_CAP_X86_USER_SPACE_MSR,
+		      "registration of the symbiotic interface"),
 	SYMBIOTIC_CAP("VCPU_EVENTS", KVM_CAP_VCPU_EVENTS, "synchronous calls into the guest"),
 	SYMBIOTIC_CAP("MP_STATE", KVM_CAP_MP_STATE, "synchronous calls into the guest"),
 };
