@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jail/landlock.h"
@@ -140,6 +141,8 @@ int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail 
 	jail->mode = mode;
 	jail->state_fd = state_fd;
 	jail->log = log;
+	/* glibc reads the time zone's file once, even to take a UTC time apart. */
+	tzset();
 	jail->landlock = landlock_supported();
 	if (!jail->landlock)
 		log_info(log, "jail: the host's kernel has no landlock; seccomp alone is used");
@@ -174,6 +177,7 @@ int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *er
 
 	if (!jail)
 		return 0;
+	trap_name_thread(thread_names[kind]);
 	/* An unprivileged filter needs it, and no exec can ever gain anything. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, -errno, "jail: no_new_privs");

@@ -72,6 +72,8 @@ const struct jail_rule jail_rules[] = {
 	CALL(ppoll, ALL),            /* bounded waits for a descriptor */
 	CALL(poll, ALL),
 
+	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer, or resets it */
+
 	/* --- ioctls by family --- */
 	CALL_IF(ioctl, ALL, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(KVMIO)), /* run; irqfds; memslots */
 	/* vhost-net and vhost-vsock: set up when the guest's driver does (a vCPU's access). */
@@ -89,7 +91,6 @@ const struct jail_rule jail_rules[] = {
 	CALL(epoll_wait, IO | MAIN),
 	CALL(epoll_pwait, IO | MAIN),
 	CALL(timerfd_create, IO),    /* timers of device back ends */
-	CALL(timerfd_settime, IO),
 	CALL(fstat, IO | MAIN),      /* the size of a disk */
 	CALL(newfstatat, IO | MAIN), /* the same, as glibc calls it */
 	CALL(lseek, IO | MAIN),      /* the size of a block device */

@@ -4,8 +4,15 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/syscall.h>
+#include <stdint.h>
 #include <unistd.h>
+
+static _Thread_local const char *thread_name = "unknown";
+
+void trap_name_thread(const char *name)
+{
+	thread_name = name;
+}
 
 static size_t put_text(char *line, size_t used, size_t size, const char *text)
 {
@@ -37,9 +44,10 @@ static void call_refused(int signal, siginfo_t *info, void *context)
 	 * again, because its signal is blocked and the kernel ends the process. */
 	used = put_text(line, used, sizeof(line) - 1, "symvm: jail: system call ");
 	used = put_number(line, used, sizeof(line) - 1, (unsigned long)info->si_syscall);
-	used = put_text(line, used, sizeof(line) - 1, " is not on the list of this thread (");
-	used = put_number(line, used, sizeof(line) - 1, (unsigned long)syscall(SYS_gettid));
-	used = put_text(line, used, sizeof(line) - 1, ")");
+	used = put_text(line, used, sizeof(line) - 1, " is not on the list of the ");
+	used = put_text(line, used, sizeof(line) - 1, thread_name);
+	used = put_text(line, used, sizeof(line) - 1, " thread, at ");
+	used = put_number(line, used, sizeof(line) - 1, (uintptr_t)info->si_call_addr);
 	line[used++] = '\n';
 	if (write(STDERR_FILENO, line, used) < 0)
 		_exit(1);

@@ -4,6 +4,9 @@
 
 #include "util/error.h"
 
+/* The name by which the calling thread is called in that line. */
+void trap_name_thread(const char *name);
+
 /* From now on a system call refused by a trapping filter is named in one line on standard error,
  * and the process ends with status 1. For the whole process; main thread. */
 int trap_install(struct error *err);
