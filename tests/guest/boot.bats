@@ -42,6 +42,21 @@ work() {
 	work 6.12 pvh 4
 }
 
+@test "every kernel, start and number of vCPUs that is left (make soak)" {
+	[ -n "${SYMVM_SOAK:-}" ] || skip "make soak runs the full matrix"
+	local version start cpus
+	for version in 6.1 6.12; do
+		for start in bzimage pvh; do
+			for cpus in 1 2 4 16; do
+				rm -f "$scratch/target"
+				truncate -s 256M "$scratch/target"
+				work "$version" "$start" "$cpus"
+				kill "$http_pid"
+			done
+		done
+	done
+}
+
 # The small image in the combinations that the root disk does not cover.
 small() {
 	head -c 33554432 /dev/urandom >"$scratch/disk"
@@ -141,6 +156,5 @@ guest_ended() {
 	truncate -s 0 "$scratch/cut"
 	wait_until 100 grep -q 'read error seen' "$scratch/console"
 	guest_ended
-	umount "$scratch/small"
 	[ "$status" -eq 0 ]
 }

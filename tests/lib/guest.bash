@@ -61,5 +61,6 @@ PYTHON
 teardown() {
 	[ -z "${http_pid:-}" ] || kill "$http_pid" 2>/dev/null || true
 	[ -z "${guest_pid:-}" ] || kill -KILL "$guest_pid" 2>/dev/null || true
+	umount "$scratch/small" 2>/dev/null || true
 	rm -rf "$scratch"
 }
