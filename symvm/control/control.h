@@ -51,6 +51,10 @@ int control_argument_text(json_t *arguments, const char *key, const char **value
 			  struct error *err);
 int control_arguments_known(json_t *arguments, const char *const *known, struct error *err);
 
+/* A JSON string of @text, in which bytes above 0x7f are replaced where it is no UTF-8 (a file's
+ * name may be anything). New reference. */
+json_t *control_text(const char *text);
+
 /*
  * Listens on the socket of @name (control/state_dir.h) and serves it on
  * vm->main_loop. Main thread, after the devices are made; control_server_start() creates the

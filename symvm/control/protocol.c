@@ -10,9 +10,14 @@
 /* A whole line, its carriage return and newline. */
 #define INPUT_CAPACITY (CONTROL_LINE_MAX + 2)
 
+size_t control_input_room(const struct control_input *input)
+{
+	return INPUT_CAPACITY - input->length;
+}
+
 ssize_t control_input_put(struct control_input *input, const char *data, size_t length)
 {
-	size_t room = INPUT_CAPACITY - input->length;
+	size_t room = control_input_room(input);
 
 	if (length > room)
 		length = room;
@@ -129,6 +134,24 @@ void control_request_free(struct control_request *request)
 	memset(request, 0, sizeof(*request));
 }
 
+json_t *control_text(const char *text)
+{
+	json_t *string = json_string(text);
+	char *copy;
+
+	if (string)
+		return string;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (char *c = copy; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	string = json_string(copy);
+	free(copy);
+	return string;
+}
+
 char *control_answer(const struct control_request *request, int code, json_t *result,
 		     const struct error *err)
 {
@@ -140,8 +163,9 @@ char *control_answer(const struct control_request *request, int code, json_t *re
 		json_object_set_new(answer, "result", result ? result : json_object());
 	else
 		json_object_set_new(answer, "error",
-				    json_pack("{s:i, s:s}", "code", code, "message",
-					      err->text[0] ? err->text : strerror(-code)));
+				    json_pack("{s:i, s:o}", "code", code, "message",
+					      control_text(err->text[0] ? err->text
+									: strerror(-code))));
 	if (request && request->id)
 		json_object_set(answer, "id", request->id);
 	text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);

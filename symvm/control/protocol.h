@@ -30,6 +30,8 @@ enum control_line {
 	CONTROL_LINE_TOO_LONG, /* reported once; what belongs to it is dropped */
 };
 
+/* How many bytes it takes now; not 0 once control_input_take() found no line. */
+size_t control_input_room(const struct control_input *input);
 /* Appends received bytes; takes at most what fits, returns how many, or -ENOMEM. */
 ssize_t control_input_put(struct control_input *input, const char *data, size_t length);
 /*

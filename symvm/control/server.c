@@ -255,7 +255,10 @@ static void client_ready(void *opaque, uint32_t events)
 		return;
 	}
 	if (events & EPOLLIN) {
-		got = recv(client->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+		size_t room = control_input_room(&client->input);
+
+		got = recv(client->fd, chunk, room < sizeof(chunk) ? room : sizeof(chunk),
+			   MSG_DONTWAIT);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (got <= 0)

@@ -7,8 +7,11 @@
 #include "jail/rules.h"
 
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "jail/jail.h"
 
@@ -25,6 +28,7 @@
 
 /* The type byte of an ioctl request, _IOC_TYPE(). */
 #define IOCTL_TYPE_MASK 0xff00u
+#define IOCTL_MASK      0xffffffffu /* the kernel looks at no more of it */
 #define IOCTL_TYPE(type) ((scmp_datum_t)(type) << 8)
 #define VHOST_TYPE 0xaf
 
@@ -78,8 +82,11 @@ const struct jail_rule jail_rules[] = {
 	CALL_IF(ioctl, ALL, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(KVMIO)), /* run; irqfds; memslots */
 	/* vhost-net and vhost-vsock: set up when the guest's driver does (a vCPU's access). */
 	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(VHOST_TYPE)),
-	/* Terminal settings are put back at the end; tap offloads follow the guest's driver. */
-	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_TYPE_MASK, IOCTL_TYPE('T')),
+	/* Each by name: their family has TIOCSTI, which types into the user's shell. */
+	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_MASK, TUNSETOFFLOAD), /* follows the driver */
+	CALL_IF(ioctl, IO | MAIN, 1, IOCTL_MASK, TCGETS),
+	CALL_IF(ioctl, IO | MAIN, 1, IOCTL_MASK, TCSETSW), /* the terminal, put back at the end */
+	CALL_IF(ioctl, IO, 1, IOCTL_MASK, FIONREAD),       /* libslirp: the next datagram's size */
 	/* Block devices: discard, zero-out (BLKDISCARD, BLKZEROOUT). */
 	CALL_IF(ioctl, VCPU | IO, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(0x12)),
 
@@ -105,9 +112,8 @@ const struct jail_rule jail_rules[] = {
 	CALL(shutdown, IO),          /* half-closed guest connections */
 
 	/* --- user-mode networking (libslirp): the guest's connections are the host's sockets --- */
-	CALL_IF(socket, IO, 0, 0xffff, 1 /* AF_UNIX */),
-	CALL_IF(socket, IO, 0, 0xffff, 2 /* AF_INET */),
-	CALL_IF(socket, IO, 0, 0xffff, 10 /* AF_INET6 */),
+	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET),
+	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET6),
 	CALL(connect, IO),
 	CALL(bind, IO),
 	CALL(listen, IO),

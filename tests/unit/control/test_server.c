@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The control socket from outside: a loop and its server on a thread, clients that misbehave. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "control/control.h"
+#include "control/state_dir.h"
+#include "machine/vm.h"
+
+#define ANSWER_MS 5000
+
+static struct {
+	char dir[64];
+	struct vm vm;
+	struct state_name name;
+	struct control_server *server;
+	pthread_t thread;
+	_Atomic unsigned waiting; /* handlers of "wait" under way */
+	_Atomic bool release;
+} fixture;
+
+static int handle_echo(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	*result = json_incref(arguments);
+	return 0;
+}
+static const struct control_command echo_command = {.name = "echo", .handle = handle_echo};
+CONTROL_COMMAND(echo_command);
+
+static int handle_fail(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	*result = json_object(); /* must not leak */
+	return error_set(err, -EXDEV, "it failed");
+}
+static const struct control_command fail_command = {.name = "fail", .handle = handle_fail};
+CONTROL_COMMAND(fail_command);
+
+static int handle_wait(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	atomic_fetch_add(&fixture.waiting, 1);
+	for (int i = 0; i < 5000 && !atomic_load(&fixture.release); i++)
+		usleep(1000);
+	atomic_fetch_sub(&fixture.waiting, 1);
+	*result = json_pack("{s:s}", "waited", "yes");
+	return 0;
+}
+static const struct control_command wait_command = {
+	.name = "wait", .may_wait = true, .handle = handle_wait};
+CONTROL_COMMAND(wait_command);
+
+static int handle_large(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	char *text = malloc(4u << 20);
+
+	memset(text, 'y', 4u << 20);
+	*result = json_object();
+	json_object_set_new(*result, "text", json_stringn(text, 4u << 20));
+	free(text);
+	return 0;
+}
+static const struct control_command large_command = {.name = "large", .handle = handle_large};
+CONTROL_COMMAND(large_command);
+
+static void *run_loop(void *opaque)
+{
+	event_loop_run(fixture.vm.main_loop);
+	return NULL;
+}
+
+static int setup(void **state)
+{
+	struct error err;
+
+	memset(&fixture, 0, sizeof(fixture));
+	strcpy(fixture.dir, "/tmp/symvm-test-XXXXXX");
+	if (!mkdtemp(fixture.dir) || setenv("SYMVM_RUNTIME_DIR", fixture.dir, 1) < 0)
+		return -1;
+	log_init(&fixture.vm.log, STDERR_FILENO, LOG_LEVEL_ERROR);
+	if (event_loop_create(&fixture.vm.main_loop) < 0 ||
+	    state_name_claim(&fixture.name, "test", &err) < 0 ||
+	    control_server_create(&fixture.vm, &fixture.name, &fixture.server, &err) < 0 ||
+	    control_server_start(fixture.server, &err) < 0)
+		return -1;
+	return pthread_create(&fixture.thread, NULL, run_loop, NULL);
+}
+
+static int teardown(void **state)
+{
+	event_loop_quit(fixture.vm.main_loop);
+	pthread_join(fixture.thread, NULL);
+	atomic_store(&fixture.release, true);
+	control_server_destroy(fixture.server);
+	event_loop_destroy(fixture.vm.main_loop);
+	state_name_release(&fixture.name);
+	return rmdir(fixture.dir);
+}
+
+static int connect_client(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&fixture.name.address,
+				 sizeof(fixture.name.address)),
+			 0);
+	return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+	size_t length = strlen(text);
+
+	assert_int_equal(send(fd, text, length, MSG_NOSIGNAL), length);
+}
+
+/* Reads one line into @line, without its newline; false at the end of the connection. */
+static bool read_line(int fd, char *line, size_t size)
+{
+	size_t used = 0;
+
+	for (;;) {
+		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+		assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+		if (recv(fd, line + used, 1, 0) != 1)
+			return false;
+		if (line[used] == '\n') {
+			line[used] = '\0';
+			return true;
+		}
+		assert_true(++used < size);
+	}
+}
+
+static void expect(int fd, const char *answer)
+{
+	char line[1024];
+
+	assert_true(read_line(fd, line, sizeof(line)));
+	assert_string_equal(line, answer);
+}
+
+static void expect_part(int fd, const char *part)
+{
+	char line[1024];
+
+	assert_true(read_line(fd, line, sizeof(line)));
+	assert_non_null(strstr(line, part));
+}
+
+static void expect_end(int fd)
+{
+	char line[1024];
+
+	assert_false(read_line(fd, line, sizeof(line)));
+}
+
+static void requests_are_answered_in_order(void **state)
+{
+	int fd = connect_client();
+
+	send_text(fd, "{\"command\":\"echo\",\"id\":1,\"arguments\":{\"a\":1}}\n"
+		      "{\"command\":\"fail\",\"id\":2}\n{\"command\":\"echo\",");
+	expect(fd, "{\"result\":{\"a\":1},\"id\":1}");
+	expect(fd, "{\"error\":{\"code\":-18,\"message\":\"it failed\"},\"id\":2}");
+	send_text(fd, "\"id\":3}\n");
+	expect(fd, "{\"result\":{},\"id\":3}");
+	close(fd);
+}
+
+static void the_socket_is_private(void **state)
+{
+	struct stat status;
+
+	assert_int_equal(stat(fixture.name.address.sun_path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+}
+
+static void nonsense_is_answered_and_the_connection_goes_on(void **state)
+{
+	char *line = malloc(200000);
+	int fd = connect_client();
+
+	send_text(fd, "\n");
+	expect_part(fd, "\"code\":-22");
+	send_text(fd, "{{{{\n");
+	expect_part(fd, "malformed JSON");
+	send_text(fd, "{\"command\":\"none\"}\n");
+	expect_part(fd, "unknown command 'none'");
+	memset(line, 'x', 199998);
+	memcpy(line + 199998, "\n", 2);
+	send_text(fd, line);
+	expect_part(fd, "longer than 65536 bytes");
+	send_text(fd, "{\"command\":\"echo\"}\n");
+	expect(fd, "{\"result\":{}}");
+	close(fd);
+	free(line);
+}
+
+static void a_half_closed_client_gets_its_answers(void **state)
+{
+	int fd = connect_client();
+
+	atomic_store(&fixture.release, true);
+	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"echo\"}\n{\"command\":\"unfin");
+	shutdown(fd, SHUT_WR);
+	expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
+	expect(fd, "{\"result\":{}}");
+	expect_end(fd);
+	close(fd);
+}
+
+static void await_waiting(unsigned count)
+{
+	for (int i = 0; i < 5000 && atomic_load(&fixture.waiting) != count; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&fixture.waiting), count);
+}
+
+static void one_that_waits_holds_up_nobody(void **state)
+{
+	int slow = connect_client(), quick = connect_client();
+
+	send_text(slow, "{\"command\":\"wait\"}\n");
+	await_waiting(1);
+	send_text(quick, "{\"command\":\"echo\"}\n");
+	expect(quick, "{\"result\":{}}");
+	atomic_store(&fixture.release, true);
+	expect(slow, "{\"result\":{\"waited\":\"yes\"}}");
+	close(slow);
+	close(quick);
+}
+
+static void a_client_may_leave_while_it_waits(void **state)
+{
+	int fd = connect_client(), other;
+
+	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
+	await_waiting(1);
+	close(fd);
+	usleep(20000);
+	atomic_store(&fixture.release, true);
+	await_waiting(0);
+	other = connect_client();
+	send_text(other, "{\"command\":\"wait\"}\n");
+	expect(other, "{\"result\":{\"waited\":\"yes\"}}");
+	close(other);
+}
+
+static void the_server_may_end_while_a_client_waits(void **state)
+{
+	int fd = connect_client();
+
+	/* The teardown does it: one handler runs, two requests wait for a worker. */
+	send_text(fd, "{\"command\":\"wait\"}\n");
+	for (int i = 0; i < 3; i++)
+		send_text(connect_client(), "{\"command\":\"wait\"}\n");
+	await_waiting(2);
+	close(fd);
+}
+
+static void clients_are_bounded(void **state)
+{
+	int fds[16], extra;
+
+	for (int i = 0; i < 16; i++) {
+		fds[i] = connect_client();
+		send_text(fds[i], "{\"command\":\"echo\"}\n");
+		expect(fds[i], "{\"result\":{}}");
+	}
+	extra = connect_client();
+	expect_part(extra, "too many clients");
+	expect_end(extra);
+	close(extra);
+	close(fds[3]);
+	/* A place is free again, once the server saw the other leave. */
+	for (int i = 0; i < 100; i++) {
+		char line[1024];
+
+		usleep(10000);
+		extra = connect_client();
+		send(extra, "{\"command\":\"echo\"}\n", 19, MSG_NOSIGNAL);
+		if (read_line(extra, line, sizeof(line)) && strstr(line, "result"))
+			break;
+		close(extra);
+		extra = -1;
+	}
+	assert_true(extra >= 0);
+	close(extra);
+	for (int i = 0; i < 16; i++)
+		if (i != 3)
+			close(fds[i]);
+}
+
+static void a_slow_reader_holds_up_nobody(void **state)
+{
+	int slow = connect_client(), quick = connect_client();
+	size_t got = 0;
+	char chunk[65536];
+
+	send_text(slow, "{\"command\":\"large\"}\n{\"command\":\"echo\"}\n");
+	usleep(50000);
+	send_text(quick, "{\"command\":\"echo\"}\n");
+	expect(quick, "{\"result\":{}}");
+	while (got < (4u << 20)) {
+		ssize_t count = recv(slow, chunk, sizeof(chunk), 0);
+
+		assert_true(count > 0);
+		got += (size_t)count;
+	}
+	close(slow);
+	close(quick);
+}
+
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(requests_are_answered_in_order),
+		CASE(the_socket_is_private),
+		CASE(nonsense_is_answered_and_the_connection_goes_on),
+		CASE(a_half_closed_client_gets_its_answers),
+		CASE(one_that_waits_holds_up_nobody),
+		CASE(a_client_may_leave_while_it_waits),
+		CASE(the_server_may_end_while_a_client_waits),
+		CASE(clients_are_bounded),
+		CASE(a_slow_reader_holds_up_nobody),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
