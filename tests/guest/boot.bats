@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# Stock Debian kernels under symvm: boot, work, and every way to end.
+
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
+
+# work VERSION START CPUS: the root disk's whole day.
+work() {
+	local sum
+	mkdir -p "$scratch/repository"
+	printf 'Package: symvm-test\nVersion: 1\nArchitecture: all\nMaintainer: none <none@invalid>\nFilename: ./none.deb\nSize: 1\nSHA256: %064d\nDescription: in a list only\n' 0 \
+		>"$scratch/repository/Packages"
+	head -c 8388608 /dev/urandom >"$scratch/repository/file"
+	http_serve "$scratch/repository"
+	head -c 268435456 /dev/urandom >"$scratch/data"
+	sum=$(sha256sum <"$scratch/data")
+	cp --sparse=always "$SYMVM_CACHE/images/root.img" "$scratch/root.img"
+	"$expect" --timeout 600 \
+		'login: ' 'root\n' \
+		':~# ' 'stty -echo; PS1=ready:; set -e\n' \
+		'ready:' "echo 'deb [trusted=yes] http://10.0.2.2:$http_port ./' > /etc/apt/sources.list; apt-get -q update && apt-cache policy symvm-test\n" \
+		'Candidate: 1' "busybox wget -q -O /tmp/file http://10.0.2.2:$http_port/file; sha256sum < /tmp/file\n" \
+		"$(sha256sum <"$scratch/repository/file")" 'nproc; dd if=/dev/vdb of=/copy bs=1M status=none; sync; echo 3 > /proc/sys/vm/drop_caches; sha256sum < /copy\n' \
+		"$sum" 'cat /copy > /dev/vdc; sync; echo written\n' \
+		'written' 'poweroff\n' \
+		-- "$symvm" run --kernel "$(guest_kernel "$1" "$2")" --cpus "$3" --memory 512M \
+		--initrd "$SYMVM_CACHE/images/initramfs-$1.cpio" \
+		--append 'console=ttyS0 quiet panic=1 symvm.root=/dev/vda' \
+		--disk "path=$scratch/root.img" --disk "path=$scratch/data,readonly" \
+		--disk "path=$scratch/target" --net user
+	# What the guest wrote reached the host's file.
+	[ "$(sha256sum <"$scratch/target")" = "$sum" ]
+}
+
+@test "6.1, bzImage, 1 vCPU: log in, apt-get update, 256 MiB by virtio-blk, power off" {
+	truncate -s 256M "$scratch/target"
+	work 6.1 bzimage 1
+}
+
+@test "6.12, PVH, 4 vCPUs: log in, apt-get update, 256 MiB by virtio-blk, power off" {
+	truncate -s 256M "$scratch/target"
+	work 6.12 pvh 4
+}
+
+@test "every kernel, start and number of vCPUs that is left (make soak)" {
+	[ -n "${SYMVM_SOAK:-}" ] || skip "make soak runs the full matrix"
+	local version start cpus
+	for version in 6.1 6.12; do
+		for start in bzimage pvh; do
+			for cpus in 1 2 4 16; do
+				rm -f "$scratch/target"
+				truncate -s 256M "$scratch/target"
+				work "$version" "$start" "$cpus"
+				kill "$http_pid"
+			done
+		done
+	done
+}
+
+# The small image in the combinations that the root disk does not cover.
+small() {
+	head -c 33554432 /dev/urandom >"$scratch/disk"
+	truncate -s 32M "$scratch/target"
+	run -0 guest_run "$1" "$2" "$3" 'nproc; uname -r; sha256sum < /dev/vda
+		ip -4 addr show eth0 | grep -o "10\.0\.2\.15/"; cat /dev/vda > /dev/vdb; sync' \
+		--disk "path=$scratch/disk,readonly" --disk "path=$scratch/target" --net user
+	[[ $output == *'symvm-init: first line'* ]]
+	[[ $output == *"$(cat "$SYMVM_CACHE/kernels/$1/release")"* ]]
+	[[ $output == *"$(sha256sum <"$scratch/disk")"* ]]
+	[[ $output == *10.0.2.15/* && $output == *'symvm-exit: 0'* ]]
+	grep -qx "$3" <(tr -d '\r' <<<"$output")
+	cmp "$scratch/disk" "$scratch/target"
+}
+
+@test "6.1, PVH, 4 vCPUs: disk and network" {
+	small 6.1 pvh 4
+}
+
+@test "6.12, bzImage, 1 vCPU: disk and network" {
+	small 6.12 bzimage 1
+}
+
+@test "a guest's reboot: restarts, or ends with status 6" {
+	GUEST_WORDS=symvm.end=reboot run -6 guest_run 6.1 pvh 2 'echo once' --on-reboot exit
+	[[ $output == *'symvm-exit: 0'* ]]
+	# A flag on the disk makes the second boot power off.
+	truncate -s 1M "$scratch/disk"
+	run -0 guest_run 6.1 pvh 2 '[ "$(head -c 5 /dev/vda)" != again ] || poweroff -f
+		printf again | dd of=/dev/vda conv=notrunc 2>/dev/null; sync; reboot -f' \
+		--disk "path=$scratch/disk"
+	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
+}
+
+@test "a guest's panic ends with status 3" {
+	GUEST_WORDS=symvm.end=panic run -3 guest_run 6.1 pvh 1 'echo now'
+	[[ $output == *'Kernel panic - not syncing'* ]]
+}
+
+# start_guest COMMAND [OPTION]...: in the background, console in $scratch/console, set guest_pid.
+start_guest() {
+	local command=$1
+	shift
+	"$symvm" run --name test --kernel "$(guest_kernel 6.1 pvh)" --memory 256M \
+		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --console "file:$scratch/console" \
+		--append "$(guest_words "$command")" "$@" </dev/null >"$scratch/log" 2>&1 3>&- &
+	guest_pid=$!
+	wait_until 200 grep -qs 'guest is up' "$scratch/console"
+}
+
+# guest_ended: its status, in $status.
+guest_ended() {
+	status=0
+	wait "$guest_pid" || status=$?
+	guest_pid=
+}
+
+@test "the power button powers the guest off; SIGTERM ends with 5; kill -9 frees the name" {
+	start_guest 'echo guest is up; sleep 1000'
+	"$symvm" stop test
+	guest_ended
+	[ "$status" -eq 0 ]
+	grep -q 'power button' "$scratch/console"
+	rm "$scratch/console"
+
+	start_guest 'echo guest is up; sleep 1000'
+	run -1 "$symvm" run --name test --kernel "$(guest_kernel 6.1 pvh)"
+	[[ $output == *test* ]]
+	kill -TERM "$guest_pid"
+	guest_ended
+	[ "$status" -eq 5 ]
+	rm "$scratch/console"
+
+	start_guest 'echo guest is up; sleep 1000'
+	kill -KILL "$guest_pid"
+	guest_ended
+	[ "$status" -eq 137 ]
+	run "$symvm" list
+	[[ $output != *test* ]]
+	rm "$scratch/console"
+	start_guest 'echo guest is up; sleep 1000'
+	kill -TERM "$guest_pid"
+	guest_ended
+	[ "$status" -eq 5 ]
+}
+
+@test "a disk whose file system is full, and a file cut off beneath: errors in the guest only" {
+	mkdir "$scratch/small"
+	mount -t tmpfs -o size=8m tmpfs "$scratch/small"
+	truncate -s 64M "$scratch/small/disk"
+	truncate -s 32M "$scratch/cut"
+	start_guest 'echo guest is up; dd if=/dev/zero of=/dev/vda bs=1M oflag=direct || echo disk is full
+		until [ "$(cat /sys/block/vdb/ro)" = 0 ] && ! dd if=/dev/vdb of=/dev/null bs=1M iflag=direct
+		do sleep 1; done; echo "read error seen"' \
+		--disk "path=$scratch/small/disk" --disk "path=$scratch/cut"
+	wait_until 100 grep -q 'disk is full' "$scratch/console"
+	truncate -s 0 "$scratch/cut"
+	wait_until 100 grep -q 'read error seen' "$scratch/console"
+	guest_ended
+	[ "$status" -eq 0 ]
+}

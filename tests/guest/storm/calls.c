@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Random calls, each answer checked as far as it can be. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storm.h"
+
+/* xorshift64: the same on every run. */
+uint64_t storm_random(struct storm_vcpu *vcpu)
+{
+	vcpu->random ^= vcpu->random << 13;
+	vcpu->random ^= vcpu->random >> 7;
+	vcpu->random ^= vcpu->random << 17;
+	return vcpu->random;
+}
+
+static void complain(struct storm_vcpu *vcpu, const char *what, int64_t value)
+{
+	if (vcpu->errors_shown++ < 10)
+		fprintf(stderr, "storm: vCPU %u: %s (%lld)\n", vcpu->id, what, (long long)value);
+}
+
+static bool text_ok(const uint8_t *text, size_t size, bool may_be_empty)
+{
+	return memchr(text, 0, size) && (may_be_empty || text[0]);
+}
+
+static bool whoami_ok(struct storm_vcpu *vcpu, const struct sym_whoami *who)
+{
+	bool idle = who->flags & SYM_WHOAMI_IDLE;
+	bool kernel = who->flags & SYM_WHOAMI_KERNEL_THREAD;
+
+	if (who->cpu != vcpu->id || idle != (who->pid == 0) || (!idle && !who->tgid))
+		return false;
+	if (!text_ok(who->comm, sizeof(who->comm), false) ||
+	    !text_ok(who->cgroup, sizeof(who->cgroup), false) || who->cgroup[0] != '/')
+		return false;
+	/* User mode was interrupted: then user registers are exact, so not in the kernel's half. */
+	if (!(who->flags & SYM_WHOAMI_IN_KERNEL) && (kernel || who->user_rip >> 63))
+		return false;
+	vcpu->counts.points[idle ? 2 : who->flags & SYM_WHOAMI_IN_KERNEL ? 1 : 0]++;
+	return true;
+}
+
+static bool meminfo_ok(struct storm_vcpu *vcpu, const struct sym_meminfo *info)
+{
+	return info->mem_total && info->mem_total <= vcpu->storm->memory_size &&
+	       info->mem_free <= info->mem_total && info->mem_available <= info->mem_total &&
+	       info->swap_free <= info->swap_total;
+}
+
+/* Each address in the kernel's half, the innermost included. */
+static bool stack_ok(const uint64_t *addresses, size_t length)
+{
+	size_t i;
+
+	if (length % sizeof(*addresses))
+		return false;
+	for (i = 0; i < length / sizeof(*addresses); i++)
+		if (!(addresses[i] >> 63))
+			return false;
+	return true;
+}
+
+static bool tasks_ok(struct storm_vcpu *vcpu, const struct sym_task *tasks, size_t length)
+{
+	size_t i;
+
+	if (length % sizeof(*tasks))
+		return false;
+	for (i = 0; i < length / sizeof(*tasks); i++) {
+		if (!tasks[i].pid || !tasks[i].tgid || !tasks[i].threads ||
+		    !text_ok(tasks[i].comm, sizeof(tasks[i].comm), true) ||
+		    !memchr("RSDTtXZPI", tasks[i].state, 9))
+			return false;
+		vcpu->tasks_seen++;
+	}
+	vcpu->tasks_offset += length;
+	return true;
+}
+
+/* Another vCPU's listing replaces ours: -ESTALE is part of the game, as is waiting. */
+static void tasks_request(struct storm_vcpu *vcpu, struct sym_call_request *request)
+{
+	request->number = SYM_CALL_TASKS;
+	request->args[0] = vcpu->tasks_cookie;
+	request->args[1] = vcpu->tasks_cookie ? vcpu->tasks_offset : 0;
+	request->args[2] = vcpu->tasks_cookie ? 0 : storm_random(vcpu) & SYM_TASKS_THREADS;
+	if (!vcpu->tasks_cookie)
+		request->message = NULL;
+}
+
+static bool tasks_answer(struct storm_vcpu *vcpu, int64_t value, const void *message)
+{
+	if (value == -EBUSY || value == -EAGAIN)
+		return true;
+	if (value == -ESTALE) {
+		vcpu->tasks_cookie = 0;
+		return true;
+	}
+	if (!vcpu->tasks_cookie) {
+		vcpu->tasks_cookie = value > 0 ? value : 0;
+		vcpu->tasks_offset = 0;
+		return value > 0;
+	}
+	if (!value) {
+		vcpu->listings++;
+		vcpu->tasks_cookie = 0;
+		return vcpu->tasks_offset > 0;
+	}
+	return value > 0 && tasks_ok(vcpu, message, value);
+}
+
+static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *request,
+		      const struct sym_call_result *result)
+{
+	const void *message = request->message;
+
+	switch (request->number) {
+	case SYM_CALL_PING:
+		return (uint64_t)result->value == request->args[0] + request->args[1];
+	case SYM_CALL_WHOAMI:
+		return result->value == sizeof(struct sym_whoami) && whoami_ok(vcpu, message);
+	case SYM_CALL_MEMINFO:
+		return result->value == sizeof(struct sym_meminfo) && meminfo_ok(vcpu, message);
+	case SYM_CALL_STACK:
+		if (result->value < 0)
+			return false;
+		return request->args[0] ? true : stack_ok(message, result->value);
+	case SYM_CALL_TASKS:
+		return tasks_answer(vcpu, result->value, message);
+	default:
+		return result->value == -ENOSYS;
+	}
+}
+
+static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *request)
+{
+	switch (storm_random(vcpu) >> 20 & 15) {
+	case 0 ... 4:
+		request->number = SYM_CALL_PING;
+		request->args[0] = storm_random(vcpu) >> 8;
+		request->args[1] = storm_random(vcpu) >> 8;
+		request->message = NULL;
+		break;
+	case 5 ... 8:
+		request->number = SYM_CALL_WHOAMI;
+		break;
+	case 9:
+		request->number = SYM_CALL_MEMINFO;
+		break;
+	case 10 ... 11:
+		request->number = SYM_CALL_STACK;
+		break;
+	case 12:
+		request->number = SYM_CALL_STACK;
+		request->args[0] = SYM_STACK_SYMBOLS;
+		break;
+	case 13:
+		request->number = SYM_CALL_ATOMIC_FIRST + 0x10 + (storm_random(vcpu) & 0x7ff);
+		request->message = NULL;
+		break;
+	default:
+		tasks_request(vcpu, request);
+	}
+}
+
+void storm_call(struct storm_vcpu *vcpu, bool in_exit)
+{
+	uint64_t message[SYM_MESSAGE_SIZE / 8];
+	struct sym_call_request request = {.message = message, .message_size = sizeof(message)};
+	struct sym_call_result result = {0};
+	struct storm_counts *counts = &vcpu->counts;
+	int error;
+
+	request_choose(vcpu, &request);
+	counts->tried++;
+	error = sym_call(vcpu->sym, &request, &result);
+	if (error == -EAGAIN) {
+		counts->not_here++;
+	} else if (error == -ENOTCONN) {
+		counts->not_ready++;
+		vcpu->tasks_cookie = 0;
+	} else if (error) {
+		counts->failed++;
+		complain(vcpu, "call failed", error);
+	} else {
+		counts->returned++;
+		counts->points[3] += in_exit;
+		if (!answer_ok(vcpu, &request, &result)) {
+			counts->wrong++;
+			fprintf(stderr, "storm: call %#llx args %llx %llx\n",
+				(unsigned long long)request.number,
+				(unsigned long long)request.args[0],
+				(unsigned long long)request.args[1]);
+			complain(vcpu, "wrong answer", result.value);
+		}
+	}
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# symbiotic.ko in stock Debian kernels on libsymcall: calls at arbitrary points while the guest works,
+# plugs CPUs, and takes the module out and in. SYMVM_STORM_SECONDS: how long each (20).
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	cache=${SYMVM_CACHE:-.cache}
+	build=${BUILD_DIR:-build}
+	seconds=${SYMVM_STORM_SECONDS:-20}
+}
+
+# storm VERSION OPTIONS WORDS: boots, runs the guest's script; sets output and report.
+storm() {
+	local command
+	command=$(base64 -w0 <<<"exec /etc/symvm/symbiotic-guest")
+	# shellcheck disable=SC2086
+	run -0 timeout $((seconds * 4 + 240)) "$build/tests/guest/symbiotic-storm" \
+		--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
+		--time $((seconds * 4 + 200)) $2 \
+		--append "symvm.net=off seconds=$seconds $3 symvm.cmd=$command"
+	report=$(sed -n 's/^storm: {/{/p' <<<"$output" | tail -n1)
+	[[ $output == *"guest: done"* ]]
+	[[ $output != *"guest: WRONG"* ]]
+	[[ $output != *"Kernel panic"* ]]
+}
+
+# count NAME: a number of the report.
+count() {
+	jq ".$1" <<<"$report"
+}
+
+calls_ok() {
+	echo "# $report" >&3
+	[ "$(count wrong)" -eq 0 ]
+	[ "$(count failed)" -eq 0 ]
+	[ "$(count returned)" -ge $((seconds * 25)) ]
+	[ "$(count user)" -gt 0 ]
+	[ "$(count kernel)" -gt 0 ]
+	[ "$(count listings)" -gt 0 ]
+	[ "$(count other_ioctls)" -le "$(count returned)" ]
+}
+
+@test "6.1, 1 CPU: calls at arbitrary points" {
+	storm 6.1 "--cpus 1 --period 1000" "pti=off reload=1"
+	calls_ok
+	[ "$(count idle)" -ge 0 ]
+}
+
+@test "6.1, 2 CPUs, KPTI: calls at arbitrary points" {
+	storm 6.1 "--cpus 2 --period 1000" "pti=on reload=1"
+	calls_ok
+}
+
+@test "6.12, 4 CPUs: calls at arbitrary points" {
+	storm 6.12 "--cpus 4 --period 2000" "pti=off reload=1"
+	calls_ok
+}
+
+@test "6.12, 2 CPUs, KPTI: calls at arbitrary points" {
+	storm 6.12 "--cpus 2 --period 1000" "pti=on reload=1"
+	calls_ok
+}
+
+@test "without the interface the module is inert and says so once" {
+	seconds=1
+	storm 6.1 "--cpus 1 --off" "reload=0"
+	[ "$(grep -c 'no symbiotic VMM here: inactive' <<<"$output")" -le 1 ]
+	[[ $output == *"/sys/kernel/symbiotic/active:0"* ]]
+	[[ $output == *"/sys/kernel/symbiotic/features:none"* ]]
+	[ "$(count calls)" -eq 0 ]
+}
