@@ -36,12 +36,14 @@ int bus_init(struct bus *bus);
 void bus_destroy(struct bus *bus);
 
 /*
- * Adds [@base, @base + @size). Any thread, but not from within an access.
+ * Adds [@base, @base + @size). Any thread.
  * -EEXIST where it overlaps another, -EINVAL where empty or wrapping, -ENOMEM.
  */
 int bus_add(struct bus *bus, uint64_t base, uint64_t size, bus_access access, void *opaque);
-/* Removes the range that starts at @base; -ENOENT. May be called from within an access of
- * *another* range: dispatch holds no lock while the device's callback runs. */
+/*
+ * Removes the range that starts at @base; -ENOENT. Any thread, also from within an access:
+ * dispatch holds no lock while a callback runs (so one may still run when this returns).
+ */
 int bus_remove(struct bus *bus, uint64_t base);
 
 /*

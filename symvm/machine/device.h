@@ -19,8 +19,8 @@ struct state_writer;
 struct state_reader;
 
 struct device_ops {
-	const char *name;      /* "virtio-blk" */
-	uint32_t version;      /* of the saved state */
+	const char *name; /* "virtio-blk" */
+	uint32_t version; /* of the saved state */
 	/* Back to power-on state. vCPUs are stopped. */
 	void (*reset)(struct device *device);
 	/* Frees the device. vCPUs and loops are stopped. */
@@ -38,7 +38,7 @@ struct device_ops {
 struct device {
 	const struct device_ops *ops;
 	struct vm *vm;
-	char name[32];         /* unique in the VM: "disk0" */
+	char name[32]; /* unique in the VM: "disk0" */
 	struct device *next;
 };
 
@@ -50,10 +50,10 @@ void device_add(struct vm *vm, struct device *device, const struct device_ops *o
 		const char *prefix, bool numbered);
 
 struct device_class {
-	const char *option;    /* "disk": the option --disk; NULL: always there */
-	const char *argument;  /* "path=FILE[,readonly]" */
+	const char *option;   /* "disk": the option --disk; NULL: always there */
+	const char *argument; /* "path=FILE[,readonly]" */
 	const char *help;
-	int order;             /* creation order; platform devices come first (0), PCI after 100 */
+	int order; /* creation order; platform devices come first (0), PCI after 100 */
 	bool optional_argument;
 	/* Not NULL: when the option is not given at all, one device is made with this argument. */
 	const char *default_argument;

@@ -16,7 +16,7 @@
 #define IRQ_GSI_COUNT 1024u
 
 #define IRQ_GSI_SERIAL 4u
-#define IRQ_GSI_ACPI   9u  /* generic event device */
+#define IRQ_GSI_ACPI   9u /* generic event device */
 #define IRQ_GSI_RTC    8u
 
 struct irq_router {

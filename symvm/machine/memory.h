@@ -14,17 +14,17 @@
 #include "util/error.h"
 
 #define MEMORY_HOLE_START  0xc0000000ull
-#define MEMORY_HOLE_END    0x100000000ull
+#define MEMORY_HOLE_END	   0x100000000ull
 #define MEMORY_REGIONS_MAX 8
 
 struct memory_region {
 	uint64_t gpa;
 	uint64_t size;
 	uint8_t *hva;
-	int fd;           /* memfd, and where in it the region starts */
+	int fd; /* memfd, and where in it the region starts */
 	uint64_t fd_offset;
-	uint32_t slot;    /* KVM memslot */
-	bool ram;         /* false: a window that DMA must not touch (slot store) */
+	uint32_t slot; /* KVM memslot */
+	bool ram;      /* false: a window that DMA must not touch (slot store) */
 };
 
 struct guest_memory {
@@ -35,10 +35,13 @@ struct guest_memory {
 };
 
 struct memory_config {
-	uint64_t size;     /* bytes of RAM, a multiple of 1 MiB */
-	bool huge_pages;   /* back by MFD_HUGETLB (2 MiB pages) */
-	bool dump;         /* include guest memory in core dumps */
+	uint64_t size;	 /* bytes of RAM, a multiple of 1 MiB */
+	bool huge_pages; /* back by MFD_HUGETLB (2 MiB pages) */
+	bool dump;	 /* include guest memory in core dumps */
 };
+
+/* Checks sizes against limits and the host; what memory_init() checks first. Any thread. */
+int memory_check_config(const struct memory_config *config, struct error *err);
 
 /*
  * Allocates RAM and installs the memslots in @vm_fd. Before any vCPU runs.

@@ -19,9 +19,10 @@
 struct vm;
 struct vcpu;
 struct sym_vcpu;
+struct vcpu_power_on;
 
 #define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
-#define VCPU_EXIT_KINDS  64 /* KVM_EXIT_* are below; the last one counts all others */
+#define VCPU_EXIT_KINDS	 64 /* KVM_EXIT_* are below; the last one counts all others */
 
 /* Counted by the vCPU's thread, read by any. */
 struct vcpu_counters {
@@ -53,13 +54,14 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic unsigned requests;
-	_Atomic bool in_guest_loop; /* false while parked */
-	timer_t deadline_timer;     /* sends VCPU_KICK_SIGNAL to this thread */
+	timer_t deadline_timer; /* sends VCPU_KICK_SIGNAL to this thread */
 	bool deadline_timer_valid;
 	struct vcpu_counters counters;
+	struct vcpu_power_on *power_on; /* for resets */
 	/* One posted function at a time; guarded by vm->work_lock. */
 	vcpu_function work;
 	void *work_opaque;
+	bool work_busy; /* a caller of vcpu_run_on() has the slot */
 	bool work_done;
 };
 
@@ -79,6 +81,26 @@ void vcpu_request(struct vcpu *vcpu, enum vcpu_request request);
  * @timeout_ms, -ESHUTDOWN when the vCPU stops. Works on paused vCPUs too.
  */
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
+
+/*
+ * Handles the exit that @run describes by devices; the vCPU's thread only. Also what the
+ * symbiotic engine calls for exits inside of calls (sym_ops.service_exit). 0, or -ESHUTDOWN
+ * where the vCPU must not go on.
+ */
+int vcpu_service_exit(void *vcpu, struct kvm_run *run);
+
+/*
+ * Arms (disarms) the timer that interrupts this vCPU's KVM_RUN once after @usec; the vCPU's
+ * thread only. See sym_ops.arm_deadline.
+ */
+void vcpu_deadline_arm(void *vcpu, uint64_t usec);
+void vcpu_deadline_disarm(void *vcpu);
+
+/* Whether the VM has ended or is about to be reset, so that the guest must not run on. */
+bool vcpu_must_stop(struct vcpu *vcpu);
+
+/* Installs the kick signal's handler for the process; before any vCPU starts. */
+int vcpu_signal_setup(struct error *err);
 
 /* Name of a KVM_EXIT_* reason, "io", "mmio", ...; NULL where unknown. */
 const char *vcpu_exit_name(unsigned reason);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "machine/boot.h"
 #include "machine/bus.h"
 #include "machine/device.h"
 #include "machine/irq.h"
@@ -23,6 +24,8 @@
 struct jail;
 struct pci_bus;
 struct sym_vm;
+struct chip_power_on;
+struct service;
 
 struct vm_config {
 	char *name;
@@ -31,21 +34,21 @@ struct vm_config {
 	char *command_line;
 	unsigned cpus;
 	struct memory_config memory;
-	bool symbiotic;        /* offer the symbiotic interface */
-	bool exit_on_reboot;   /* `--on-reboot exit` */
+	bool symbiotic;	     /* offer the symbiotic interface */
+	bool exit_on_reboot; /* `--on-reboot exit` */
 	bool start_paused;
 };
 
 /* Why a VM ended; the exit status of `symvm run`. */
 enum vm_end {
 	VM_END_NONE = -1,
-	VM_END_POWEROFF = 0,  /* the guest powered off */
-	VM_END_FAILURE = 1,   /* symvm or the host failed */
+	VM_END_POWEROFF = 0, /* the guest powered off */
+	VM_END_FAILURE = 1,  /* symvm or the host failed */
 	VM_END_USAGE = 2,
-	VM_END_PANIC = 3,     /* the guest's kernel panicked */
-	VM_END_CRASH = 4,     /* triple fault, or KVM could not go on with the guest */
-	VM_END_STOPPED = 5,   /* `symvm stop --force`, SIGTERM, SIGINT */
-	VM_END_REBOOT = 6,    /* the guest rebooted and --on-reboot=exit */
+	VM_END_PANIC = 3,   /* the guest's kernel panicked */
+	VM_END_CRASH = 4,   /* triple fault, or KVM could not go on with the guest */
+	VM_END_STOPPED = 5, /* `symvm stop --force`, SIGTERM, SIGINT */
+	VM_END_REBOOT = 6,  /* the guest rebooted and --on-reboot=exit */
 };
 
 enum vm_state {
@@ -56,7 +59,7 @@ enum vm_state {
 };
 
 struct vm {
-	struct vm_config config;   /* owned */
+	struct vm_config config; /* owned */
 	struct log log;
 	int kvm_fd;
 	int fd;
@@ -67,24 +70,28 @@ struct vm {
 	struct event_loop *io_loop;   /* device back ends */
 	struct event_loop *main_loop; /* control socket, signals, lifecycle */
 	struct pci_bus *pci;
-	struct device *devices;       /* in creation order */
-	struct sym_vm *symbiotic;     /* NULL when the interface is off */
-	struct jail *jail;            /* jail/jail.h; NULL: off. Every thread enters it. Not owned */
+	struct device *devices;	  /* in creation order */
+	struct sym_vm *symbiotic; /* NULL when the interface is off */
+	struct jail *jail;	  /* jail/jail.h; NULL: off. Every thread enters it. Not owned */
+	struct service *services; /* started services, see services/service.h */
+	struct boot_source boot;
+	struct chip_power_on *chips; /* irqchip state for resets */
+	struct device *power;	     /* sleep, reset, power button */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	pthread_t io_thread;
 	bool io_started;
 
-	pthread_mutex_t state_lock;   /* guards state, end, parked; vm->state_changed goes with it */
+	pthread_mutex_t state_lock; /* guards state, end, parked; vm->state_changed goes with it */
 	pthread_cond_t state_changed;
 	enum vm_state state;
-	unsigned parked;              /* vCPUs that wait outside of the guest */
-	_Atomic int end;              /* enum vm_end */
+	unsigned parked; /* vCPUs that wait outside of the guest */
+	_Atomic int end; /* enum vm_end */
 	_Atomic bool reset_requested;
 	_Atomic bool panicked;
-	uint64_t started_ns;          /* CLOCK_MONOTONIC */
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
 
-	pthread_mutex_t work_lock;    /* vcpu_run_on() */
+	pthread_mutex_t work_lock; /* vcpu_run_on() */
 	pthread_cond_t work_done;
 };
 

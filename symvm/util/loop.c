@@ -31,9 +31,9 @@ struct event_loop {
 	int wake_fd;
 	_Atomic bool quit;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;       /* a callback ended */
+	pthread_cond_t idle; /* a callback ended */
 	bool running;
-	pthread_t thread;          /* valid while running */
+	pthread_t thread;	   /* valid while running */
 	struct event_source *busy; /* whose callback runs now */
 	struct event_source *sources;
 	struct event_source *graveyard; /* removed; freed once no batch may name them */

@@ -133,8 +133,8 @@ static int set_field(const char *option, const struct option_field *field, const
 	return 0;
 }
 
-static int parse_part(const char *option, char *part, bool first,
-		      const struct option_field *fields, uint64_t *seen, struct error *err)
+static int parse_part(const char *option, char *part, bool first, const struct option_field *fields,
+		      uint64_t *seen, struct error *err)
 {
 	char *value = strchr(part, '=');
 	size_t length = value ? (size_t)(value - part) : strlen(part);

@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 struct state_writer {
-	uint8_t *data;   /* owned by the writer; state_writer_free() */
+	uint8_t *data; /* owned by the writer; state_writer_free() */
 	size_t length;
 	size_t capacity;
-	int status;      /* first failure, sticky */
+	int status; /* first failure, sticky */
 };
 
 struct state_reader {
 	const uint8_t *data;
 	size_t length;
 	size_t offset;
-	int status;      /* -EINVAL once something was missing, sticky */
+	int status; /* -EINVAL once something was missing, sticky */
 };
 
 void state_writer_free(struct state_writer *writer);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ACPI tables: compiled by iasl at build time (machine/acpi/), placed and
+ * fixed up here. ACPI 6.3, hardware-reduced profile.
+ */
+#ifndef SYMVM_MACHINE_ACPI_H
+#define SYMVM_MACHINE_ACPI_H
+
+#include <stdint.h>
+
+#include "machine/memory.h"
+#include "util/error.h"
+
+#define ACPI_AREA_START 0xe0000ull /* where guests without a boot protocol's help look, too */
+#define ACPI_AREA_END	0x100000ull
+
+/*
+ * Writes RSDP, XSDT, FADT, DSDT, MADT (for @cpus vCPUs) and MCFG into the area and
+ * returns the RSDP's address in @rsdp. vCPUs stopped. -E2BIG if the tables outgrow the area.
+ */
+int acpi_build(struct guest_memory *memory, unsigned cpus, uint64_t *rsdp, struct error *err);
+
+#endif

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/pci.h"
+#include "machine/acpi.h"
+#include "machine/vm.h"
+
+#define PTE_PRESENT   0x1ull
+#define PTE_WRITABLE  0x2ull
+#define PTE_LARGE     0x80ull
+#define IDENTITY_GIBS 4u
+#define CR0_PE	      0x1ull
+#define CR0_ET	      0x10ull
+#define CR0_NE	      0x20ull
+#define CR0_WP	      0x10000ull
+#define CR0_PG	      0x80000000ull
+#define CR4_PAE	      0x20ull
+#define EFER_LME_LMA  0x500ull
+
+/* Flat segments at the selectors that the boot protocol asks for: CS 0x10, DS 0x18. */
+static const uint64_t boot_gdt[] = {
+	0,
+	0,
+	0x00af9b000000ffffull, /* 0x10: 64-bit code */
+	0x00cf93000000ffffull, /* 0x18: data */
+	0x00cf9b000000ffffull, /* 0x20: 32-bit code, for PVH */
+};
+
+static int file_open(struct boot_file *file, const char *what, const char *path, struct error *err)
+{
+	struct stat status;
+	uint64_t bytes;
+
+	file->path = path;
+	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (file->fd < 0)
+		return error_set_errno(err, -errno, "%s %s", what, path);
+	if (fstat(file->fd, &status) < 0)
+		return error_set_errno(err, -errno, "%s %s", what, path);
+	if (S_ISDIR(status.st_mode))
+		return error_set(err, -EISDIR, "%s %s: is a directory", what, path);
+	file->size = (uint64_t)status.st_size;
+	if (S_ISBLK(status.st_mode) && ioctl(file->fd, BLKGETSIZE64, &bytes) == 0)
+		file->size = bytes;
+	if (file->size == 0)
+		return error_set(err, -EINVAL, "%s %s: is empty", what, path);
+	return 0;
+}
+
+static bool is_elf(const struct boot_file *file)
+{
+	char magic[4];
+
+	return pread(file->fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+	       memcmp(magic, "\177ELF", sizeof(magic)) == 0;
+}
+
+int boot_source_open(struct boot_source *source, const char *kernel, const char *initrd,
+		     const char *command_line, struct error *err)
+{
+	int status;
+
+	source->kernel.fd = source->initrd.fd = -1;
+	source->command_line = command_line ? command_line : "";
+	if (strlen(source->command_line) >= BOOT_CMDLINE_MAX)
+		return error_set(err, -E2BIG, "kernel command line: longer than %llu bytes",
+				 BOOT_CMDLINE_MAX - 1);
+	status = file_open(&source->kernel, "kernel", kernel, err);
+	if (status == 0)
+		status = is_elf(&source->kernel) ? boot_elf_check(&source->kernel, err)
+						 : boot_linux_check(&source->kernel, err);
+	if (status == 0 && initrd)
+		status = file_open(&source->initrd, "initrd", initrd, err);
+	if (status < 0)
+		boot_source_close(source);
+	return status;
+}
+
+void boot_source_close(struct boot_source *source)
+{
+	if (source->kernel.fd >= 0)
+		close(source->kernel.fd);
+	if (source->initrd.fd >= 0)
+		close(source->initrd.fd);
+	source->kernel.fd = source->initrd.fd = -1;
+}
+
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *data, size_t length,
+		   struct error *err)
+{
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t got = pread(file->fd, (char *)data + done, length - done,
+				    (off_t)(offset + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, -errno, "%s: read", file->path);
+		if (got == 0)
+			return error_set(err, -ENOEXEC, "%s: is truncated (%llu bytes expected)",
+					 file->path, (unsigned long long)(offset + length));
+		done += (size_t)got;
+	}
+	return 0;
+}
+
+int boot_file_load(struct vm *vm, const struct boot_file *file, uint64_t offset, uint64_t length,
+		   uint64_t gpa, struct error *err)
+{
+	void *hva = memory_translate(&vm->memory, gpa, length);
+
+	if (!hva)
+		return error_set(
+			err, -E2BIG,
+			"%s: %llu bytes at 0x%llx do not fit the guest's memory of %llu MiB",
+			file->path, (unsigned long long)length, (unsigned long long)gpa,
+			(unsigned long long)(vm->memory.ram_size >> 20));
+	return boot_file_read(file, offset, hva, length, err);
+}
+
+int boot_initrd_load(struct vm *vm, uint64_t floor, uint64_t limit, uint64_t *gpa,
+		     struct error *err)
+{
+	const struct boot_file *initrd = &vm->boot.initrd;
+	uint64_t top = vm->memory.regions[0].size;
+
+	*gpa = 0;
+	if (initrd->fd < 0)
+		return 0;
+	if (limit < top)
+		top = limit;
+	if (initrd->size > top || ((top - initrd->size) & ~0xfffull) < floor)
+		return error_set(
+			err, -E2BIG,
+			"initrd %s: its %llu MiB do not fit beside the kernel into %llu MiB",
+			initrd->path, (unsigned long long)(initrd->size >> 20),
+			(unsigned long long)(vm->memory.ram_size >> 20));
+	*gpa = (top - initrd->size) & ~0xfffull;
+	return boot_file_load(vm, initrd, 0, initrd->size, *gpa, err);
+}
+
+void boot_map_walk(struct vm *vm, boot_map_add add, void *opaque)
+{
+	const struct guest_memory *memory = &vm->memory;
+
+	add(opaque, 0, BOOT_LOW_END, true);
+	add(opaque, BOOT_LOW_END, BOOT_HIGH_START - BOOT_LOW_END, false);
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		if (!region->ram)
+			continue;
+		if (region->gpa == 0)
+			add(opaque, BOOT_HIGH_START, region->size - BOOT_HIGH_START, true);
+		else
+			add(opaque, region->gpa, region->size, true);
+	}
+	add(opaque, PCI_ECAM_BASE, PCI_ECAM_SIZE, false);
+}
+
+/* Identity-maps the first 4 GiB with 2 MiB pages. */
+static int page_tables_build(struct vm *vm)
+{
+	uint64_t tables[512 * (2 + IDENTITY_GIBS)] = {0};
+	uint64_t base = BOOT_PAGE_TABLES_GPA;
+
+	tables[0] = (base + 4096) | PTE_PRESENT | PTE_WRITABLE;
+	for (unsigned gib = 0; gib < IDENTITY_GIBS; gib++) {
+		tables[512 + gib] = (base + 4096 * (2 + gib)) | PTE_PRESENT | PTE_WRITABLE;
+		for (unsigned i = 0; i < 512; i++)
+			tables[512 * (2 + gib) + i] = ((uint64_t)gib << 30 | (uint64_t)i << 21) |
+						      PTE_PRESENT | PTE_WRITABLE | PTE_LARGE;
+	}
+	return memory_write(&vm->memory, base, tables, sizeof(tables));
+}
+
+int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err)
+{
+	const char *command_line = vm->boot.command_line;
+	uint64_t rsdp;
+	int status = acpi_build(&vm->memory, vm->config.cpus, &rsdp, err);
+
+	if (status < 0)
+		return status;
+	if (page_tables_build(vm) < 0 ||
+	    memory_write(&vm->memory, BOOT_GDT_GPA, boot_gdt, sizeof(boot_gdt)) < 0 ||
+	    memory_write(&vm->memory, BOOT_CMDLINE_GPA, command_line, strlen(command_line) + 1) < 0)
+		return error_set(err, -EFAULT, "boot: low memory is missing");
+	if (is_elf(&vm->boot.kernel))
+		return boot_elf_load(vm, rsdp, entry, err);
+	return boot_linux_load(vm, rsdp, entry, err);
+}
+
+static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool long_mode)
+{
+	return (struct kvm_segment){
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.s = 1,
+		.l = long_mode,
+		.db = !long_mode,
+		.g = 1,
+	};
+}
+
+int boot_set_registers(struct vcpu *vcpu, const struct boot_entry *entry, struct error *err)
+{
+	struct kvm_regs regs = {.rip = entry->rip, .rflags = 2, .rsp = BOOT_STACK_GPA};
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+		return error_set_errno(err, -errno, "KVM_GET_SREGS");
+	sregs.cs = entry->long_mode ? flat_segment(0x10, 0xb, true)
+				    : flat_segment(0x20, 0xb, false);
+	sregs.ds = sregs.es = sregs.ss = flat_segment(0x18, 0x3, false);
+	sregs.fs = sregs.gs = sregs.ds;
+	sregs.gdt.base = BOOT_GDT_GPA;
+	sregs.gdt.limit = sizeof(boot_gdt) - 1;
+	sregs.idt.base = sregs.idt.limit = 0;
+	sregs.cr0 = CR0_PE | CR0_ET | CR0_NE;
+	if (entry->long_mode) {
+		sregs.cr3 = BOOT_PAGE_TABLES_GPA;
+		sregs.cr4 |= CR4_PAE;
+		sregs.cr0 |= CR0_PG | CR0_WP;
+		sregs.efer |= EFER_LME_LMA;
+		regs.rsi = entry->argument;
+	} else {
+		regs.rbx = entry->argument;
+	}
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0)
+		return error_set_errno(err, -errno, "KVM_SET_SREGS");
+	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
+		return error_set_errno(err, -errno, "KVM_SET_REGS");
+	return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Direct kernel boot: bzImage by the 64-bit Linux boot protocol
+ * (Documentation/arch/x86/boot.rst), ELF by PVH (Xen's start_info.h).
+ */
+#ifndef SYMVM_MACHINE_BOOT_H
+#define SYMVM_MACHINE_BOOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+struct vm;
+struct vcpu;
+
+#define BOOT_GDT_GPA	     0x500ull
+#define BOOT_START_INFO_GPA  0x6000ull
+#define BOOT_ZERO_PAGE_GPA   0x7000ull
+#define BOOT_STACK_GPA	     0x8ff0ull
+#define BOOT_PAGE_TABLES_GPA 0x9000ull /* PML4, PDPT, four page directories */
+#define BOOT_CMDLINE_GPA     0x20000ull
+#define BOOT_CMDLINE_MAX     0x10000ull
+#define BOOT_LOW_END	     0x9fc00ull /* usable low memory ends; EBDA and video follow */
+#define BOOT_HIGH_START	     0x100000ull
+
+struct boot_file {
+	int fd;
+	uint64_t size;
+	const char *path; /* not owned */
+};
+
+/* The files stay open, since a guest reset reads them again, from inside of the jail. */
+struct boot_source {
+	struct boot_file kernel;
+	struct boot_file initrd; /* fd -1: none */
+	const char *command_line;
+};
+
+struct boot_entry {
+	uint64_t rip;
+	uint64_t argument; /* RSI (zero page) or RBX (start_info) */
+	bool long_mode;	   /* else 32-bit protected mode without paging */
+};
+
+/*
+ * Opens the files and checks that they are what they should be, as far as that can be said
+ * without memory. Main thread. -ENOENT, -EISDIR, -EINVAL, -ENOEXEC with words that name the file.
+ */
+int boot_source_open(struct boot_source *source, const char *kernel, const char *initrd,
+		     const char *command_line, struct error *err);
+void boot_source_close(struct boot_source *source);
+
+/*
+ * Loads kernel, initrd, command line, ACPI tables and page tables into guest memory. vCPUs
+ * parked. -E2BIG where memory is too small, -EIO where a file became shorter.
+ */
+int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err);
+
+/* Sets the boot vCPU's registers for @entry. vCPU parked or not started. */
+int boot_set_registers(struct vcpu *vcpu, const struct boot_entry *entry, struct error *err);
+
+/* The two formats; @rsdp is the address of the ACPI tables. */
+int boot_linux_check(const struct boot_file *kernel, struct error *err);
+int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err);
+int boot_elf_check(const struct boot_file *kernel, struct error *err);
+int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err);
+
+/* Reads [@offset, @offset + @length) of @file to guest memory at @gpa. */
+int boot_file_load(struct vm *vm, const struct boot_file *file, uint64_t offset, uint64_t length,
+		   uint64_t gpa, struct error *err);
+/* Reads exactly @length bytes; -ENOEXEC where the file is shorter. */
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *data, size_t length,
+		   struct error *err);
+
+/* Loads the initrd below @limit and above @floor; @gpa is 0 without one. */
+int boot_initrd_load(struct vm *vm, uint64_t floor, uint64_t limit, uint64_t *gpa,
+		     struct error *err);
+
+/* The memory map that the guest is told; @add is called per range, low to high. */
+typedef void (*boot_map_add)(void *opaque, uint64_t gpa, uint64_t size, bool usable);
+void boot_map_walk(struct vm *vm, boot_map_add add, void *opaque);
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/memory.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <linux/memfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MEMORY_MINIMUM	 (16ull << 20)
+#define MEMORY_ALIGNMENT (1ull << 20)
+#define HUGE_PAGE_SIZE	 (2ull << 20)
+
+/* What the host could give at most; more would only be killed later. */
+static uint64_t host_memory_size(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	long size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+int memory_check_config(const struct memory_config *config, struct error *err)
+{
+	uint64_t alignment = config->huge_pages ? HUGE_PAGE_SIZE : MEMORY_ALIGNMENT;
+	uint64_t host = host_memory_size();
+
+	if (config->size < MEMORY_MINIMUM)
+		return error_set(err, -EINVAL,
+				 "memory: %llu bytes are less than the minimum of %llu MiB",
+				 (unsigned long long)config->size,
+				 (unsigned long long)(MEMORY_MINIMUM >> 20));
+	if (config->size % alignment)
+		return error_set(err, -EINVAL, "memory: %llu bytes are no multiple of %llu MiB",
+				 (unsigned long long)config->size,
+				 (unsigned long long)(alignment >> 20));
+	if (host && config->size > host)
+		return error_set(err, -ENOMEM, "memory: %llu MiB are more than the host's %llu MiB",
+				 (unsigned long long)(config->size >> 20),
+				 (unsigned long long)(host >> 20));
+	return 0;
+}
+
+static int memslot_set(struct guest_memory *memory, const struct memory_region *region,
+		       uint32_t flags)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = region->slot,
+		.flags = flags,
+		.guest_phys_addr = region->gpa,
+		.memory_size = region->size,
+		.userspace_addr = (uintptr_t)region->hva,
+	};
+
+	if (ioctl(memory->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return -errno;
+	return 0;
+}
+
+static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int fd,
+		   uint64_t fd_offset, const struct memory_config *config, struct error *err)
+{
+	struct memory_region *region = &memory->regions[memory->count];
+	void *hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+			 (off_t)fd_offset);
+	int status;
+
+	if (hva == MAP_FAILED)
+		return error_set_errno(err, -errno, "memory: mmap of %llu MiB%s",
+				       (unsigned long long)(size >> 20),
+				       config->huge_pages ? " of huge pages" : "");
+	if (!config->dump)
+		madvise(hva, size, MADV_DONTDUMP);
+	*region = (struct memory_region){
+		.gpa = gpa,
+		.size = size,
+		.hva = hva,
+		.fd = fd,
+		.fd_offset = fd_offset,
+		.slot = memory->count,
+		.ram = true,
+	};
+	status = memslot_set(memory, region, 0);
+	if (status < 0) {
+		munmap(hva, size);
+		return error_set_errno(err, status, "memory: memslot at 0x%llx",
+				       (unsigned long long)gpa);
+	}
+	memory->count++;
+	return 0;
+}
+
+int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
+		struct error *err)
+{
+	unsigned flags = MFD_CLOEXEC | (config->huge_pages ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
+	uint64_t low = config->size < MEMORY_HOLE_START ? config->size : MEMORY_HOLE_START;
+	int status = memory_check_config(config, err);
+	int fd;
+
+	if (status < 0)
+		return status;
+	memset(memory, 0, sizeof(*memory));
+	memory->vm_fd = vm_fd;
+	memory->ram_size = config->size;
+	fd = memfd_create("symvm-ram", flags);
+	if (fd < 0)
+		return error_set_errno(err, -errno, "memory: memfd_create");
+	if (ftruncate(fd, (off_t)config->size) < 0) {
+		status = error_set_errno(err, -errno, "memory: cannot size the memfd to %llu MiB",
+					 (unsigned long long)(config->size >> 20));
+		close(fd);
+		return status;
+	}
+	status = ram_add(memory, 0, low, fd, 0, config, err);
+	if (status < 0)
+		close(fd);
+	if (status == 0 && config->size > low)
+		status = ram_add(memory, MEMORY_HOLE_END, config->size - low, fd, low, config, err);
+	if (status < 0)
+		memory_destroy(memory);
+	return status;
+}
+
+void memory_destroy(struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		munmap(memory->regions[i].hva, memory->regions[i].size);
+		/* Regions of one memfd share the descriptor; the first owns it. */
+		if (memory->regions[i].fd_offset == 0)
+			close(memory->regions[i].fd);
+	}
+	memory->count = 0;
+}
+
+void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	if (length == 0)
+		return NULL;
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		if (!region->ram || gpa < region->gpa || gpa - region->gpa >= region->size)
+			continue;
+		if (length > region->size - (gpa - region->gpa))
+			return NULL;
+		return region->hva + (gpa - region->gpa);
+	}
+	return NULL;
+}
+
+int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length)
+{
+	const void *hva = memory_translate(memory, gpa, length);
+
+	if (!hva)
+		return -EFAULT;
+	memcpy(data, hva, length);
+	return 0;
+}
+
+int memory_write(const struct guest_memory *memory, uint64_t gpa, const void *data, uint64_t length)
+{
+	void *hva = memory_translate(memory, gpa, length);
+
+	if (!hva)
+		return -EFAULT;
+	memcpy(hva, data, length);
+	return 0;
+}
+
+int memory_dirty_log(struct guest_memory *memory, bool enable)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		int status = memslot_set(memory, &memory->regions[i],
+					 enable ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+
+		if (status < 0)
+			return status;
+	}
+	return 0;
+}
+
+int memory_dirty_fetch(struct guest_memory *memory, unsigned index, void *bitmap, size_t bytes)
+{
+	struct kvm_dirty_log log = {.slot = index, .dirty_bitmap = bitmap};
+
+	if (index >= memory->count)
+		return -EINVAL;
+	/* KVM writes whole longs. */
+	if (bytes < (memory->regions[index].size / 4096 + 63) / 64 * 8)
+		return -ENOSPC;
+	if (ioctl(memory->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0)
+		return -errno;
+	return 0;
+}

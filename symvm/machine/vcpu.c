@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/vcpu.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <symbiotic/symcall.h>
+
+#include "jail/jail.h"
+#include "machine/cpuid.h"
+#include "machine/vcpu_state.h"
+#include "machine/vm.h"
+
+#define VCPU_STACK_SIZE (256u << 10)
+
+/*
+ * A kick may hit between the check for requests and KVM_RUN; the flag makes that KVM_RUN
+ * return at once. Only our own timers and sigqueue() carry a pointer worth following.
+ */
+static void kick_handler(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	if (info->si_code == SI_TIMER && info->si_value.sival_ptr)
+		((volatile struct kvm_run *)info->si_value.sival_ptr)->immediate_exit = 1;
+}
+
+int vcpu_signal_setup(struct error *err)
+{
+	struct sigaction action = {.sa_sigaction = kick_handler, .sa_flags = SA_SIGINFO};
+
+	sigemptyset(&action.sa_mask);
+	if (sigaction(VCPU_KICK_SIGNAL, &action, NULL) < 0)
+		return error_set_errno(err, -errno, "sigaction");
+	return 0;
+}
+
+static int set_cpuid(struct vcpu *vcpu, struct error *err)
+{
+	size_t size = sizeof(struct kvm_cpuid2) +
+		      CPUID_ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2);
+	struct kvm_cpuid2 *table = calloc(1, size);
+	int status;
+
+	if (!table)
+		return error_set(err, -ENOMEM, "vCPU %u: out of memory", vcpu->id);
+	status = cpuid_build(vcpu->vm, vcpu->id, table, err);
+	if (status == 0 && ioctl(vcpu->fd, KVM_SET_CPUID2, table) < 0)
+		status = error_set_errno(err, -errno, "vCPU %u: KVM_SET_CPUID2", vcpu->id);
+	free(table);
+	return status;
+}
+
+static int map_run(struct vcpu *vcpu, struct error *err)
+{
+	int size = ioctl(vcpu->vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	if (size < (int)sizeof(struct kvm_run))
+		return error_set_errno(err, -EINVAL, "KVM_GET_VCPU_MMAP_SIZE");
+	vcpu->run_size = (size_t)size;
+	vcpu->run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return error_set_errno(err, -errno, "vCPU %u: mmap of kvm_run", vcpu->id);
+	}
+	return 0;
+}
+
+static int vcpu_init(struct vcpu *vcpu, struct error *err)
+{
+	struct vm *vm = vcpu->vm;
+	int status;
+
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)vcpu->id);
+	if (vcpu->fd < 0)
+		return error_set_errno(err, -errno, "vCPU %u: KVM_CREATE_VCPU", vcpu->id);
+	status = map_run(vcpu, err);
+	if (status == 0)
+		status = set_cpuid(vcpu, err);
+	if (status == 0)
+		status = vcpu_state_capture(vcpu, &vcpu->power_on, err);
+	if (status < 0 || !vm->symbiotic)
+		return status;
+	vcpu->symbiotic = sym_vcpu_create(vm->symbiotic, vcpu->fd, vcpu->run, vcpu->id, vcpu);
+	if (!vcpu->symbiotic)
+		return error_set_errno(err, -errno, "vCPU %u: symbiotic state", vcpu->id);
+	return 0;
+}
+
+int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out, struct error *err)
+{
+	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
+	int status;
+
+	if (!vcpu)
+		return error_set(err, -ENOMEM, "vCPU %u: out of memory", id);
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->fd = -1;
+	status = vcpu_init(vcpu, err);
+	if (status < 0) {
+		vcpu_destroy(vcpu);
+		return status;
+	}
+	*out = vcpu;
+	return 0;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu)
+		return;
+	if (vcpu->started) {
+		vcpu_request(vcpu, VCPU_REQUEST_STOP);
+		pthread_join(vcpu->thread, NULL);
+	}
+	if (vcpu->symbiotic)
+		sym_vcpu_destroy(vcpu->symbiotic);
+	if (vcpu->run)
+		munmap(vcpu->run, vcpu->run_size);
+	if (vcpu->fd >= 0)
+		close(vcpu->fd);
+	vcpu_state_free(vcpu->power_on);
+	free(vcpu);
+}
+
+void vcpu_request(struct vcpu *vcpu, enum vcpu_request request)
+{
+	struct vm *vm = vcpu->vm;
+
+	atomic_fetch_or(&vcpu->requests, request);
+	((volatile struct kvm_run *)vcpu->run)->immediate_exit = 1;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self())) {
+		atomic_fetch_add_explicit(&vcpu->counters.kicks, 1, memory_order_relaxed);
+		pthread_kill(vcpu->thread, VCPU_KICK_SIGNAL);
+	}
+	pthread_mutex_lock(&vm->state_lock);
+	pthread_cond_broadcast(&vm->state_changed);
+	pthread_mutex_unlock(&vm->state_lock);
+}
+
+bool vcpu_must_stop(struct vcpu *vcpu)
+{
+	return atomic_load_explicit(&vcpu->vm->end, memory_order_relaxed) != VM_END_NONE ||
+	       atomic_load_explicit(&vcpu->vm->reset_requested, memory_order_relaxed);
+}
+
+void vcpu_deadline_arm(void *opaque, uint64_t usec)
+{
+	struct vcpu *vcpu = opaque;
+	struct itimerspec when = {
+		.it_value = {.tv_sec = (time_t)(usec / 1000000),
+			     .tv_nsec = (long)(usec % 1000000) * 1000 + 1},
+	};
+
+	timer_settime(vcpu->deadline_timer, 0, &when, NULL);
+}
+
+void vcpu_deadline_disarm(void *opaque)
+{
+	struct vcpu *vcpu = opaque;
+	struct itimerspec never = {0};
+
+	timer_settime(vcpu->deadline_timer, 0, &never, NULL);
+}
+
+/* One KVM_RUN; 0: an exit to be served, 1: nothing left to do, or -errno. */
+static int run_once(struct vcpu *vcpu)
+{
+	if (vcpu->symbiotic)
+		return sym_vcpu_run(vcpu->symbiotic);
+	return ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Finishes the instruction whose exit was served last, so that the vCPU's state is whole. That
+ * may bring further exits of the same instruction.
+ */
+static void complete_exit(struct vcpu *vcpu)
+{
+	volatile struct kvm_run *run = vcpu->run;
+
+	for (;;) {
+		int status;
+
+		run->immediate_exit = 1;
+		status = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+		if (vcpu->symbiotic)
+			status = sym_vcpu_handle_exit(vcpu->symbiotic, status);
+		if (status < 0 || (status == 0 && vcpu_service_exit(vcpu, vcpu->run) < 0))
+			break;
+	}
+}
+
+static void do_work(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	vcpu_function work;
+
+	pthread_mutex_lock(&vm->work_lock);
+	work = vcpu->work;
+	vcpu->work = NULL;
+	pthread_mutex_unlock(&vm->work_lock);
+	if (!work)
+		return;
+	work(vcpu, vcpu->work_opaque);
+	pthread_mutex_lock(&vm->work_lock);
+	vcpu->work_done = true;
+	pthread_cond_broadcast(&vm->work_done);
+	pthread_mutex_unlock(&vm->work_lock);
+}
+
+/* Serves requests, parked while PAUSE stands; false when the thread must end. */
+static bool serve_requests(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	unsigned requests;
+	bool parked = false;
+
+	if (atomic_load(&vcpu->requests) & (VCPU_REQUEST_PAUSE | VCPU_REQUEST_WORK))
+		complete_exit(vcpu);
+	for (;;) {
+		requests = atomic_load(&vcpu->requests);
+		if (requests & VCPU_REQUEST_WORK) {
+			atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
+			do_work(vcpu);
+			continue;
+		}
+		pthread_mutex_lock(&vm->state_lock);
+		requests = atomic_load(&vcpu->requests);
+		if (!(requests & VCPU_REQUEST_PAUSE) || (requests & VCPU_REQUEST_STOP)) {
+			vm->parked -= parked;
+			pthread_mutex_unlock(&vm->state_lock);
+			return !(requests & VCPU_REQUEST_STOP);
+		}
+		if (!parked) {
+			parked = true;
+			vm->parked++;
+			pthread_cond_broadcast(&vm->state_changed);
+		}
+		if (!(requests & VCPU_REQUEST_WORK))
+			pthread_cond_wait(&vm->state_changed, &vm->state_lock);
+		pthread_mutex_unlock(&vm->state_lock);
+	}
+}
+
+static void run_loop(struct vcpu *vcpu)
+{
+	volatile struct kvm_run *run = vcpu->run;
+	int status;
+
+	for (;;) {
+		/* Before the check: a request that comes after it finds the flag clear, and sets
+		 * it. */
+		run->immediate_exit = 0;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load(&vcpu->requests) && !serve_requests(vcpu))
+			return;
+		status = run_once(vcpu);
+		if (status == 0) {
+			vcpu_service_exit(vcpu, vcpu->run);
+		} else if (status < 0 && status != -EINTR && status != -EAGAIN) {
+			log_error(&vcpu->vm->log, "vCPU %u: KVM_RUN: %s", vcpu->id,
+				  strerror(-status));
+			vm_end(vcpu->vm, VM_END_CRASH);
+		}
+		if (vcpu_must_stop(vcpu))
+			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);
+	}
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vcpu *vcpu = opaque;
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = VCPU_KICK_SIGNAL,
+		.sigev_value.sival_ptr = vcpu->run,
+	};
+	struct error err;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
+	pthread_setname_np(pthread_self(), name);
+	event._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->deadline_timer) == 0)
+		vcpu->deadline_timer_valid = true;
+	if (!vcpu->deadline_timer_valid ||
+	    jail_enter_thread(vcpu->vm->jail, JAIL_THREAD_VCPU, &err) < 0) {
+		log_error(&vcpu->vm->log, "vCPU %u: %s", vcpu->id,
+			  vcpu->deadline_timer_valid ? err.text : "timer_create failed");
+		vm_end(vcpu->vm, VM_END_FAILURE);
+	} else {
+		run_loop(vcpu);
+	}
+	if (vcpu->deadline_timer_valid)
+		timer_delete(vcpu->deadline_timer);
+	return NULL;
+}
+
+int vcpu_start(struct vcpu *vcpu, struct error *err)
+{
+	pthread_attr_t attributes;
+	int status;
+
+	atomic_store(&vcpu->requests, VCPU_REQUEST_PAUSE);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, VCPU_STACK_SIZE);
+	status = pthread_create(&vcpu->thread, &attributes, vcpu_thread, vcpu);
+	pthread_attr_destroy(&attributes);
+	if (status)
+		return error_set_errno(err, -status, "vCPU %u: pthread_create", vcpu->id);
+	vcpu->started = true;
+	return 0;
+}
+
+static struct timespec deadline_after(unsigned timeout_ms)
+{
+	struct timespec when;
+
+	clock_gettime(CLOCK_REALTIME, &when);
+	when.tv_sec += timeout_ms / 1000;
+	when.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (when.tv_nsec >= 1000000000) {
+		when.tv_sec++;
+		when.tv_nsec -= 1000000000;
+	}
+	return when;
+}
+
+int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
+{
+	struct timespec when = deadline_after(timeout_ms);
+	struct vm *vm = vcpu->vm;
+	int status = 0;
+
+	pthread_mutex_lock(&vm->work_lock);
+	while (vcpu->work_busy && status == 0)
+		status = -pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when);
+	if (status < 0) {
+		pthread_mutex_unlock(&vm->work_lock);
+		return -ETIMEDOUT;
+	}
+	vcpu->work_busy = true;
+	vcpu->work = function;
+	vcpu->work_opaque = opaque;
+	vcpu->work_done = false;
+	pthread_mutex_unlock(&vm->work_lock);
+	vcpu_request(vcpu, VCPU_REQUEST_WORK);
+	pthread_mutex_lock(&vm->work_lock);
+	while (!vcpu->work_done && status == 0) {
+		if (!vcpu->work) /* taken up: it uses the caller's memory, so wait for its end */
+			pthread_cond_wait(&vm->work_done, &vm->work_lock);
+		else if (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP)
+			status = -ESHUTDOWN;
+		else
+			status = -pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when);
+	}
+	vcpu->work = NULL;
+	vcpu->work_busy = false;
+	pthread_cond_broadcast(&vm->work_done);
+	pthread_mutex_unlock(&vm->work_lock);
+	return status;
+}

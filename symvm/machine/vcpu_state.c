@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/vcpu_state.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "machine/vcpu.h"
+#include "machine/vm.h"
+
+#define MSR_IA32_TSC	     0x10u
+#define MSR_MTRR_PHYS_BASE0  0x200u
+#define MSR_MTRR_PHYS_MASK0  0x201u
+#define MSR_MTRR_DEF_TYPE    0x2ffu
+#define MTRR_DEF_ENABLE	     0x800u
+#define MTRR_TYPE_WRITE_BACK 6u
+#define MTRR_TYPE_UNCACHED   0u
+#define MTRR_MASK_VALID	     0x800u
+#define MSRS_MAX	     512u
+
+struct msr_list {
+	struct kvm_msrs header;
+	struct kvm_msr_entry entries[MSRS_MAX];
+};
+
+struct vcpu_power_on {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_fpu fpu;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debugregs;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp_state;
+	struct kvm_lapic_state lapic;
+	struct msr_list msrs;
+};
+
+struct chip_power_on {
+	struct kvm_irqchip chips[3];
+	struct kvm_pit_state2 pit;
+};
+
+/* The guest's MAXPHYADDR, which is the host's: bits of a mask above it must be clear. */
+static unsigned physical_address_bits(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx))
+		return 36;
+	return (eax & 0xff) < 36 ? 36 : eax & 0xff;
+}
+
+/* Write-back by default: memremap(MEMREMAP_WB) of windows beyond RAM depends on it. */
+static int mtrr_set(struct vcpu *vcpu)
+{
+	uint64_t width_mask = (1ull << physical_address_bits()) - 1;
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entries[3];
+	} msrs = {.header.nmsrs = 3};
+
+	msrs.entries[0].index = MSR_MTRR_PHYS_BASE0;
+	msrs.entries[0].data = MEMORY_HOLE_START | MTRR_TYPE_UNCACHED;
+	msrs.entries[1].index = MSR_MTRR_PHYS_MASK0;
+	msrs.entries[1].data = (~(MEMORY_HOLE_END - MEMORY_HOLE_START - 1) & width_mask) |
+			       MTRR_MASK_VALID;
+	msrs.entries[2].index = MSR_MTRR_DEF_TYPE;
+	msrs.entries[2].data = MTRR_DEF_ENABLE | MTRR_TYPE_WRITE_BACK;
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) != 3)
+		return -EIO;
+	return 0;
+}
+
+/* All MSRs that KVM says it saves, less those that this KVM then cannot read. */
+static int msrs_read(struct vcpu *vcpu, struct msr_list *list)
+{
+	struct {
+		struct kvm_msr_list header;
+		uint32_t indices[MSRS_MAX];
+	} known = {.header.nmsrs = MSRS_MAX};
+	uint32_t from = 0;
+
+	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, &known) < 0)
+		return -errno;
+	list->header.nmsrs = 0;
+	while (from < known.header.nmsrs) {
+		struct msr_list *batch = calloc(1, sizeof(*batch));
+		int count;
+
+		if (!batch)
+			return -ENOMEM;
+		for (uint32_t i = from; i < known.header.nmsrs; i++)
+			batch->entries[i - from].index = known.header.indices[i];
+		batch->header.nmsrs = known.header.nmsrs - from;
+		count = ioctl(vcpu->fd, KVM_GET_MSRS, batch);
+		if (count > 0)
+			memcpy(&list->entries[list->header.nmsrs], batch->entries,
+			       (size_t)count * sizeof(batch->entries[0]));
+		free(batch);
+		if (count < 0)
+			return -errno;
+		list->header.nmsrs += (uint32_t)count;
+		from += (uint32_t)count + 1; /* skips the one that failed, if one did */
+	}
+	return 0;
+}
+
+static int msrs_write(struct vcpu *vcpu, const struct msr_list *list)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} one = {.header.nmsrs = 1};
+
+	/* One by one: read-only ones fail, and must not keep the rest from being set. */
+	for (uint32_t i = 0; i < list->header.nmsrs; i++) {
+		one.entry = list->entries[i];
+		if (one.entry.index == MSR_IA32_TSC)
+			continue; /* several vCPUs' counters would drift apart */
+		if (ioctl(vcpu->fd, KVM_SET_MSRS, &one) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int vcpu_state_capture(struct vcpu *vcpu, struct vcpu_power_on **out, struct error *err)
+{
+	struct vcpu_power_on *state = calloc(1, sizeof(*state));
+	int status;
+
+	if (!state)
+		return error_set(err, -ENOMEM, "vCPU %u: out of memory", vcpu->id);
+	status = mtrr_set(vcpu);
+	if (status < 0) {
+		free(state);
+		return error_set_errno(err, status, "vCPU %u: cannot set the MTRRs", vcpu->id);
+	}
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_FPU, &state->fpu) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_XCRS, &state->xcrs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &state->debugregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &state->events) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp_state) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_LAPIC, &state->lapic) < 0)
+		status = -errno;
+	else
+		status = msrs_read(vcpu, &state->msrs);
+	if (status < 0) {
+		free(state);
+		return error_set_errno(err, status, "vCPU %u: cannot read its state", vcpu->id);
+	}
+	*out = state;
+	return 0;
+}
+
+int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state)
+{
+	/* SREGS first: they leave long mode and set the APIC base that the LAPIC needs. */
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_FPU, &state->fpu) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) < 0)
+		return -errno;
+	return msrs_write(vcpu, &state->msrs);
+}
+
+void vcpu_state_free(struct vcpu_power_on *state)
+{
+	free(state);
+}
+
+int chip_state_capture(struct vm *vm, struct chip_power_on **out, struct error *err)
+{
+	struct chip_power_on *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return error_set(err, -ENOMEM, "irqchip: out of memory");
+	for (unsigned i = 0; i < 3; i++) {
+		state->chips[i].chip_id = i;
+		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &state->chips[i]) < 0)
+			goto failed;
+	}
+	if (ioctl(vm->fd, KVM_GET_PIT2, &state->pit) < 0)
+		goto failed;
+	*out = state;
+	return 0;
+failed:
+	free(state);
+	return error_set_errno(err, -errno, "irqchip: cannot read its state");
+}
+
+int chip_state_restore(struct vm *vm, const struct chip_power_on *state)
+{
+	struct kvm_irqchip chip;
+
+	for (unsigned i = 0; i < 3; i++) {
+		chip = state->chips[i];
+		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &chip) < 0)
+			return -errno;
+	}
+	return ioctl(vm->fd, KVM_SET_PIT2, &state->pit) < 0 ? -errno : 0;
+}
+
+void chip_state_free(struct chip_power_on *state)
+{
+	free(state);
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+#include <symbiotic/symcall.h>
+
+#include "devices/pci.h"
+#include "jail/jail.h"
+#include "machine/vcpu_state.h"
+#include "services/service.h"
+
+#define KVM_TSS_GPA	     0xfffbd000ull /* three pages that Intel hosts need, below the BIOS */
+#define KVM_IDENTITY_MAP_GPA 0xfffbc000ull
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static void *symbiotic_translate(void *opaque, uint64_t gpa, uint64_t length)
+{
+	struct vm *vm = opaque;
+
+	return memory_translate(&vm->memory, gpa, length);
+}
+
+static void symbiotic_log(void *opaque, enum sym_log_level level, const char *message)
+{
+	static const enum log_level levels[] = {
+		[SYM_LOG_ERROR] = LOG_LEVEL_ERROR,
+		[SYM_LOG_WARN] = LOG_LEVEL_WARN,
+		[SYM_LOG_INFO] = LOG_LEVEL_INFO,
+		[SYM_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+	};
+	struct vm *vm = opaque;
+
+	log_limited(&vm->log, levels[level], "symbiotic: %s", message);
+}
+
+static const struct sym_ops symbiotic_ops = {
+	.translate = symbiotic_translate,
+	.service_exit = vcpu_service_exit,
+	.arm_deadline = vcpu_deadline_arm,
+	.disarm_deadline = vcpu_deadline_disarm,
+	.log = symbiotic_log,
+};
+
+static int symbiotic_create(struct vm *vm, struct error *err)
+{
+	struct sym_vm_config config = {
+		.size = sizeof(config),
+		.vm_fd = vm->fd,
+		.ops = &symbiotic_ops,
+		.opaque = vm,
+		.name = vm->config.name,
+		.features = SYM_FEATURES_ALL,
+	};
+	const char *missing = NULL;
+	int status;
+
+	if (!vm->config.symbiotic)
+		return 0;
+	status = sym_check_host(vm->kvm_fd, &missing);
+	if (status < 0)
+		return error_set(
+			err, status,
+			"symbiotic interface: this host's KVM lacks %s (run with --symbiotic off)",
+			missing);
+	vm->symbiotic = sym_vm_create(&config);
+	if (!vm->symbiotic)
+		return error_set_errno(err, -errno, "symbiotic interface");
+	status = sym_vm_enable_msrs(vm->symbiotic, 0);
+	if (status < 0)
+		return error_set_errno(err, status, "symbiotic interface: MSR exits");
+	return 0;
+}
+
+static int kvm_open(struct vm *vm, struct error *err)
+{
+	uint64_t identity = KVM_IDENTITY_MAP_GPA;
+
+	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm_fd < 0)
+		return error_set_errno(err, -errno, "/dev/kvm (see symvm doctor)");
+	if (ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+		return error_set(err, -ENOTSUP, "/dev/kvm: API version is not %d", KVM_API_VERSION);
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+	if (vm->fd < 0)
+		return error_set_errno(err, -errno, "KVM_CREATE_VM");
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
+	    ioctl(vm->fd, KVM_SET_TSS_ADDR, KVM_TSS_GPA) < 0)
+		return error_set_errno(err, -errno, "KVM_SET_TSS_ADDR");
+	return 0;
+}
+
+static int vm_init(struct vm *vm, struct error *err)
+{
+	struct vm_config *config = &vm->config;
+	int status;
+
+	if (config->cpus < 1 || config->cpus > VM_VCPUS_MAX)
+		return error_set(err, -EINVAL, "cpus: %u is not from 1 to %u", config->cpus,
+				 VM_VCPUS_MAX);
+	status = boot_source_open(&vm->boot, config->kernel, config->initrd, config->command_line,
+				  err);
+	if (status == 0)
+		status = memory_check_config(&config->memory, err);
+	if (status == 0)
+		status = vcpu_signal_setup(err);
+	if (status == 0)
+		status = kvm_open(vm, err);
+	if (status == 0)
+		status = irq_init(&vm->irq, vm->fd, err);
+	if (status == 0)
+		status = memory_init(&vm->memory, vm->fd, &config->memory, err);
+	if (status == 0)
+		status = symbiotic_create(vm, err);
+	if (status == 0)
+		status = chip_state_capture(vm, &vm->chips, err);
+	if (status == 0)
+		status = pci_bus_create(vm, err);
+	for (unsigned id = 0; id < config->cpus && status == 0; id++) {
+		status = vcpu_create(vm, id, &vm->vcpus[id], err);
+		if (status == 0)
+			vm->vcpu_count++;
+	}
+	if (status == 0)
+		status = services_start(vm, err);
+	return status;
+}
+
+int vm_create(struct vm_config *config, struct log *log, struct vm **out, struct error *err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int status;
+
+	if (!vm)
+		return error_set(err, -ENOMEM, "out of memory");
+	vm->config = *config;
+	memset(config, 0, sizeof(*config));
+	vm->log = *log;
+	vm->kvm_fd = vm->fd = vm->boot.kernel.fd = vm->boot.initrd.fd = -1;
+	atomic_store(&vm->end, VM_END_NONE);
+	pthread_mutex_init(&vm->state_lock, NULL);
+	pthread_cond_init(&vm->state_changed, NULL);
+	pthread_mutex_init(&vm->work_lock, NULL);
+	pthread_cond_init(&vm->work_done, NULL);
+	bus_init(&vm->pio);
+	bus_init(&vm->mmio);
+	status = event_loop_create(&vm->main_loop);
+	if (status == 0)
+		status = event_loop_create(&vm->io_loop);
+	if (status < 0)
+		error_set_errno(err, status, "event loops");
+	else
+		status = vm_init(vm, err);
+	if (status < 0) {
+		vm_destroy(vm);
+		return status;
+	}
+	*out = vm;
+	return 0;
+}
+
+void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
+		const char *prefix, bool numbered)
+{
+	struct device **link = &vm->devices;
+	unsigned same = 0;
+
+	for (; *link; link = &(*link)->next)
+		same += (*link)->ops == ops;
+	device->ops = ops;
+	device->vm = vm;
+	device->next = NULL;
+	if (numbered)
+		snprintf(device->name, sizeof(device->name), "%s%u", prefix, same);
+	else
+		snprintf(device->name, sizeof(device->name), "%s", prefix);
+	*link = device;
+}
+
+/* Last created first: devices on a bus go before the bus. */
+static void devices_destroy(struct vm *vm)
+{
+	while (vm->devices) {
+		struct device **link = &vm->devices;
+		struct device *last;
+
+		while ((*link)->next)
+			link = &(*link)->next;
+		last = *link;
+		*link = NULL;
+		last->ops->destroy(last);
+	}
+}
+
+static void config_free(struct vm_config *config)
+{
+	free(config->name);
+	free(config->kernel);
+	free(config->initrd);
+	free(config->command_line);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	vm_end(vm, VM_END_STOPPED);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		vcpu_destroy(vm->vcpus[i]);
+	if (vm->io_started) {
+		event_loop_quit(vm->io_loop);
+		pthread_join(vm->io_thread, NULL);
+	}
+	services_stop(vm);
+	devices_destroy(vm);
+	pci_bus_destroy(vm);
+	if (vm->symbiotic)
+		sym_vm_destroy(vm->symbiotic);
+	memory_destroy(&vm->memory);
+	chip_state_free(vm->chips);
+	irq_destroy(&vm->irq);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+	boot_source_close(&vm->boot);
+	event_loop_destroy(vm->io_loop);
+	event_loop_destroy(vm->main_loop);
+	bus_destroy(&vm->pio);
+	bus_destroy(&vm->mmio);
+	pthread_mutex_destroy(&vm->state_lock);
+	pthread_cond_destroy(&vm->state_changed);
+	pthread_mutex_destroy(&vm->work_lock);
+	pthread_cond_destroy(&vm->work_done);
+	config_free(&vm->config);
+	free(vm);
+}
+
+static void *io_thread(void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err;
+
+	pthread_setname_np(pthread_self(), "io");
+	if (jail_enter_thread(vm->jail, JAIL_THREAD_IO, &err) < 0) {
+		log_error(&vm->log, "I/O thread: %s", err.text);
+		vm_end(vm, VM_END_FAILURE);
+		return NULL;
+	}
+	event_loop_run(vm->io_loop);
+	return NULL;
+}
+
+static int boot(struct vm *vm, struct error *err)
+{
+	struct boot_entry entry;
+	int status = boot_load(vm, &entry, err);
+
+	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
+}
+
+int vm_start(struct vm *vm, struct error *err)
+{
+	int status = boot(vm, err);
+
+	if (status == 0) {
+		status = -pthread_create(&vm->io_thread, NULL, io_thread, vm);
+		if (status < 0)
+			return error_set_errno(err, status, "pthread_create");
+		vm->io_started = true;
+	}
+	for (unsigned i = 0; i < vm->vcpu_count && status == 0; i++)
+		status = vcpu_start(vm->vcpus[i], err);
+	if (status < 0)
+		return status;
+	vm->started_ns = now_ns();
+	vm->state = VM_STATE_PAUSED;
+	return vm->config.start_paused ? 0 : vm_resume(vm);
+}
+
+/* Waits until every vCPU is parked, or the VM has ended (-ESHUTDOWN); the lock is held. */
+static int wait_parked(struct vm *vm)
+{
+	while (vm->parked < vm->vcpu_count) {
+		if (atomic_load(&vm->end) != VM_END_NONE)
+			return -ESHUTDOWN;
+		pthread_cond_wait(&vm->state_changed, &vm->state_lock);
+	}
+	return 0;
+}
+
+static void request_all(struct vm *vm, enum vcpu_request request)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpus[i], request);
+}
+
+static void release_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		atomic_fetch_and(&vm->vcpus[i]->requests, ~VCPU_REQUEST_PAUSE);
+	pthread_cond_broadcast(&vm->state_changed);
+}
+
+int vm_pause(struct vm *vm)
+{
+	int status = 0;
+
+	pthread_mutex_lock(&vm->state_lock);
+	if (vm->state == VM_STATE_PAUSED)
+		status = -EALREADY;
+	else if (vm->state != VM_STATE_RUNNING)
+		status = -ESHUTDOWN;
+	else
+		vm->state = VM_STATE_PAUSED;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		return status;
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	pthread_mutex_lock(&vm->state_lock);
+	status = wait_parked(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+	return status;
+}
+
+int vm_resume(struct vm *vm)
+{
+	int status = 0;
+
+	pthread_mutex_lock(&vm->state_lock);
+	if (vm->state == VM_STATE_RUNNING)
+		status = -EALREADY;
+	else if (vm->state != VM_STATE_PAUSED)
+		status = -ESHUTDOWN;
+	if (status == 0) {
+		vm->state = VM_STATE_RUNNING;
+		if (!atomic_load(&vm->reset_requested))
+			release_all(vm);
+	}
+	pthread_mutex_unlock(&vm->state_lock);
+	return status;
+}
+
+void vm_end(struct vm *vm, enum vm_end reason)
+{
+	int none = VM_END_NONE;
+
+	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
+		return;
+	pthread_mutex_lock(&vm->state_lock);
+	vm->state = VM_STATE_ENDED;
+	pthread_mutex_unlock(&vm->state_lock);
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	if (vm->main_loop)
+		event_loop_quit(vm->main_loop);
+}
+
+/* Everything back to power-on, and the kernel anew. Main thread, vCPUs parked. */
+static int reset_all(struct vm *vm, struct error *err)
+{
+	int status = chip_state_restore(vm, vm->chips);
+
+	if (status < 0)
+		return error_set_errno(err, status, "irqchip");
+	for (struct device *device = vm->devices; device; device = device->next)
+		device->ops->reset(device);
+	if (vm->symbiotic)
+		sym_vm_reset(vm->symbiotic);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		if (vm->vcpus[i]->symbiotic)
+			sym_vcpu_reset(vm->vcpus[i]->symbiotic);
+		status = vcpu_state_restore(vm->vcpus[i], vm->vcpus[i]->power_on);
+		if (status < 0)
+			return error_set_errno(err, status, "vCPU %u", i);
+	}
+	return boot(vm, err);
+}
+
+static void do_reset(void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err;
+	int status;
+
+	if (atomic_load(&vm->end) != VM_END_NONE)
+		return;
+	if (vm->config.exit_on_reboot) {
+		vm_end(vm, VM_END_REBOOT);
+		return;
+	}
+	pthread_mutex_lock(&vm->state_lock);
+	status = wait_parked(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		return;
+	if (reset_all(vm, &err) < 0) {
+		log_error(&vm->log, "reset: %s", err.text);
+		vm_end(vm, VM_END_FAILURE);
+		return;
+	}
+	log_info(&vm->log, "the guest reboots");
+	pthread_mutex_lock(&vm->state_lock);
+	atomic_store(&vm->reset_requested, false);
+	if (vm->state == VM_STATE_RUNNING)
+		release_all(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+}
+
+void vm_request_reset(struct vm *vm)
+{
+	if (atomic_exchange(&vm->reset_requested, true))
+		return;
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	if (event_loop_post(vm->main_loop, do_reset, vm) < 0)
+		vm_end(vm, VM_END_FAILURE);
+}
+
+void vm_report_panic(struct vm *vm)
+{
+	if (atomic_exchange(&vm->panicked, true))
+		return;
+	log_error(&vm->log, "the guest's kernel panicked");
+	vm_end(vm, VM_END_PANIC);
+}

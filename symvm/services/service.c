@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "services/service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/vm.h"
+
+SECTION_DECLARE(symvm_services, struct service_ops);
+
+struct service {
+	const struct service_ops *ops;
+	void *state;
+	struct service *next;
+};
+
+int services_start(struct vm *vm, struct error *err)
+{
+	const struct service_ops *const *it;
+	struct service *service;
+	int status;
+
+	if (!vm->symbiotic)
+		return 0;
+	SECTION_FOR_EACH(symvm_services, it)
+	{
+		service = calloc(1, sizeof(*service));
+		if (!service)
+			return error_set(err, -ENOMEM, "service %s: out of memory", (*it)->name);
+		service->ops = *it;
+		status = service->ops->start(vm, &service->state, err);
+		if (status < 0) {
+			free(service);
+			return status;
+		}
+		service->next = vm->services;
+		vm->services = service;
+	}
+	return 0;
+}
+
+void services_stop(struct vm *vm)
+{
+	while (vm->services) {
+		struct service *service = vm->services;
+
+		vm->services = service->next;
+		service->ops->stop(service->state);
+		free(service);
+	}
+}
+
+void services_on_exit(struct vcpu *vcpu, struct kvm_run *run)
+{
+	for (struct service *service = vcpu->vm->services; service; service = service->next)
+		if (service->ops->on_exit)
+			service->ops->on_exit(service->state, vcpu, run);
+}
+
+void *services_find(struct vm *vm, const char *name)
+{
+	for (struct service *service = vm->services; service; service = service->next)
+		if (strcmp(service->ops->name, name) == 0)
+			return service->state;
+	return NULL;
+}
