@@ -1,0 +1,250 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# What a user may get wrong on the command line: each one line that names the thing, a status that
+# is not 0, and nothing left behind. None of these needs a /dev/kvm; what does is in
+# tests/guest/control.bats.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	symvm=${BUILD_DIR:-build}/symvm/symvm
+	[ -x "$symvm" ] || skip "symvm is not built"
+	work=$(mktemp -d)
+	export SYMVM_RUNTIME_DIR=$work/state
+	kernel=$work/kernel
+	make_bzimage "$kernel" 65536
+}
+
+teardown() {
+	[ -z "${holder:-}" ] || kill "$holder" 2>/dev/null || true
+	rm -rf "$work"
+}
+
+# make_bzimage FILE SIZE: something whose header says that it is a whole 64-bit bzImage.
+make_bzimage() {
+	python3 - "$1" "$2" <<'PYTHON'
+import struct, sys
+path, size = sys.argv[1], int(sys.argv[2])
+image = bytearray(size)
+image[0x1f1] = 4
+struct.pack_into("<I", image, 0x1f4, (size - 5 * 512) // 16)
+struct.pack_into("<H", image, 0x1fe, 0xaa55)
+image[0x202:0x206] = b"HdrS"
+struct.pack_into("<H", image, 0x206, 0x20f)
+image[0x211] = 1
+struct.pack_into("<H", image, 0x236, 3)
+struct.pack_into("<I", image, 0x230, 0x200000)
+struct.pack_into("<Q", image, 0x258, 0x1000000)
+struct.pack_into("<I", image, 0x260, 0x2000000)
+struct.pack_into("<I", image, 0x238, 2047)
+open(path, "wb").write(image)
+PYTHON
+}
+
+# refused STATUS WORDS COMMAND...: one line on standard error, with the words; nothing left behind.
+refused() {
+	local status_wanted=$1 words=$2
+	shift 2
+	run --separate-stderr timeout 20 "$symvm" "$@"
+	[ "$status" -eq "$status_wanted" ] || {
+		echo "status $status instead of $status_wanted: $stderr"
+		return 1
+	}
+	[ -z "$output" ]
+	[ "${#stderr_lines[@]}" -eq 1 ] || {
+		printf 'not one line: %s\n' "${stderr_lines[@]}"
+		return 1
+	}
+	[[ $stderr == "symvm: "*"$words"* ]] || {
+		echo "'$words' is not in: $stderr"
+		return 1
+	}
+	[ -z "$(ls -A "$SYMVM_RUNTIME_DIR" 2>/dev/null)" ]
+}
+
+@test "no command, an unknown one" {
+	refused 2 "no command given"
+	refused 2 "unknown command 'boot'" boot
+	refused 2 "no command 'boot'" help boot
+}
+
+@test "help and version go to standard output, status 0" {
+	for words in help --help "help run" "run --help" "stop --help" version --version; do
+		run --separate-stderr "$symvm" $words
+		[ "$status" -eq 0 ]
+		[ -n "$output" ]
+		[ -z "$stderr" ]
+	done
+}
+
+@test "every command answers --help" {
+	while read -r name _; do
+		run --separate-stderr "$symvm" "$name" --help
+		[ "$status" -eq 0 ]
+		[ -z "$stderr" ]
+		[ -n "$output" ]
+	done < <("$symvm" help | sed -n 's/^  //p')
+}
+
+@test "run: no kernel, unknown options, surplus arguments" {
+	refused 2 "--kernel FILE is missing" run
+	refused 2 "unknown option '--kernle=x'" run --kernle=x
+	refused 2 "--kernel needs a value" run --kernel
+	refused 2 "unexpected argument 'file'" run --kernel "$kernel" file
+	refused 2 "--paused takes no value" run --kernel "$kernel" --paused=yes
+}
+
+@test "run: a missing kernel" {
+	refused 1 "$work/none: No such file or directory" run --kernel "$work/none"
+}
+
+@test "run: a directory, an empty file, a text as kernel" {
+	refused 1 "$work: is a directory" run --kernel "$work"
+	: >"$work/empty"
+	refused 1 "$work/empty: is empty" run --kernel "$work/empty"
+	head -c 10000 /dev/zero | tr '\0' 'x' >"$work/text"
+	refused 1 "$work/text: is neither a bzImage nor an ELF file" run --kernel "$work/text"
+}
+
+@test "run: a truncated bzImage" {
+	head -c 20000 "$kernel" >"$work/short"
+	refused 1 "$work/short: is truncated: 20000 bytes of 65536" run --kernel "$work/short"
+}
+
+@test "run: a kernel of a wrong architecture" {
+	# An ELF file for aarch64, and a bzImage without a 64-bit entry.
+	printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000\001\000\000\000' \
+		>"$work/arm"
+	head -c 4000 /dev/zero >>"$work/arm"
+	refused 1 "$work/arm: is an ELF file for machine 183, not for x86-64" run --kernel "$work/arm"
+	cp "$kernel" "$work/32bit"
+	printf '\000' | dd of="$work/32bit" bs=1 seek=$((0x236)) conv=notrunc status=none
+	refused 1 "$work/32bit: is a 32-bit x86 kernel" run --kernel "$work/32bit"
+}
+
+@test "run: a missing initrd, a directory as initrd" {
+	refused 1 "$work/none: No such file" run --kernel "$kernel" --initrd "$work/none"
+	refused 1 "$work: is a directory" run --kernel "$kernel" --initrd "$work"
+}
+
+@test "run: memory larger than the host's, none, or no number" {
+	refused 1 "are more than the host's" run --kernel "$kernel" --memory 900T
+	refused 2 "--memory: '0' is not a multiple of 1 MiB" run --kernel "$kernel" --memory 0
+	refused 2 "--memory: 'much' is not a size" run --kernel "$kernel" --memory much
+	refused 2 "--memory: '99999999T' is too large a number" run --kernel "$kernel" --memory 99999999T
+}
+
+@test "run: 0 or 999 CPUs" {
+	refused 2 "--cpus: 0 is outside of 1 to 16" run --kernel "$kernel" --cpus 0
+	refused 2 "--cpus: 999 is outside of 1 to 16" run --kernel "$kernel" --cpus 999
+}
+
+@test "run: names that are none" {
+	refused 2 "'../x'" run --kernel "$kernel" --name ../x
+	refused 2 "must not begin with '.'" run --kernel "$kernel" --name .x
+	refused 2 "must not begin with '-'" run --kernel "$kernel" --name=-x
+	refused 2 "longer than 63 bytes" run --kernel "$kernel" --name "$(printf 'n%.0s' {1..64})"
+	refused 2 "only letters" run --kernel "$kernel" --name $'two\nlines'
+}
+
+# hold NAME: take the lock of that name as a live VMM does, until killed.
+hold() {
+	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
+	python3 - "$SYMVM_RUNTIME_DIR/$1" 3>&- <<'PYTHON' &
+import fcntl, os, socket, struct, sys, time
+fd = os.open(sys.argv[1] + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+F_OFD_SETLK = 37
+fcntl.fcntl(fd, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + ".sock")
+listener.listen()
+open(sys.argv[1] + ".ready", "w").close()
+while True:
+    time.sleep(60)
+PYTHON
+	holder=$!
+	for _ in $(seq 100); do
+		[ ! -e "$SYMVM_RUNTIME_DIR/$1.ready" ] || break
+		sleep 0.1
+	done
+	rm "$SYMVM_RUNTIME_DIR/$1.ready"
+}
+
+@test "run: a name already taken" {
+	hold taken
+	run --separate-stderr "$symvm" run --kernel "$kernel" --name taken
+	[ "$status" -eq 1 ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == "symvm: the name 'taken' is taken by a running VM" ]]
+	# The other's files are as they were.
+	[ -S "$SYMVM_RUNTIME_DIR/taken.sock" ]
+	[ -e "$SYMVM_RUNTIME_DIR/taken.lock" ]
+}
+
+@test "run: a stale socket is replaced silently, and gone afterwards" {
+	hold dead
+	kill -KILL "$holder"
+	wait "$holder" 2>/dev/null || true
+	[ -S "$SYMVM_RUNTIME_DIR/dead.sock" ]
+	# What it complains of is the next thing: the name is no trouble.
+	refused 1 "$work/none: No such file" run --kernel "$work/none" --name dead
+}
+
+@test "a killed VMM is not listed and cannot be asked" {
+	hold dead
+	kill -KILL "$holder"
+	wait "$holder" 2>/dev/null || true
+	run --separate-stderr "$symvm" list
+	[ "$status" -eq 0 ]
+	[ "${#lines[@]}" -eq 1 ]
+	run --separate-stderr "$symvm" info dead
+	[ "$status" -eq 1 ]
+	[[ $stderr == "symvm: info: no VM named 'dead' is running" ]]
+}
+
+@test "run: a state directory that is no good" {
+	mkdir -m 777 "$work/open"
+	chmod 777 "$work/open"
+	SYMVM_RUNTIME_DIR=$work/open refused 1 "must belong to you" run --kernel "$kernel"
+	SYMVM_RUNTIME_DIR=$work/no/where refused 1 "$work/no/where" run --kernel "$kernel"
+	SYMVM_RUNTIME_DIR=$kernel run --separate-stderr "$symvm" run --kernel "$kernel"
+	[ "$status" -eq 1 ]
+	[[ $stderr == "symvm: cannot open the state directory"* ]]
+}
+
+@test "run: a log file that can't be written" {
+	refused 1 "$work/none/log': No such file" run --kernel "$kernel" --log-file "$work/none/log"
+}
+
+@test "clients: no such VM, no name, a bad name, too much" {
+	for command in info metrics pause resume stop; do
+		refused 1 "no VM named 'ghost' is running" "$command" ghost
+		refused 2 "NAME is missing" "$command"
+		refused 2 "VM name 'a/b'" "$command" a/b
+		refused 2 "unexpected argument 'two'" "$command" one two
+		refused 2 "unknown option '--loud'" "$command" --loud
+	done
+	refused 2 "--timeout: 'soon'" stop ghost --timeout soon
+	refused 2 "--timeout: '-1'" stop ghost --timeout -1
+}
+
+@test "list: nothing runs" {
+	run --separate-stderr "$symvm" list --json
+	[ "$status" -eq 0 ]
+	[ "$output" = "[]" ]
+	refused 2 "unexpected argument 'x'" list x
+}
+
+@test "doctor says one of its verdicts, and what to do" {
+	run --separate-stderr "$symvm" doctor
+	[ -z "$stderr" ]
+	if [ "$status" -eq 0 ]; then
+		[[ ${lines[0]} == "hardware KVM"* || ${lines[0]} == "the lab"* ]]
+		[ "${lines[-1]}" = "guests can run here" ]
+	else
+		[ "$status" -eq 1 ]
+		[[ $output == *"do: "* ]]
+		[ "${lines[-1]}" = "guests cannot run here directly" ]
+	fi
+}
