@@ -17,6 +17,13 @@
 /* Of the part of the state that all virtio devices share. */
 #define STATE_VERSION 1u
 
+/* A queue as it is saved. */
+struct virtio_queue_state {
+	uint8_t enabled;
+	uint16_t size, avail_next, used_next;
+	uint64_t desc_gpa, avail_gpa, used_gpa;
+};
+
 static struct virtio_device *to_virtio(struct device *device)
 {
 	return (struct virtio_device *)device;
@@ -78,6 +85,10 @@ static int queue_activate(struct virtio_device *device, struct virtio_queue *que
 		virtio_device_fail(device, "queue %u: %s", queue->index, err.text);
 		return -EINVAL;
 	}
+	/* Before its first kick, which may be waiting already. */
+	if (device->loading)
+		virtio_queue_resume(queue, device->loading[queue->index].avail_next,
+				    device->loading[queue->index].used_next);
 	if (queue->external)
 		return 0;
 	queue->kick_source = event_loop_add(device->vm->io_loop, queue->kick_fd, EPOLLIN | EPOLLET,
@@ -215,14 +226,8 @@ static int device_save(struct device *opaque, struct state_writer *writer)
 	return writer->status < 0 ? writer->status : status;
 }
 
-struct queue_state {
-	uint8_t enabled;
-	uint16_t size, avail_next, used_next;
-	uint64_t desc_gpa, avail_gpa, used_gpa;
-};
-
 static int queue_load(const struct virtio_queue *queue, struct state_reader *reader,
-		      struct queue_state *state)
+		      struct virtio_queue_state *state)
 {
 	state->enabled = state_get_u8(reader);
 	state->size = state_get_u16(reader);
@@ -234,7 +239,7 @@ static int queue_load(const struct virtio_queue *queue, struct state_reader *rea
 	return reader->status < 0 || state->enabled > 1 ? -EINVAL : 0;
 }
 
-static void queue_set(struct virtio_queue *queue, const struct queue_state *state)
+static void queue_set(struct virtio_queue *queue, const struct virtio_queue_state *state)
 {
 	queue->enabled = state->enabled;
 	queue->size = state->size;
@@ -245,7 +250,7 @@ static void queue_set(struct virtio_queue *queue, const struct queue_state *stat
 
 /* Features, failure, config space and queues; queue positions go to @states. */
 static int shared_load(struct virtio_device *device, struct state_reader *reader,
-		       struct queue_state *states)
+		       struct virtio_queue_state *states)
 {
 	uint64_t features = state_get_u64(reader);
 	uint8_t failed = state_get_u8(reader);
@@ -269,12 +274,11 @@ static int shared_load(struct virtio_device *device, struct state_reader *reader
 	return 0;
 }
 
-/* Sets the positions, and lets the loop look for what the driver left there before the save. */
-static void queue_go_on(struct virtio_queue *queue, const struct queue_state *state)
+/* Lets the back end look for what the driver left in the queue before the save. */
+static void queue_kick(struct virtio_queue *queue)
 {
 	uint64_t one = 1;
 
-	virtio_queue_resume(queue, state->avail_next, state->used_next);
 	if (queue->enabled && write(queue->kick_fd, &one, sizeof(one)) < 0)
 		virtio_device_fail(queue->device, "queue %u: no kick after loading", queue->index);
 }
@@ -282,7 +286,7 @@ static void queue_go_on(struct virtio_queue *queue, const struct queue_state *st
 static int device_load(struct device *opaque, struct state_reader *reader, uint32_t version)
 {
 	struct virtio_device *device = to_virtio(opaque);
-	struct queue_state states[VIRTIO_QUEUES_MAX];
+	struct virtio_queue_state states[VIRTIO_QUEUES_MAX];
 	bool failed;
 	int status;
 
@@ -296,13 +300,13 @@ static int device_load(struct device *opaque, struct state_reader *reader, uint3
 		status = device->ops->load(device, reader, version);
 	if (status == 0 && virtio_transport_driver_ok(device)) {
 		failed = atomic_load(&device->failed);
-		device->loading = true;
+		device->loading = states;
 		virtio_device_activate(device);
-		device->loading = false;
+		device->loading = NULL;
 		if (atomic_load(&device->failed) != failed)
 			status = -EINVAL;
 		for (unsigned i = 0; i < device->queue_count && status == 0; i++)
-			queue_go_on(&device->queues[i], &states[i]);
+			queue_kick(&device->queues[i]);
 	}
 	if (status < 0)
 		device_reset(opaque);

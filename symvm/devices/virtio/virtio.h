@@ -49,6 +49,7 @@ struct event_source;
 struct vm;
 struct virtio_device;
 struct virtio_transport;
+struct virtio_queue_state;
 
 struct virtio_queue {
 	struct virtio_device *device;
@@ -147,9 +148,10 @@ struct virtio_device {
 	uint64_t features; /* negotiated; valid from activate() on */
 	unsigned queue_count;
 	struct virtio_queue *queues;
-	_Atomic bool active; /* between activate() and the next reset */
-	_Atomic bool failed; /* needs a reset by the driver */
-	bool loading;	     /* a saved state is being taken over: nothing is popped yet */
+	_Atomic bool active;			  /* between activate() and the next reset */
+	_Atomic bool failed;			  /* needs a reset by the driver */
+	const struct virtio_queue_state *loading; /* where queues go on while a saved state is being
+						   * taken over; else NULL */
 
 	pthread_mutex_t config_lock; /* a leaf: guards config and config_generation */
 	uint8_t *config;
