@@ -91,6 +91,13 @@ small() {
 	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
 }
 
+@test "a console on a terminal: keys arrive, the terminal is put back, Ctrl-A x ends the guest" {
+	run -0 "$expect" --tty --timeout 400 '# ' 'stty -echo; echo n""ow\n' 'now' '\x01x' 'status 5' '\n' -- \
+		bash -c 'before=$(stty -g); "$@"; status=$?; [ "$before" = "$(stty -g)" ] && echo "status $status"
+			read -r line' bash "$symvm" run --kernel "$(guest_kernel 6.1 pvh)" --memory 256M \
+		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --append 'console=ttyS0 quiet'
+}
+
 @test "a guest's panic ends with status 3" {
 	GUEST_WORDS=symvm.end=panic run -3 guest_run 6.1 pvh 1 'echo now'
 	[[ $output == *'Kernel panic - not syncing'* ]]
