@@ -43,7 +43,15 @@ work &
 work &
 hotplug &
 reloading &
-sleep "$seconds"
+probes=0
+end=$(($(cut -d. -f1 /proc/uptime) + seconds))
+while [ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ]; do
+	sleep 1
+	[ "$reload" = 0 ] || continue
+	insmod /etc/symvm/symbiotic_probe.ko && rmmod symbiotic_probe || echo "guest: WRONG probe"
+	probes=$((probes + 1))
+done
+echo "guest: $probes probes"
 touch /tmp/stop
 wait
 grep -H . /sys/kernel/symbiotic/*

@@ -130,6 +130,8 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 		return request->args[0] ? true : stack_ok(message, result->value);
 	case SYM_CALL_TASKS:
 		return tasks_answer(vcpu, result->value, message);
+	case PROBE_ATOMIC: /* the module may not be there */
+		return result->value == -ENOSYS || result->value == 1;
 	default:
 		return result->value == -ENOSYS;
 	}
@@ -158,7 +160,9 @@ static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *req
 		request->args[0] = SYM_STACK_SYMBOLS;
 		break;
 	case 13:
-		request->number = SYM_CALL_ATOMIC_FIRST + 0x10 + (storm_random(vcpu) & 0x7ff);
+		request->number = storm_random(vcpu) & 0x100 ? PROBE_ATOMIC
+							     : SYM_CALL_ATOMIC_FIRST + 0x90 +
+								       (storm_random(vcpu) & 0x7ff);
 		request->message = NULL;
 		break;
 	default:
@@ -197,4 +201,32 @@ void storm_call(struct storm_vcpu *vcpu, bool in_exit)
 			complain(vcpu, "wrong answer", result.value);
 		}
 	}
+}
+
+uint64_t storm_doorbell(void *opaque, struct sym_vcpu *sym, void *vcpu_opaque,
+			const uint64_t request[6])
+{
+	struct storm_vcpu *vcpu = vcpu_opaque;
+	struct sym_call_request call = {.number = PROBE_CALL, .args = {request[0]}};
+	struct sym_call_result result = {0};
+	uint64_t sum = 0;
+	int error = 0;
+
+	for (unsigned int i = 0; i < PROBE_CALLS && !error; i++) {
+		error = sym_call_safepoint(sym, &call, &result);
+		sum += result.value;
+		/* Atomic calls stay possible in between. */
+		if (!error && storm_random(vcpu) % 64 == 0)
+			storm_call(vcpu, true);
+	}
+	call = (struct sym_call_request){.number = SYM_CALL_SAFEPOINT_PING,
+					 .args = {request[0], request[1]}};
+	if (!error)
+		error = sym_call_safepoint(sym, &call, &result);
+	if (error) {
+		vcpu->counts.failed++;
+		complain(vcpu, "safepoint call failed", error);
+	}
+	vcpu->doorbells++;
+	return error ? (uint64_t)error : sum + result.value;
 }

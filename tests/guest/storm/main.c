@@ -191,7 +191,9 @@ static int storm_create(struct storm *storm, const struct arguments *arguments)
 	storm->sym = sym_vm_create(&config);
 	if (!storm->sym)
 		return -errno;
-	error = machine_create(storm);
+	error = sym_vm_set_doorbell(storm->sym, PROBE_DOORBELL, storm_doorbell, storm);
+	if (!error)
+		error = machine_create(storm);
 	if (error)
 		return error;
 	snprintf(words, sizeof(words),
@@ -204,7 +206,7 @@ static void report(const struct storm *storm)
 {
 	struct storm_counts sum = {0};
 	struct sym_spy_vm_guest guest = {0};
-	uint64_t listings = 0, tasks = 0, runs = 0, ioctls = 0, calls = 0;
+	uint64_t listings = 0, tasks = 0, runs = 0, ioctls = 0, calls = 0, bells = 0;
 	unsigned int i;
 
 	for (i = 0; i < storm->vcpus; i++) {
@@ -216,7 +218,7 @@ static void report(const struct storm *storm)
 		sum.failed += vcpu->counts.failed, sum.wrong += vcpu->counts.wrong;
 		for (unsigned int p = 0; p < 4; p++)
 			sum.points[p] += vcpu->counts.points[p];
-		listings += vcpu->listings, tasks += vcpu->tasks_seen;
+		listings += vcpu->listings, tasks += vcpu->tasks_seen, bells += vcpu->doorbells;
 		sym_vcpu_get_stats(vcpu->sym, &stats);
 		runs += stats.kvm_runs, ioctls += stats.other_ioctls, calls += stats.calls;
 	}
@@ -224,10 +226,10 @@ static void report(const struct storm *storm)
 	printf("\nstorm: {\"tried\":%lu,\"returned\":%lu,\"not_here\":%lu,\"not_ready\":%lu,"
 	       "\"failed\":%lu,\"wrong\":%lu,\"user\":%lu,\"kernel\":%lu,\"idle\":%lu,"
 	       "\"in_exit\":%lu,\"listings\":%lu,\"tasks\":%lu,\"calls\":%lu,\"kvm_runs\":%lu,"
-	       "\"other_ioctls\":%lu,\"boot_state\":%u,\"status\":%d}\n",
+	       "\"other_ioctls\":%lu,\"doorbells\":%lu,\"boot_state\":%u,\"status\":%d}\n",
 	       sum.tried, sum.returned, sum.not_here, sum.not_ready, sum.failed, sum.wrong,
 	       sum.points[0], sum.points[1], sum.points[2], sum.points[3], listings, tasks, calls,
-	       runs, ioctls, guest.boot_state, storm->status);
+	       runs, ioctls, bells, guest.boot_state, storm->status);
 	fflush(stdout);
 	if (sum.failed || sum.wrong)
 		exit(1);

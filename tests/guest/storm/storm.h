@@ -17,7 +17,12 @@
 
 #define STORM_VCPUS_MAX 16
 #define STORM_KICK	(SIGRTMIN + 2)
-#define STORM_CALLS	5
+
+/* As in symbiotic_probe.c: a doorbell of the test module, and calls that it answers. */
+#define PROBE_CALL     (SYM_CALL_SAFEPOINT_FIRST + 0x10)
+#define PROBE_ATOMIC   (SYM_CALL_ATOMIC_FIRST + 0x80)
+#define PROBE_DOORBELL 7
+#define PROBE_CALLS    3
 
 struct storm;
 
@@ -46,6 +51,7 @@ struct storm_vcpu {
 	uint64_t tasks_offset;
 	uint64_t tasks_seen;
 	uint64_t listings; /* complete ones */
+	uint64_t doorbells;
 	unsigned int errors_shown;
 };
 
@@ -78,6 +84,9 @@ void machine_exit(struct storm_vcpu *vcpu);
 
 /* calls.c: one call with a check of its answer. */
 void storm_call(struct storm_vcpu *vcpu, bool in_exit);
+/* A sym_doorbell_fn for PROBE_DOORBELL: calls back, returns the sum of the answers. */
+uint64_t storm_doorbell(void *opaque, struct sym_vcpu *sym, void *vcpu_opaque,
+			const uint64_t request[6]);
 /* The next number of a vCPU's own sequence. */
 uint64_t storm_random(struct storm_vcpu *vcpu);
 

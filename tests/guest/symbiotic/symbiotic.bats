@@ -6,7 +6,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../.."
+	cd "$BATS_TEST_DIRNAME/../../.."
 	cache=${SYMVM_CACHE:-.cache}
 	build=${BUILD_DIR:-build}
 	seconds=${SYMVM_STORM_SECONDS:-20}
@@ -36,17 +36,15 @@ calls_ok() {
 	echo "# $report" >&3
 	[ "$(count wrong)" -eq 0 ]
 	[ "$(count failed)" -eq 0 ]
-	[ "$(count returned)" -ge $((seconds * 25)) ]
+	[ "$(count returned)" -ge $((seconds * 25)) ] # the emulated host may be slow
 	[ "$(count user)" -gt 0 ]
 	[ "$(count kernel)" -gt 0 ]
-	[ "$(count listings)" -gt 0 ]
 	[ "$(count other_ioctls)" -le "$(count returned)" ]
 }
 
 @test "6.1, 1 CPU: calls at arbitrary points" {
 	storm 6.1 "--cpus 1 --period 1000" "pti=off reload=1"
 	calls_ok
-	[ "$(count idle)" -ge 0 ]
 }
 
 @test "6.1, 2 CPUs, KPTI: calls at arbitrary points" {
@@ -62,6 +60,12 @@ calls_ok() {
 @test "6.12, 2 CPUs, KPTI: calls at arbitrary points" {
 	storm 6.12 "--cpus 2 --period 1000" "pti=on reload=1"
 	calls_ok
+}
+
+@test "doorbells and calls of another module, while calls come" {
+	storm 6.12 "--cpus 2 --period 2000" "reload=0"
+	calls_ok
+	[ "$(count doorbells)" -gt 0 ]
 }
 
 @test "without the interface the module is inert and says so once" {
