@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Symbiotic calls on behalf of a control command, and their answers in JSON. */
+#ifndef SYMVM_SERVICES_GUEST_CALL_H
+#define SYMVM_SERVICES_GUEST_CALL_H
+
+#include <jansson.h>
+#include <symbiotic/symcall.h>
+
+#include "util/error.h"
+
+struct vm;
+
+#define GUEST_CALL_TIMEOUT_MS 2000u
+
+/*
+ * Makes an atomic call on vCPU @id between two of its exits: kicks it out of the guest, and tries
+ * again where the guest is at a point that allows none. Worker threads (it waits). Errors of
+ * sym_call() in words; -ENXIO: no such vCPU; -EOPNOTSUPP: the interface is off; -ETIMEDOUT.
+ * A handler's own negative errno is in result->value, and no error here.
+ */
+int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *request,
+	       struct sym_call_result *result, struct error *err);
+
+/*
+ * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h),
+ * which fills @message. -EPROTO where the guest sent another length; the guest's own errno.
+ */
+int guest_call_message(struct vm *vm, unsigned id, uint64_t number, void *message, size_t size,
+		       struct error *err);
+
+/* What the words of sym_call()'s error @status are. */
+const char *guest_call_strerror(int status);
+
+/* Guest text: at most @size bytes, up to a NUL, what is no UTF-8 replaced. New reference. */
+json_t *guest_text(const void *text, size_t size);
+
+/* A whoami message as an object. New reference. */
+json_t *guest_whoami_json(const struct sym_whoami *whoami);
+
+#endif
