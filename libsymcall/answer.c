@@ -10,6 +10,8 @@
 #include "internal.h"
 
 #define REEXECUTE_EXITS_MAX 256
+#define RFLAGS_TF (1ull << 8)
+#define RFLAGS_IF (1ull << 9)
 
 /* Into kvm_run, for the exit that it describes. */
 static int answer_in_place(struct kvm_run *run, const void *data, size_t len)
@@ -99,7 +101,9 @@ static int reexecute(struct sym_vcpu *vcpu)
 	sym_count(vcpu, reexecuted);
 	run->s.regs.regs = vcpu->exit.snapshot;
 	*events = (struct kvm_vcpu_events){ .flags = KVM_VCPUEVENT_VALID_SHADOW };
-	events->interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	/* The shadow is for VM entry's taste too: no STI shadow with IF clear, none with TF. */
+	if ((vcpu->exit.snapshot.rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF)
+		events->interrupt.shadow = KVM_X86_SHADOW_INT_STI;
 	events->nmi.masked = 1;
 	run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 	error = run_to_same_exit(vcpu);

@@ -107,6 +107,21 @@ int sym_vcpu_run(struct sym_vcpu *vcpu)
 	return sym_vcpu_handle_exit(vcpu, sym_kvm_control(vcpu, KVM_RUN, NULL));
 }
 
+int sym_vcpu_settle(struct sym_vcpu *vcpu)
+{
+	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
+	int error;
+
+	if (vcpu->nested || atomic_load(&vcpu->activity) != SYM_IDLE)
+		return -EBUSY;
+	error = sym_exit_end(vcpu);
+	if (error && error != -EINVAL)
+		return error;
+	error = sym_exit_complete(vcpu, false);
+	vcpu->run->kvm_valid_regs = valid_regs;
+	return error;
+}
+
 int sym_vcpu_set_guest_debug(struct sym_vcpu *vcpu, const struct kvm_guest_debug *debug)
 {
 	struct kvm_guest_debug copy = *debug;

@@ -195,6 +195,14 @@ SYM_API int sym_vcpu_answer_fault(struct sym_vcpu *vcpu);
  */
 SYM_API int sym_vcpu_set_guest_debug(struct sym_vcpu *vcpu, const struct kvm_guest_debug *debug);
 
+/*
+ * After a call the interrupted context lies in kvm_run until the next KVM_RUN, and
+ * KVM_GET_REGS would show the handler's. This completes the exit that is being
+ * handled (answer it first) and puts the context into KVM, for an embedder that is
+ * about to read or write state by ioctls (snapshot, debugger). 0 or negative errno.
+ */
+SYM_API int sym_vcpu_settle(struct sym_vcpu *vcpu);
+
 struct sym_call_request {
 	uint64_t number;          /* SYM_CALL_*, of the class that the function wants */
 	uint64_t args[SYM_CALL_ARGS];
