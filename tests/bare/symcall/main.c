@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bare-guest tests of libsymcall, on a host with KVM. An argument selects tests by wildcard. */
-#include "cases.h"
+/* Bare-guest tests of libsymcall, on a host with KVM: symcall-bare [GROUP [WILDCARD]]. */
+#include <stdlib.h>
 
-#define TESTS_MAX 128
+#include "cases.h"
 
 static int set_up(void **state)
 {
@@ -16,28 +16,46 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static size_t add(struct CMUnitTest *all, size_t count, const struct CMUnitTest *tests, size_t more)
+static int run_group(const char *name, const struct CMUnitTest *tests, size_t count)
 {
-	for (size_t i = 0; i < more && count < TESTS_MAX; i++) {
-		all[count] = tests[i];
-		all[count].setup_func = set_up;
-		all[count].teardown_func = tear_down;
-		count++;
+	struct CMUnitTest *copy = calloc(count, sizeof(*copy));
+	int failed;
+
+	if (!copy)
+		return 1;
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = tests[i];
+		copy[i].setup_func = set_up;
+		copy[i].teardown_func = tear_down;
 	}
-	return count;
+	failed = _cmocka_run_group_tests(name, copy, count, NULL, NULL);
+	free(copy);
+	return failed;
 }
 
 int main(int argc, char **argv)
 {
-	static struct CMUnitTest all[TESTS_MAX];
-	size_t count = 0;
+	const struct {
+		const char *name;
+		const struct CMUnitTest *tests;
+		size_t count;
+	} groups[] = {
+		{ "pages", page_tests, page_test_count },
+		{ "exits", exit_tests, exit_test_count },
+		{ "kicks", kick_tests, kick_test_count },
+		{ "failures", failure_tests, failure_test_count },
+	};
+	int failed = 0, run = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	count = add(all, count, page_tests, page_test_count);
-	count = add(all, count, exit_tests, exit_test_count);
-	count = add(all, count, kick_tests, kick_test_count);
-	count = add(all, count, failure_tests, failure_test_count);
-	return _cmocka_run_group_tests("symcall", all, count, NULL, NULL);
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (argc < 2 || !strcmp(argv[1], groups[i].name)) {
+			failed += run_group(groups[i].name, groups[i].tests, groups[i].count);
+			run++;
+		}
+	if (!run)
+		fprintf(stderr, "no group '%s': pages, exits, kicks, failures\n", argv[1]);
+	return failed || !run;
 }
