@@ -3,8 +3,7 @@
  * Virtio over PCI (VIRTIO 1.2, 4.1), modern only. BAR 0 is an I/O space with one
  * port per queue for notifications: a port is the cheapest exit there is, and an ioeventfd
  * answers it inside of KVM. BAR 1 holds everything else, each structure on a page of
- * its own. Registers are guarded by the transport's lock, which is never taken on
- * the I/O loop's thread, since resets wait for that thread with the lock held.
+ * its own.
  */
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
@@ -16,7 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "devices/pci.h"
+#include "devices/virtio/registers.h"
 #include "devices/virtio/transport.h"
 #include "machine/vm.h"
 
@@ -26,7 +25,6 @@
 #define NOTIFY_STRIDE 4u /* bytes between the ports of two queues */
 
 #define COMMON_OFFSET 0x0000u
-#define COMMON_SIZE   0x0038u
 #define ISR_OFFSET    0x1000u
 #define ISR_SIZE      0x0001u
 #define CONFIG_OFFSET 0x2000u
@@ -35,36 +33,12 @@
 #define PBA_OFFSET    0x3800u
 #define REST_SIZE     0x4000u
 
-#define ISR_QUEUE 0x1u
-
-#define STATUS_WRITABLE                                                                     \
-	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK | \
-	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
-
-struct virtio_transport {
-	struct pci_function function; /* first: callbacks cast */
-	struct virtio_device *device;
-	struct msix *msix;
-	unsigned window;      /* offset of the PCI access capability */
-	uint64_t notify_base; /* where the ioeventfds are; 0: nowhere. Guarded by the PCI bus */
-	_Atomic uint8_t isr;
-	_Atomic uint16_t config_vector;
-	_Atomic uint16_t vectors[VIRTIO_QUEUES_MAX];
-
-	pthread_mutex_t lock; /* guards what follows, and the queues' setup */
-	uint8_t status;
-	uint32_t device_feature_select;
-	uint32_t driver_feature_select;
-	uint64_t driver_features;
-	uint16_t queue_select;
-};
-
 void virtio_transport_interrupt(struct virtio_queue *queue)
 {
 	struct virtio_transport *transport = queue->device->transport;
 	uint16_t vector = atomic_load(&transport->vectors[queue->index]);
 
-	atomic_fetch_or(&transport->isr, ISR_QUEUE);
+	atomic_fetch_or(&transport->isr, VIRTIO_ISR_QUEUE);
 	if (vector != VIRTIO_MSI_NO_VECTOR)
 		msix_notify(transport->msix, vector);
 }
@@ -84,260 +58,6 @@ int virtio_queue_call_fd(struct virtio_queue *queue)
 	struct virtio_transport *transport = queue->device->transport;
 
 	return msix_eventfd(transport->msix, atomic_load(&transport->vectors[queue->index]));
-}
-
-/* Registers back to power-on. The lock is held, the device inactive. */
-static void registers_reset(struct virtio_transport *transport)
-{
-	transport->status = 0;
-	transport->device_feature_select = 0;
-	transport->driver_feature_select = 0;
-	transport->driver_features = 0;
-	transport->queue_select = 0;
-	atomic_store(&transport->isr, 0);
-	atomic_store(&transport->config_vector, VIRTIO_MSI_NO_VECTOR);
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		atomic_store(&transport->vectors[i], VIRTIO_MSI_NO_VECTOR);
-}
-
-/* The driver's steps of 3.1.1. Bits are only ever added, except by writing 0. */
-static void status_write(struct virtio_transport *transport, uint8_t value)
-{
-	struct virtio_device *device = transport->device;
-	uint8_t added = value & STATUS_WRITABLE & (uint8_t)~transport->status;
-
-	if (value == 0) {
-		virtio_device_deactivate(device);
-		registers_reset(transport);
-		return;
-	}
-	if (added & VIRTIO_CONFIG_S_FEATURES_OK) {
-		if ((transport->driver_features & ~device->features_offered) ||
-		    !(transport->driver_features & 1ull << VIRTIO_F_VERSION_1))
-			added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
-		else
-			device->features = transport->driver_features;
-	}
-	if (!((transport->status | added) & VIRTIO_CONFIG_S_FEATURES_OK))
-		added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
-	transport->status |= added;
-	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio_device_activate(device);
-}
-
-static uint8_t status_read(struct virtio_transport *transport)
-{
-	uint8_t failed = atomic_load(&transport->device->failed) ? VIRTIO_CONFIG_S_NEEDS_RESET : 0;
-
-	return transport->status | failed;
-}
-
-static struct virtio_queue *selected_queue(struct virtio_transport *transport)
-{
-	if (transport->queue_select >= transport->device->queue_count)
-		return NULL;
-	return &transport->device->queues[transport->queue_select];
-}
-
-static uint16_t checked_vector(struct virtio_transport *transport, uint64_t value)
-{
-	return msix_eventfd(transport->msix, (unsigned)value) >= 0 ? (uint16_t)value
-								   : VIRTIO_MSI_NO_VECTOR;
-}
-
-static uint64_t queue_read(struct virtio_transport *transport, unsigned offset, unsigned length)
-{
-	const struct virtio_queue *queue = selected_queue(transport);
-
-	if (!queue)
-		return offset == VIRTIO_PCI_COMMON_Q_MSIX ? VIRTIO_MSI_NO_VECTOR : 0;
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-		return queue->size;
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-		return atomic_load(&transport->vectors[queue->index]);
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-		return queue->enabled;
-	case VIRTIO_PCI_COMMON_Q_NOFF:
-		return queue->index;
-	case VIRTIO_PCI_COMMON_Q_DESCLO:
-		return queue->desc_gpa;
-	case VIRTIO_PCI_COMMON_Q_DESCHI:
-		return queue->desc_gpa >> 32;
-	case VIRTIO_PCI_COMMON_Q_AVAILLO:
-		return queue->avail_gpa;
-	case VIRTIO_PCI_COMMON_Q_AVAILHI:
-		return queue->avail_gpa >> 32;
-	case VIRTIO_PCI_COMMON_Q_USEDLO:
-		return queue->used_gpa;
-	case VIRTIO_PCI_COMMON_Q_USEDHI:
-		return queue->used_gpa >> 32;
-	default:
-		return 0;
-	}
-}
-
-/* Sets half of a ring's address, or all of it where @length is 8. */
-static void address_write(uint64_t *address, bool high, uint64_t value, unsigned length)
-{
-	if (length == 8)
-		*address = value;
-	else if (high)
-		*address = (*address & 0xffffffffull) | value << 32;
-	else
-		*address = (*address & ~0xffffffffull) | (uint32_t)value;
-}
-
-static void queue_write(struct virtio_transport *transport, unsigned offset, uint64_t value,
-			unsigned length)
-{
-	struct virtio_queue *queue = selected_queue(transport);
-
-	if (!queue)
-		return;
-	if (offset == VIRTIO_PCI_COMMON_Q_MSIX) {
-		atomic_store(&transport->vectors[queue->index], checked_vector(transport, value));
-		return;
-	}
-	/* An enabled queue stays as it is until the device's reset (4.1.4.3.2). */
-	if (queue->enabled || (transport->status & VIRTIO_CONFIG_S_DRIVER_OK))
-		return;
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-		queue->size = (uint16_t)value;
-		break;
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-		queue->enabled = value == 1;
-		break;
-	case VIRTIO_PCI_COMMON_Q_DESCLO:
-	case VIRTIO_PCI_COMMON_Q_DESCHI:
-		address_write(&queue->desc_gpa, offset & 4, value, length);
-		break;
-	case VIRTIO_PCI_COMMON_Q_AVAILLO:
-	case VIRTIO_PCI_COMMON_Q_AVAILHI:
-		address_write(&queue->avail_gpa, offset & 4, value, length);
-		break;
-	case VIRTIO_PCI_COMMON_Q_USEDLO:
-	case VIRTIO_PCI_COMMON_Q_USEDHI:
-		address_write(&queue->used_gpa, offset & 4, value, length);
-		break;
-	}
-}
-
-/* Width of the common configuration's register at @offset; 0 where none starts. */
-static unsigned common_width(unsigned offset)
-{
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_STATUS:
-	case VIRTIO_PCI_COMMON_CFGGENERATION:
-		return 1;
-	case VIRTIO_PCI_COMMON_MSIX:
-	case VIRTIO_PCI_COMMON_NUMQ:
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-	case VIRTIO_PCI_COMMON_Q_SIZE:
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-	case VIRTIO_PCI_COMMON_Q_ENABLE:
-	case VIRTIO_PCI_COMMON_Q_NOFF:
-		return 2;
-	default:
-		return offset % 4 ? 0 : 4;
-	}
-}
-
-static bool common_is_address(unsigned offset)
-{
-	return offset == VIRTIO_PCI_COMMON_Q_DESCLO || offset == VIRTIO_PCI_COMMON_Q_AVAILLO ||
-	       offset == VIRTIO_PCI_COMMON_Q_USEDLO;
-}
-
-static uint64_t common_read(struct virtio_transport *transport, unsigned offset, unsigned length)
-{
-	struct virtio_device *device = transport->device;
-	uint64_t value;
-
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		return transport->device_feature_select;
-	case VIRTIO_PCI_COMMON_DF:
-		return transport->device_feature_select > 1
-			       ? 0
-			       : device->features_offered >> 32 * transport->device_feature_select;
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		return transport->driver_feature_select;
-	case VIRTIO_PCI_COMMON_GF:
-		return transport->driver_feature_select > 1
-			       ? 0
-			       : transport->driver_features >>
-					 32 * transport->driver_feature_select;
-	case VIRTIO_PCI_COMMON_MSIX:
-		return atomic_load(&transport->config_vector);
-	case VIRTIO_PCI_COMMON_NUMQ:
-		return device->queue_count;
-	case VIRTIO_PCI_COMMON_STATUS:
-		return status_read(transport);
-	case VIRTIO_PCI_COMMON_CFGGENERATION:
-		pthread_mutex_lock(&device->config_lock);
-		value = device->config_generation;
-		pthread_mutex_unlock(&device->config_lock);
-		return value;
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		return transport->queue_select;
-	default:
-		return queue_read(transport, offset, length);
-	}
-}
-
-static void common_write(struct virtio_transport *transport, unsigned offset, uint64_t value,
-			 unsigned length)
-{
-	switch (offset) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		transport->device_feature_select = (uint32_t)value;
-		break;
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		transport->driver_feature_select = (uint32_t)value;
-		break;
-	case VIRTIO_PCI_COMMON_GF:
-		if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK)
-			break;
-		if (transport->driver_feature_select == 0)
-			address_write(&transport->driver_features, false, value, 4);
-		else if (transport->driver_feature_select == 1)
-			address_write(&transport->driver_features, true, value, 4);
-		break;
-	case VIRTIO_PCI_COMMON_MSIX:
-		atomic_store(&transport->config_vector, checked_vector(transport, value));
-		break;
-	case VIRTIO_PCI_COMMON_STATUS:
-		status_write(transport, (uint8_t)value);
-		break;
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		transport->queue_select = (uint16_t)value;
-		break;
-	default:
-		queue_write(transport, offset, value, length);
-		break;
-	}
-}
-
-static void common_access(struct virtio_transport *transport, unsigned offset, void *data,
-			  unsigned length, bool is_write)
-{
-	uint64_t value = 0;
-
-	/* 4.1.3.1: registers are accessed at their own width; addresses by halves or whole. */
-	if (offset + length > COMMON_SIZE ||
-	    (length != common_width(offset) && !(length == 8 && common_is_address(offset))))
-		return;
-	pthread_mutex_lock(&transport->lock);
-	if (is_write) {
-		memcpy(&value, data, length);
-		common_write(transport, offset, value, length);
-	} else {
-		value = common_read(transport, offset, length);
-		memcpy(data, &value, length);
-	}
-	pthread_mutex_unlock(&transport->lock);
 }
 
 static void config_access(struct virtio_transport *transport, unsigned offset, void *data,
@@ -360,8 +80,9 @@ static void rest_access(void *opaque, uint64_t offset, void *data, unsigned leng
 {
 	struct virtio_transport *transport = opaque;
 
-	if (offset < COMMON_OFFSET + COMMON_SIZE) {
-		common_access(transport, (unsigned)offset - COMMON_OFFSET, data, length, is_write);
+	if (offset < COMMON_OFFSET + VIRTIO_REGISTERS_SIZE) {
+		virtio_registers_access(transport, (unsigned)offset - COMMON_OFFSET, data, length,
+					is_write);
 	} else if (offset == ISR_OFFSET && !is_write) {
 		memset(data, 0, length);
 		*(uint8_t *)data = atomic_exchange(&transport->isr, 0);
@@ -500,7 +221,7 @@ static int capabilities_add(struct virtio_transport *transport, struct error *er
 	int status;
 
 	status = capability_add(transport, VIRTIO_PCI_CAP_COMMON_CFG, BAR_REST, COMMON_OFFSET,
-				COMMON_SIZE, err);
+				VIRTIO_REGISTERS_SIZE, err);
 	if (status >= 0)
 		status = capability_add(transport, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0,
 					NOTIFY_STRIDE * device->queue_count, err);
@@ -543,7 +264,7 @@ int virtio_transport_create(struct virtio_device *device, struct error *err)
 	}
 	pthread_mutex_init(&transport->lock, NULL);
 	transport->device = device;
-	registers_reset(transport);
+	virtio_registers_reset(transport);
 	transport->function.vm = device->vm;
 	transport->function.config_written = config_written;
 	transport->function.config_reading = config_reading;
@@ -580,15 +301,10 @@ void virtio_transport_reset(struct virtio_device *device)
 	struct virtio_transport *transport = device->transport;
 
 	pthread_mutex_lock(&transport->lock);
-	registers_reset(transport);
+	virtio_registers_reset(transport);
 	pthread_mutex_unlock(&transport->lock);
 	msix_reset(transport->msix);
 	pci_function_reset(&transport->function);
-}
-
-bool virtio_transport_driver_ok(struct virtio_device *device)
-{
-	return device->transport->status & VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
 int virtio_transport_save(struct virtio_device *device, struct state_writer *writer)
@@ -598,41 +314,8 @@ int virtio_transport_save(struct virtio_device *device, struct state_writer *wri
 
 	if (status == 0)
 		status = msix_save(transport->msix, writer);
-	pthread_mutex_lock(&transport->lock);
-	state_put_u8(writer, transport->status);
-	state_put_u8(writer, atomic_load(&transport->isr));
-	state_put_u32(writer, transport->device_feature_select);
-	state_put_u32(writer, transport->driver_feature_select);
-	state_put_u64(writer, transport->driver_features);
-	state_put_u16(writer, transport->queue_select);
-	state_put_u16(writer, atomic_load(&transport->config_vector));
-	for (unsigned i = 0; i < device->queue_count; i++)
-		state_put_u16(writer, atomic_load(&transport->vectors[i]));
-	pthread_mutex_unlock(&transport->lock);
+	virtio_registers_save(transport, writer);
 	return writer->status < 0 ? writer->status : status;
-}
-
-static int registers_load(struct virtio_transport *transport, struct state_reader *reader)
-{
-	uint16_t vector;
-
-	transport->status = state_get_u8(reader);
-	atomic_store(&transport->isr, state_get_u8(reader) & (ISR_QUEUE | VIRTIO_PCI_ISR_CONFIG));
-	transport->device_feature_select = state_get_u32(reader);
-	transport->driver_feature_select = state_get_u32(reader);
-	transport->driver_features = state_get_u64(reader);
-	transport->queue_select = state_get_u16(reader);
-	vector = state_get_u16(reader);
-	atomic_store(&transport->config_vector, checked_vector(transport, vector));
-	for (unsigned i = 0; i < transport->device->queue_count; i++) {
-		vector = state_get_u16(reader);
-		atomic_store(&transport->vectors[i], checked_vector(transport, vector));
-	}
-	if (reader->status < 0 || (transport->status & ~STATUS_WRITABLE) ||
-	    ((transport->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
-	     !(transport->status & VIRTIO_CONFIG_S_FEATURES_OK)))
-		return -EINVAL;
-	return 0;
 }
 
 int virtio_transport_load(struct virtio_device *device, struct state_reader *reader)
@@ -644,8 +327,5 @@ int virtio_transport_load(struct virtio_device *device, struct state_reader *rea
 		status = msix_load(transport->msix, reader);
 	if (status < 0)
 		return status;
-	pthread_mutex_lock(&transport->lock);
-	status = registers_load(transport, reader);
-	pthread_mutex_unlock(&transport->lock);
-	return status;
+	return virtio_registers_load(transport, reader);
 }
