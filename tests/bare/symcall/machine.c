@@ -99,12 +99,19 @@ static const struct sym_ops ops = {
 	.log = op_log,
 };
 
-static void create_symbiosis(struct machine *m, uint32_t features)
+/* For an embedder whose watchdog thread looks at sym_vcpu_overdue(). */
+static const struct sym_ops ops_with_watchdog = {
+	.translate = op_translate,
+	.service_exit = devices_service_nested,
+	.log = op_log,
+};
+
+static void create_symbiosis(struct machine *m, uint32_t features, bool watchdog)
 {
 	const struct sym_vm_config config = {
 		.size = sizeof(config),
 		.vm_fd = m->vm_fd,
-		.ops = &ops,
+		.ops = watchdog ? &ops_with_watchdog : &ops,
 		.opaque = m,
 		.name = "bare",
 		.uuid = { 1, 2, 3 },
@@ -151,7 +158,7 @@ static void enable_apic(struct machine *m)
 	check(ioctl(m->vcpu_fd, KVM_SET_LAPIC, &apic), "KVM_SET_LAPIC");
 }
 
-struct machine *machine_create(uint32_t features)
+struct machine *machine_create(uint32_t features, bool watchdog)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	struct sigaction action = { .sa_handler = on_kick };
@@ -169,7 +176,7 @@ struct machine *machine_create(uint32_t features)
 		fail("guest RAM");
 	region.userspace_addr = (uintptr_t)m->ram;
 	check(ioctl(m->vm_fd, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
-	create_symbiosis(m, features);
+	create_symbiosis(m, features, watchdog);
 	check(m->vcpu_fd = ioctl(m->vm_fd, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
 	m->run_size = (size_t)ioctl(m->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	m->run = mmap(NULL, m->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu_fd, 0);

@@ -76,8 +76,11 @@ struct machine_state {
 	struct trace_entry trace[TRACE_MAX];
 };
 
-/* Exits with a message where the host lacks something: that is no test result. */
-struct machine *machine_create(uint32_t features);
+/*
+ * Exits with a message where the host lacks something: that is no test result. With
+ * `watchdog` deadlines are the caller's thread's business, else timers end calls.
+ */
+struct machine *machine_create(uint32_t features, bool watchdog);
 void machine_destroy(struct machine *m);
 
 /* RAM, registers, devices and counters as at the start. Registrations stay. */

@@ -6,7 +6,7 @@
 
 static int set_up(void **state)
 {
-	*state = machine_create(SYM_FEATURES_ALL);
+	*state = machine_create(SYM_FEATURES_ALL, false);
 	return 0;
 }
 

@@ -355,7 +355,7 @@ static void test_interface_off(void **state)
 	uint64_t sum;
 
 	machine_destroy(*state);
-	m = *state = machine_create(0);
+	m = *state = machine_create(0, false);
 	machine_start(m, GUEST_LABEL(g_user_return));
 	assert_int_equal(machine_run_to_exit(m), KVM_EXIT_IO); /* the embedder's, not ours */
 	assert_int_equal(m->run->io.port, PORT_RETURN);
