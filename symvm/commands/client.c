@@ -28,8 +28,12 @@ int client_open(struct client *client, const char *name, struct error *err)
 	if (client->fd < 0)
 		return error_set_errno(err, -errno, "cannot create a socket");
 	if (connect(client->fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		status = error_set_errno(err, -errno, "cannot reach '%s' on '%s'", name,
-					 address.sun_path);
+		/* The name is held, but nobody listens: not yet, or not any more. */
+		if (errno == ENOENT || errno == ECONNREFUSED)
+			status = error_set(err, -EAGAIN, "'%s' is just starting or ending", name);
+		else
+			status = error_set_errno(err, -errno, "cannot reach '%s' on '%s'", name,
+						 address.sun_path);
 		client_close(client);
 	}
 	return status;

@@ -16,7 +16,8 @@ struct client {
 	int fd;
 };
 
-/* Connects to the VM @name. -ENOENT when no such VM runs; -errno, with words. */
+/* Connects to the VM @name. -ENOENT when no such VM runs, -EAGAIN when it is just starting or
+ * ending; -errno, with words. */
 int client_open(struct client *client, const char *name, struct error *err);
 void client_close(struct client *client);
 

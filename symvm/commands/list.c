@@ -46,8 +46,8 @@ static json_t *ask_vm(const char *name)
 	if (status == -EPIPE)
 		return NULL;
 	if (status < 0)
-		info = json_pack("{s:s, s:s, s:s}", "name", name, "state", "unknown", "error",
-				 err.text);
+		info = json_pack("{s:s, s:s, s:s}", "name", name, "state",
+				 status == -EAGAIN ? "starting" : "unknown", "error", err.text);
 	return info;
 }
 

@@ -27,6 +27,7 @@
 
 #define CLIENTS_MAX 16
 #define WORKERS     2
+#define BACKLOG     64
 #define READ_CHUNK  4096
 
 SECTION_DECLARE(symvm_control_commands, struct control_command);
@@ -398,7 +399,7 @@ static int listen_on(struct control_server *server, const struct sockaddr_un *ad
 	/* bind() takes the mode of the new file from the socket: it is 0600 from the start. */
 	if (fchmod(server->listen_fd, 0600) < 0 ||
 	    bind(server->listen_fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
-	    listen(server->listen_fd, CLIENTS_MAX) < 0)
+	    listen(server->listen_fd, BACKLOG) < 0)
 		return error_set_errno(err, -errno, "cannot listen on '%s'", address->sun_path);
 	server->spare_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
 	server->listen_source = event_loop_add(server->vm->main_loop, server->listen_fd, EPOLLIN,
