@@ -197,8 +197,9 @@ void character_host_close(struct character_host *host)
 		close(host->output_fd);
 	if (host->listen_fd >= 0)
 		close(host->listen_fd);
+	/* A jail may refuse that; the next start replaces what is left. */
 	if (host->socket_path)
-		unlink(host->socket_path);
+		unlinkat(AT_FDCWD, host->socket_path, 0);
 	free(host->socket_path);
 	*host = (struct character_host){
 		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};

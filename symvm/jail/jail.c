@@ -107,6 +107,13 @@ static int compile(enum jail_mode mode, enum jail_thread kind, struct sock_fprog
 			status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call,
 							rule->compare_count, &rule->compare);
 	}
+	/*
+	 * glibc's free() opens /proc/sys/vm/overcommit_memory, once, when the heap of a thread
+	 * shrinks (check_may_shrink_heap), and takes a failure well. The I/O threads may open for
+	 * reading anyway; there landlock refuses it.
+	 */
+	if (status == 0 && kind != JAIL_THREAD_IO)
+		status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
 	if (status == 0) {
 		fd = memfd_create("seccomp", MFD_CLOEXEC);
 		if (fd < 0) {

@@ -126,6 +126,7 @@ const struct jail_rule jail_rules[] = {
 
 	/* --- the main thread: lifecycle and tear-down --- */
 	CALL(unlinkat, MAIN),        /* its socket and lock file; landlock allows no other place */
+	CALL(wait4, MAIN),           /* the terminal's guard, at the end */
 	CALL(signalfd4, MAIN),
 	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
 	CALL(rt_sigpending, VCPU),
