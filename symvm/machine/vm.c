@@ -340,6 +340,10 @@ int vm_resume(struct vm *vm)
 {
 	int status = 0;
 
+	/* Without the lock: they wait for the I/O loop, whose callbacks may end the VM. */
+	for (struct device *device = vm->devices; device; device = device->next)
+		if (device->ops->resume)
+			device->ops->resume(device);
 	pthread_mutex_lock(&vm->state_lock);
 	if (vm->state == VM_STATE_RUNNING)
 		status = -EALREADY;

@@ -141,6 +141,11 @@ static int console_activate(struct virtio_device *virtio)
 	return 0;
 }
 
+static void console_resume(struct virtio_device *virtio)
+{
+	console_activate(virtio);
+}
+
 static void console_quiesce(struct virtio_device *virtio)
 {
 	struct console *console = (struct console *)virtio;
@@ -194,6 +199,7 @@ static const struct virtio_ops console_ops = {
 	.activate = console_activate,
 	.notified = console_notified,
 	.quiesce = console_quiesce,
+	.resume = console_resume,
 	.reset = console_reset,
 	.destroy = console_destroy,
 	.save = console_save,

@@ -136,6 +136,7 @@ static void deactivate_on_loop(void *opaque)
 		device->ops->reset(device);
 	device->features = 0;
 	atomic_store(&device->failed, false);
+	atomic_store(&device->saved, false);
 }
 
 void virtio_device_activate(struct virtio_device *device)
@@ -184,8 +185,32 @@ static void quiesce_on_loop(void *opaque)
 {
 	struct virtio_device *device = opaque;
 
-	if (atomic_load(&device->active) && device->ops->quiesce)
+	if (!atomic_load(&device->active))
+		return;
+	atomic_store(&device->saved, true);
+	if (device->ops->quiesce)
 		device->ops->quiesce(device);
+}
+
+static void resume_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (!atomic_exchange(&device->saved, false) || !atomic_load(&device->active))
+		return;
+	if (device->ops->resume)
+		device->ops->resume(device);
+	for (unsigned i = 0; i < device->queue_count; i++)
+		virtio_queue_run(&device->queues[i]);
+}
+
+static void device_resume(struct device *opaque)
+{
+	struct virtio_device *device = to_virtio(opaque);
+
+	if (atomic_load(&device->saved) &&
+	    event_loop_call(device->vm->io_loop, resume_on_loop, device) < 0)
+		virtio_device_fail(device, "out of memory");
 }
 
 static void queue_save(const struct virtio_queue *queue, struct state_writer *writer)
@@ -387,6 +412,7 @@ int virtio_device_create(struct vm *vm, struct virtio_device *device, const stru
 		.reset = device_reset,
 		.destroy = device_destroy,
 		.save = device_save,
+		.resume = device_resume,
 		.load = device_load,
 		.describe = device_describe,
 	};

@@ -325,6 +325,15 @@ static int net_activate(struct virtio_device *virtio)
 	return ops->activate ? ops->activate(net->backend) : 0;
 }
 
+static void net_resume(struct virtio_device *virtio)
+{
+	int status = net_activate(virtio);
+
+	if (status < 0)
+		virtio_device_fail(virtio, "its back end did not start again: %s",
+				   strerror(-status));
+}
+
 static void net_quiesce(struct virtio_device *virtio)
 {
 	struct net_device *net = (struct net_device *)virtio;
@@ -399,6 +408,7 @@ static const struct virtio_ops net_ops = {
 	.activate = net_activate,
 	.notified = net_notified,
 	.quiesce = net_quiesce,
+	.resume = net_resume,
 	.reset = net_reset,
 	.destroy = net_destroy,
 	.save = net_save,

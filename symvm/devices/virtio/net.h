@@ -34,9 +34,9 @@ struct net_backend_ops {
 	void (*sent)(struct net_backend *backend);
 	/* Frames may be received again, after net_receive() returned false. */
 	void (*resume)(struct net_backend *backend);
-	/* The driver is ready; the device's features are negotiated. Optional. */
+	/* The driver is ready, or the VM goes on after a save. Optional. */
 	int (*activate)(struct net_backend *backend);
-	/* Stop touching guest memory until activate() or, after a pause, resume(). Optional. */
+	/* Stop touching guest memory until activate(). Optional. */
 	void (*quiesce)(struct net_backend *backend);
 	/* Main thread, nothing runs any more. */
 	void (*destroy)(struct net_backend *backend);

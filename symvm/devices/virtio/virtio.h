@@ -118,6 +118,11 @@ struct virtio_ops {
 	 * notified() or activate(). May block. Optional.
 	 */
 	void (*quiesce)(struct virtio_device *device);
+	/*
+	 * The VM goes on after a quiesce() for a save: external queues are served again. Then
+	 * comes notified() for each other queue. Optional.
+	 */
+	void (*resume)(struct virtio_device *device);
 	/* Back to power-on; comes after quiesce(). Queues are already gone. Optional. */
 	void (*reset)(struct virtio_device *device);
 	/* Frees the device's resources and @device itself. Main thread, nothing runs any more. */
@@ -150,6 +155,7 @@ struct virtio_device {
 	struct virtio_queue *queues;
 	_Atomic bool active;			  /* between activate() and the next reset */
 	_Atomic bool failed;			  /* needs a reset by the driver */
+	_Atomic bool saved; /* quiesced for a save, until the VM goes on */
 	const struct virtio_queue_state *loading; /* where queues go on while a saved state is being
 						   * taken over; else NULL */
 

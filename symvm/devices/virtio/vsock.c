@@ -57,6 +57,15 @@ static int vsock_activate(struct virtio_device *virtio)
 	return status;
 }
 
+static void vsock_resume(struct virtio_device *virtio)
+{
+	int status = vsock_activate(virtio);
+
+	if (status < 0)
+		virtio_device_fail(virtio, "vhost-vsock did not start again: %s",
+				   strerror(-status));
+}
+
 /* The event queue holds buffers of the driver; one is used after a snapshot was loaded. */
 static void vsock_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
@@ -118,6 +127,7 @@ static const struct virtio_ops vsock_ops = {
 	.activate = vsock_activate,
 	.notified = vsock_notified,
 	.quiesce = vsock_quiesce,
+	.resume = vsock_resume,
 	.reset = vsock_reset,
 	.destroy = vsock_destroy,
 	.save = vsock_save,

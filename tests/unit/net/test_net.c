@@ -280,6 +280,25 @@ static void state_survives(void **state)
 	state_writer_free(&writer);
 }
 
+static void a_saved_device_goes_on(void **state)
+{
+	const struct device_ops *ops = driver.device->device.ops;
+	struct state_writer writer = {0};
+	uint8_t frame[60] = {0};
+	uint64_t gpa;
+
+	driver_start(MERGEABLE);
+	gpa = driver_memory(200);
+	driver_add_in(RX, gpa, 200);
+	assert_int_equal(ops->save(&driver.device->device, &writer), 0);
+	assert_false(net_receive(stub.net, NULL, frame, sizeof(frame)));
+	assert_int_equal(driver.interrupts[RX], 0);
+	ops->resume(&driver.device->device);
+	assert_int_equal(resumes, 1);
+	check_received(gpa, 200, 1, frame, sizeof(frame));
+	state_writer_free(&writer);
+}
+
 static void addresses_are_checked(void **state)
 {
 	static const char *const bad[] = {"",
@@ -324,6 +343,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_driver_that_is_not_ready_gets_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(state_survives, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_saved_device_goes_on, setup, teardown),
 		cmocka_unit_test(addresses_are_checked),
 		cmocka_unit_test(an_unknown_kind_is_named),
 	};
