@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "machine/memory.h"
+
+#define LOW  (1ull << 20)
+#define HIGH (2ull << 20)
+
+static uint8_t low[LOW], high[HIGH], window[LOW];
+
+/* RAM below and above the hole, and a window of the kind that DMA must not touch. */
+static const struct guest_memory memory = {
+	.vm_fd = -1,
+	.ram_size = LOW + HIGH,
+	.count = 3,
+	.regions =
+		{
+			{.gpa = 0, .size = LOW, .hva = low, .ram = true},
+			{.gpa = MEMORY_HOLE_END, .size = HIGH, .hva = high, .ram = true},
+			{.gpa = 1ull << 40, .size = LOW, .hva = window, .ram = false},
+		},
+};
+
+static void test_translates_what_is_ram(void **state)
+{
+	assert_ptr_equal(memory_translate(&memory, 0, 1), low);
+	assert_ptr_equal(memory_translate(&memory, 0, LOW), low);
+	assert_ptr_equal(memory_translate(&memory, LOW - 1, 1), low + LOW - 1);
+	assert_ptr_equal(memory_translate(&memory, MEMORY_HOLE_END + 5, HIGH - 5), high + 5);
+}
+
+static void test_refuses_all_else(void **state)
+{
+	assert_null(memory_translate(&memory, 0, 0));
+	assert_null(memory_translate(&memory, 0, LOW + 1));
+	assert_null(memory_translate(&memory, LOW - 1, 2));
+	assert_null(memory_translate(&memory, LOW, 1));
+	assert_null(memory_translate(&memory, MEMORY_HOLE_START, 4));
+	assert_null(memory_translate(&memory, MEMORY_HOLE_END - 1, 2));
+	assert_null(memory_translate(&memory, MEMORY_HOLE_END + HIGH - 1, 2));
+	assert_null(memory_translate(&memory, MEMORY_HOLE_END + 1, UINT64_MAX));
+	assert_null(memory_translate(&memory, UINT64_MAX, 1));
+	assert_null(memory_translate(&memory, UINT64_MAX - 3, 8));
+	assert_null(memory_translate(&memory, 1ull << 40, 1)); /* the window */
+}
+
+static void test_reads_and_writes(void **state)
+{
+	uint32_t value = 0x12345678, back = 0;
+
+	assert_int_equal(memory_write(&memory, 16, &value, sizeof(value)), 0);
+	assert_int_equal(memory_read(&memory, 16, &back, sizeof(back)), 0);
+	assert_int_equal(back, value);
+	assert_int_equal(memory_write(&memory, LOW - 2, &value, sizeof(value)), -EFAULT);
+	assert_int_equal(low[LOW - 1], 0);
+	assert_int_equal(memory_read(&memory, LOW, &back, sizeof(back)), -EFAULT);
+}
+
+static void test_checks_sizes(void **state)
+{
+	struct memory_config config = {.size = 64ull << 20};
+	struct error err;
+
+	assert_int_equal(memory_check_config(&config, &err), 0);
+	config.size = 0;
+	assert_int_equal(memory_check_config(&config, &err), -EINVAL);
+	config.size = (64ull << 20) + 4096;
+	assert_int_equal(memory_check_config(&config, &err), -EINVAL);
+	config.size = (64ull << 20) + (1ull << 20);
+	config.huge_pages = true;
+	assert_int_equal(memory_check_config(&config, &err), -EINVAL);
+	config.huge_pages = false;
+	config.size = 1ull << 60;
+	assert_int_equal(memory_check_config(&config, &err), -ENOMEM);
+	assert_non_null(strstr(err.text, "host"));
+}
+
+static void test_dirty_log_needs_room(void **state)
+{
+	uint64_t bitmap[LOW / 4096 / 64];
+	struct guest_memory copy = memory;
+
+	assert_int_equal(memory_dirty_fetch(&copy, 3, bitmap, sizeof(bitmap)), -EINVAL);
+	assert_int_equal(memory_dirty_fetch(&copy, 0, bitmap, sizeof(bitmap) - 1), -ENOSPC);
+	assert_int_equal(memory_dirty_fetch(&copy, 0, bitmap, sizeof(bitmap)), -EBADF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_translates_what_is_ram),
+		cmocka_unit_test(test_refuses_all_else),
+		cmocka_unit_test(test_reads_and_writes),
+		cmocka_unit_test(test_checks_sizes),
+		cmocka_unit_test(test_dirty_log_needs_room),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
