@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the VMM tells the guest through SymSpy, once a second and without an exit: how loaded the
+ * host is and how short of memory, so that the guest can know without asking.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <symbiotic/symcall.h>
+
+#include "machine/vm.h"
+#include "services/service.h"
+
+#define PUBLISH_SECONDS 1
+
+/* The files stay open: inside of the jail nothing can be opened any more. */
+struct publish {
+	struct vm *vm;
+	int timer_fd;
+	int load_fd;
+	int pressure_fd; /* -1 where the host's kernel has no PSI */
+	uint32_t host_cpus;
+	struct event_source *source;
+};
+
+static bool read_text(int fd, char *text, size_t size)
+{
+	ssize_t got = fd < 0 ? -1 : pread(fd, text, size - 1, 0);
+
+	if (got <= 0)
+		return false;
+	text[got] = '\0';
+	return true;
+}
+
+/* "12.34" as 1234. */
+static uint32_t hundredths(const char *text)
+{
+	unsigned whole = 0, fraction = 0;
+
+	if (sscanf(text, "%u.%2u", &whole, &fraction) < 1 || whole > UINT32_MAX / 100 - 1)
+		return 0;
+	return whole * 100 + fraction;
+}
+
+/* The avg10 of the line that starts with @kind; Documentation/accounting/psi.rst. */
+static uint32_t pressure_of(const char *text, const char *kind)
+{
+	const char *line = strstr(text, kind);
+	const char *value = line ? strstr(line, "avg10=") : NULL;
+
+	return value ? hundredths(value + strlen("avg10=")) : 0;
+}
+
+static void publish_now(struct publish *publish)
+{
+	struct sym_publication what = {.host_cpus = publish->host_cpus};
+	char text[512];
+
+	if (read_text(publish->load_fd, text, sizeof(text)))
+		what.host_load = hundredths(text);
+	if (read_text(publish->pressure_fd, text, sizeof(text))) {
+		what.psi_some = pressure_of(text, "some");
+		what.psi_full = pressure_of(text, "full");
+	}
+	sym_vm_publish(publish->vm->symbiotic, &what);
+}
+
+static void timer_fired(void *opaque, uint32_t events)
+{
+	struct publish *publish = opaque;
+	uint64_t count;
+
+	if (read(publish->timer_fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		publish_now(publish);
+}
+
+static void publish_stop(void *state)
+{
+	struct publish *publish = state;
+
+	event_source_remove(publish->source);
+	if (publish->timer_fd >= 0)
+		close(publish->timer_fd);
+	if (publish->load_fd >= 0)
+		close(publish->load_fd);
+	if (publish->pressure_fd >= 0)
+		close(publish->pressure_fd);
+	free(publish);
+}
+
+static int publish_start(struct vm *vm, void **state, struct error *err)
+{
+	const struct itimerspec period = {
+		.it_interval.tv_sec = PUBLISH_SECONDS,
+		.it_value.tv_sec = PUBLISH_SECONDS,
+	};
+	struct publish *publish = calloc(1, sizeof(*publish));
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!publish)
+		return error_set(err, -ENOMEM, "publishing: out of memory");
+	publish->vm = vm;
+	publish->host_cpus = cpus > 0 ? (uint32_t)cpus : 0;
+	publish->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	publish->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	publish->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (publish->timer_fd >= 0 && timerfd_settime(publish->timer_fd, 0, &period, NULL) == 0)
+		publish->source = event_loop_add(vm->main_loop, publish->timer_fd, EPOLLIN,
+						 timer_fired, publish);
+	if (!publish->source) {
+		publish_stop(publish);
+		return error_set(err, -ENOMEM, "publishing: no timer");
+	}
+	publish_now(publish);
+	*state = publish;
+	return 0;
+}
+
+static const struct service_ops publish_ops = {
+	.name = "publish",
+	.start = publish_start,
+	.stop = publish_stop,
+};
+SERVICE(publish_ops);
