@@ -98,6 +98,9 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *data, si
 {
 	size_t done = 0;
 
+	if (offset > file->size || length > file->size - offset)
+		return error_set(err, -ENOEXEC, "%s: is truncated (%zu bytes expected at %llu)",
+				 file->path, length, (unsigned long long)offset);
 	while (done < length) {
 		ssize_t got = pread(file->fd, (char *)data + done, length - done,
 				    (off_t)(offset + done));
@@ -107,8 +110,8 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *data, si
 		if (got < 0)
 			return error_set_errno(err, -errno, "%s: read", file->path);
 		if (got == 0)
-			return error_set(err, -ENOEXEC, "%s: is truncated (%llu bytes expected)",
-					 file->path, (unsigned long long)(offset + length));
+			return error_set(err, -ENOEXEC, "%s: became shorter than %llu bytes",
+					 file->path, (unsigned long long)file->size);
 		done += (size_t)got;
 	}
 	return 0;
