@@ -43,6 +43,18 @@ stage() {
 	[ "${lines[-1]}" = "0 passed, 1 failed" ]
 }
 
+@test "stages run at once, each one's output in one piece" {
+	stage 10-one 'touch "$BATS_TEST_TMPDIR/one"; n=0; printf "1..1\n"
+		until [ -e "$BATS_TEST_TMPDIR/two" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo ok 1 a'
+	stage 20-two 'touch "$BATS_TEST_TMPDIR/two"; n=0; printf "1..1\n"
+		until [ -e "$BATS_TEST_TMPDIR/one" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo ok 1 b'
+	run -0 --separate-stderr scripts/test
+	[ "${lines[-1]}" = "2 passed, 0 failed" ]
+	[[ $output == *$'1..1\nok 1 a\n# stage one: 1 passed'* ]]
+	[[ $output == *$'1..1\nok 1 b\n# stage two: 1 passed'* ]]
+	run -1 env SYMVM_TEST_JOBS=1 sh -c 'rm "$BATS_TEST_TMPDIR"/one "$BATS_TEST_TMPDIR"/two; scripts/test'
+}
+
 @test "a stage that does not exist is an error" {
 	stage 10-one 'exit 0'
 	run -1 scripts/test nonsense
