@@ -46,7 +46,7 @@ static bool same_exit(const struct sym_exit *exit, const struct kvm_run *run)
 
 	if (run->exit_reason != exit->reason)
 		return false;
-	memcpy(&was.hw, exit->bytes, SYM_EXIT_BYTES);
+	memcpy(&was.hw, exit->bytes, exit->len);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		return run->io.direction == was.io.direction && run->io.port == was.io.port &&
@@ -62,7 +62,7 @@ static bool same_exit(const struct sym_exit *exit, const struct kvm_run *run)
 /* Run until the instruction exits as before; no interrupt or NMI may come between. */
 static int run_to_same_exit(struct sym_vcpu *vcpu)
 {
-	uint64_t deadline = sym_deadline_start(vcpu, vcpu->vm->deadline_us);
+	uint64_t deadline = sym_deadline_start(vcpu, sym_now_ns(), vcpu->vm->deadline_us);
 	int result = -EIO;
 
 	for (int i = 0; i < REEXECUTE_EXITS_MAX; i++) {
@@ -95,7 +95,7 @@ static int reexecute(struct sym_vcpu *vcpu)
 	struct sym_saved *saved = &vcpu->saved;
 	struct kvm_vcpu_events *events = &run->s.regs.events;
 	uint32_t valid_regs = run->kvm_valid_regs;
-	int activity = atomic_exchange(&vcpu->activity, SYM_IN_CALL);
+	int activity = sym_activity_set(vcpu, SYM_IN_CALL);
 	int error;
 
 	sym_count(vcpu, reexecuted);
@@ -112,7 +112,7 @@ static int reexecute(struct sym_vcpu *vcpu)
 	events->flags &= ~KVM_VCPUEVENT_VALID_NMI_PENDING;
 	run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
 	run->kvm_valid_regs = valid_regs;
-	atomic_store(&vcpu->activity, activity);
+	sym_activity_set(vcpu, activity);
 	vcpu->exit.completed = false;
 	if (error)
 		sym_log(vcpu->vm, SYM_LOG_WARN,

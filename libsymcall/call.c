@@ -2,10 +2,10 @@
 /* An atomic call: complete, check, save, enter, run, return or give up, restore. */
 #include "internal.h"
 
-/* Start the clock of a call; returns its end, CLOCK_MONOTONIC in ns. */
-uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us)
+/* Start the clock of a call that began at `now`; returns its end, CLOCK_MONOTONIC in ns. */
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint64_t now, uint32_t deadline_us)
 {
-	uint64_t end = sym_now_ns() + (uint64_t)deadline_us * 1000;
+	uint64_t end = now + (uint64_t)deadline_us * 1000;
 
 	atomic_store_explicit(&vcpu->deadline_ns, end, memory_order_relaxed);
 	if (vcpu->vm->ops->arm_deadline)
@@ -135,7 +135,8 @@ static void finish_return(struct sym_vcpu *vcpu)
 		sym_exit_complete(vcpu, true);
 }
 
-static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, int64_t *value)
+static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, uint64_t start,
+		 int64_t *value)
 {
 	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	uint32_t deadline_us = request->deadline_us ? request->deadline_us : vcpu->vm->deadline_us;
@@ -150,7 +151,7 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 	sym_spy_write_context(vcpu);
 	sym_context_load(vcpu, request);
 	sym_count(vcpu, calls);
-	deadline = sym_deadline_start(vcpu, deadline_us);
+	deadline = sym_deadline_start(vcpu, start, deadline_us);
 	error = handler_run(vcpu, deadline);
 	sym_deadline_stop(vcpu);
 	*value = (int64_t)vcpu->run->s.regs.regs.rax;
@@ -175,17 +176,17 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
  * KVM, so the context has to be there first.
  */
 static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request *request,
-			    int64_t *value)
+			    uint64_t start, int64_t *value)
 {
 	struct kvm_guest_debug off = { 0 };
 	int error, rearm;
 
 	if (!(vcpu->debug.control & KVM_GUESTDBG_ENABLE))
-		return enter(vcpu, request, value);
+		return enter(vcpu, request, start, value);
 	error = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &off);
 	if (error)
 		return error;
-	error = enter(vcpu, request, value);
+	error = enter(vcpu, request, start, value);
 	rearm = sym_exit_complete(vcpu, true);
 	if (!rearm)
 		rearm = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &vcpu->debug);
@@ -194,7 +195,7 @@ static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request
 
 /* Everything between the embedder's exit and the embedder's exit again. */
 static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *request,
-			int64_t *value)
+			uint64_t start, int64_t *value)
 {
 	struct sym_exit *exit = &vcpu->exit;
 	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
@@ -210,7 +211,7 @@ static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *re
 		error = sym_gate_context(vcpu);
 	}
 	if (!error)
-		error = enter_undebugged(vcpu, request, value);
+		error = enter_undebugged(vcpu, request, start, value);
 	vcpu->run->kvm_valid_regs = valid_regs;
 	sym_exit_describe_again(vcpu);
 	return error;
@@ -222,6 +223,7 @@ int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 	uint64_t start = sym_now_ns();
 	int error, before;
 
+	*result = (struct sym_call_result){ 0 };
 	if (request->number > SYM_CALL_ATOMIC_LAST) {
 		sym_count(vcpu, refused_number);
 		return -EINVAL;
@@ -229,11 +231,9 @@ int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 	error = sym_gate_registration(vcpu);
 	if (error)
 		return error;
-	result->value = 0;
-	result->message_length = 0;
-	before = atomic_exchange(&vcpu->activity, SYM_IN_CALL);
-	error = call_in_exit(vcpu, request, &result->value);
-	atomic_store(&vcpu->activity, before);
+	before = sym_activity_set(vcpu, SYM_IN_CALL);
+	error = call_in_exit(vcpu, request, start, &result->value);
+	sym_activity_set(vcpu, before);
 	if (!error && request->message)
 		error = sym_spy_message(vcpu, result->value, request->message,
 					request->message_size, &result->message_length);

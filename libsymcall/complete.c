@@ -60,7 +60,10 @@ static void describe(struct sym_vcpu *vcpu)
 	const struct kvm_run *run = vcpu->run;
 
 	exit->reason = run->exit_reason;
-	memcpy(exit->bytes, &run->hw, SYM_EXIT_BYTES);
+	exit->len = run->exit_reason == KVM_EXIT_IO   ? sizeof(run->io) :
+		    run->exit_reason == KVM_EXIT_MMIO ? sizeof(run->mmio) :
+							SYM_EXIT_BYTES;
+	memcpy(exit->bytes, &run->hw, exit->len);
 	exit->data_len = 0;
 	if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
 	    io_length(run) <= SYM_EXIT_DATA_MAX) {
@@ -76,7 +79,7 @@ void sym_exit_describe_again(struct sym_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = exit->reason;
-	memcpy(&run->hw, exit->bytes, SYM_EXIT_BYTES);
+	memcpy(&run->hw, exit->bytes, exit->len);
 	if (exit->data_len)
 		memcpy((uint8_t *)run + run->io.data_offset, exit->data, exit->data_len);
 }

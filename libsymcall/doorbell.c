@@ -72,9 +72,9 @@ static uint64_t serve(struct sym_vcpu *vcpu, struct sym_spy_vcpu *spy)
 	memcpy(request, spy->doorbell.request, sizeof(request));
 	entry = &vcpu->vm->doorbells[reason];
 	vcpu->doorbell_spy = spy;
-	atomic_store(&vcpu->activity, SYM_IN_DOORBELL);
+	sym_activity_set(vcpu, SYM_IN_DOORBELL);
 	verdict = entry->handler(entry->opaque, vcpu, vcpu->opaque, request);
-	atomic_store(&vcpu->activity, SYM_IDLE);
+	sym_activity_set(vcpu, SYM_IDLE);
 	vcpu->doorbell_spy = NULL;
 	return verdict;
 }
@@ -85,7 +85,7 @@ void sym_doorbell_ring(struct sym_vcpu *vcpu)
 	struct sym_spy_vcpu *spy;
 	uint64_t verdict;
 
-	if (atomic_load(&vcpu->activity) != SYM_IDLE || vcpu->nested) {
+	if (sym_activity(vcpu) != SYM_IDLE || vcpu->nested) {
 		sym_count(vcpu, doorbells_nested);
 		return;
 	}
@@ -141,7 +141,7 @@ static int safepoint_gate(struct sym_vcpu *vcpu, const struct sym_call_request *
 		sym_count(vcpu, refused_number);
 		return -EINVAL;
 	}
-	if (atomic_load(&vcpu->activity) != SYM_IN_DOORBELL || vcpu->nested)
+	if (sym_activity(vcpu) != SYM_IN_DOORBELL || vcpu->nested)
 		return -EPERM;
 	if (vcpu->safepoint_abandoned || vcpu->dead) {
 		sym_count(vcpu, refused_latched);
@@ -152,7 +152,8 @@ static int safepoint_gate(struct sym_vcpu *vcpu, const struct sym_call_request *
 	return 0;
 }
 
-static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *request)
+static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *request,
+			 uint64_t start)
 {
 	struct sym_spy_vcpu *spy = vcpu->spy;
 	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
@@ -164,11 +165,11 @@ static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *r
 	memcpy(spy->doorbell.args, request->args, sizeof(request->args));
 	__atomic_store_n(&spy->doorbell.state, SYM_DOORBELL_STATE_CALL, __ATOMIC_RELEASE);
 	sym_count(vcpu, safepoint_calls);
-	atomic_store(&vcpu->activity, SYM_IN_SAFEPOINT);
-	deadline = sym_deadline_start(vcpu, deadline_us);
+	sym_activity_set(vcpu, SYM_IN_SAFEPOINT);
+	deadline = sym_deadline_start(vcpu, start, deadline_us);
 	error = run_to_answer(vcpu, spy, deadline);
 	sym_deadline_stop(vcpu);
-	atomic_store(&vcpu->activity, SYM_IN_DOORBELL);
+	sym_activity_set(vcpu, SYM_IN_DOORBELL);
 	vcpu->run->kvm_valid_regs = valid_regs;
 	if (!error) {
 		sym_count(vcpu, safepoint_completed);
@@ -188,12 +189,12 @@ int sym_call_safepoint(struct sym_vcpu *vcpu, const struct sym_call_request *req
 	uint64_t start = sym_now_ns();
 	int error = safepoint_gate(vcpu, request);
 
+	*result = (struct sym_call_result){ 0 };
 	if (error)
 		return error;
-	error = safepoint_run(vcpu, request);
+	error = safepoint_run(vcpu, request, start);
 	if (!error) {
 		result->value = (int64_t)__atomic_load_n(&vcpu->spy->doorbell.result, __ATOMIC_RELAXED);
-		result->message_length = 0;
 		if (request->message)
 			error = sym_spy_message(vcpu, result->value, request->message,
 						request->message_size, &result->message_length);

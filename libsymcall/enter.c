@@ -9,13 +9,16 @@
 
 #define RFLAGS_FIXED 2
 
-/* After completion: what KVM_RUN left in kvm_run is the context between two instructions. */
+/*
+ * After completion: what KVM_RUN left in kvm_run is the context between two
+ * instructions. Segments stay there: runs of the handler do not read them, so they
+ * are copied only where they are about to be changed.
+ */
 void sym_context_save(struct sym_vcpu *vcpu)
 {
 	const struct kvm_sync_regs *sync = &vcpu->run->s.regs;
 
 	vcpu->saved.regs = sync->regs;
-	vcpu->saved.sregs = sync->sregs;
 	vcpu->saved.events = sync->events;
 	vcpu->saved.dirty = 0;
 }
@@ -23,7 +26,7 @@ void sym_context_save(struct sym_vcpu *vcpu)
 /* Whether the handler can run with the segments and page tables that are loaded. */
 static bool in_kernel_context(const struct sym_vcpu *vcpu)
 {
-	const struct kvm_sregs *sregs = &vcpu->saved.sregs;
+	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 	uint16_t cs = vcpu->entry.segs & 0xffff, ss = (vcpu->entry.segs >> 16) & 0xffff;
 
 	/* After an interrupt from user mode SS is null, which 64-bit mode allows in CPL 0. */
@@ -75,6 +78,7 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 	sync->events.nmi.masked = 1;
 	vcpu->saved.dirty = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 	if (!in_kernel_context(vcpu)) {
+		vcpu->saved.sregs = sync->sregs;
 		load_sregs(vcpu);
 		vcpu->saved.dirty |= KVM_SYNC_X86_SREGS;
 	}
@@ -90,7 +94,8 @@ void sym_context_restore(struct sym_vcpu *vcpu)
 	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
 
 	sync->regs = vcpu->saved.regs;
-	sync->sregs = vcpu->saved.sregs;
+	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS)
+		sync->sregs = vcpu->saved.sregs;
 	sync->events = vcpu->saved.events;
 	sync->events.flags &= ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR);
 	vcpu->run->kvm_dirty_regs = vcpu->saved.dirty;

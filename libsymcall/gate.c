@@ -14,7 +14,7 @@
 /* Before anything is touched. */
 int sym_gate_registration(struct sym_vcpu *vcpu)
 {
-	int activity = atomic_load_explicit(&vcpu->activity, memory_order_relaxed);
+	int activity = sym_activity(vcpu);
 
 	if ((activity != SYM_IDLE && activity != SYM_IN_DOORBELL) || vcpu->nested) {
 		sym_count(vcpu, refused_busy);
@@ -40,14 +40,15 @@ int sym_gate_registration(struct sym_vcpu *vcpu)
 static int find_halted(struct sym_vcpu *vcpu)
 {
 	const struct sym_saved *saved = &vcpu->saved;
+	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 	struct kvm_mp_state state;
 	uint8_t opcode;
 	int error;
 
 	vcpu->saved.halted = false;
-	if (!vcpu->at_kick || saved->sregs.ss.dpl)
+	if (!vcpu->at_kick || sregs->ss.dpl)
 		return 0;
-	if (!sym_walk_read8(vcpu->vm, &saved->sregs, saved->regs.rip - 1, &opcode) &&
+	if (!sym_walk_read8(vcpu->vm, sregs, saved->regs.rip - 1, &opcode) &&
 	    opcode != HLT_OPCODE)
 		return 0;
 	error = sym_kvm_ioctl(vcpu, KVM_GET_MP_STATE, &state);
@@ -66,7 +67,7 @@ static int find_halted(struct sym_vcpu *vcpu)
 /* After completion, on the saved context. */
 int sym_gate_context(struct sym_vcpu *vcpu)
 {
-	const struct kvm_sregs *sregs = &vcpu->saved.sregs;
+	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 	const struct kvm_vcpu_events *events = &vcpu->saved.events;
 	uint64_t rsp = vcpu->saved.regs.rsp;
 

@@ -68,6 +68,7 @@ struct sym_exit {
 	unsigned int discarded;    /* exits that followed from a dummy answer */
 	struct kvm_regs snapshot;  /* registers before the instruction */
 	uint32_t reason;           /* kvm_run's description of the exit, */
+	size_t len;                /* of what matters in `bytes` */
 	uint8_t bytes[SYM_EXIT_BYTES];
 	uint32_t data_len;         /* and the data of an OUT */
 	uint8_t data[SYM_EXIT_DATA_MAX];
@@ -152,6 +153,21 @@ static inline void sym_count_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, value + n, memory_order_relaxed);
 }
 
+/* Only the vCPU's thread changes its activity; others take it as a hint. */
+static inline int sym_activity(const struct sym_vcpu *vcpu)
+{
+	return atomic_load_explicit(&vcpu->activity, memory_order_relaxed);
+}
+
+/* Returns the activity before. */
+static inline int sym_activity_set(struct sym_vcpu *vcpu, int activity)
+{
+	int before = sym_activity(vcpu);
+
+	atomic_store_explicit(&vcpu->activity, activity, memory_order_relaxed);
+	return before;
+}
+
 /* kvm.c: everything that touches KVM */
 uint64_t sym_now_ns(void);
 int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument);
@@ -198,7 +214,7 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 void sym_context_restore(struct sym_vcpu *vcpu);
 
 /* call.c */
-uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us);
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint64_t now, uint32_t deadline_us);
 void sym_deadline_stop(struct sym_vcpu *vcpu);
 
 /* spy.c */

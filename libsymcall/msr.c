@@ -76,7 +76,7 @@ static int write_control(struct sym_vcpu *vcpu, uint64_t value)
 	}
 	if (atomic_load(&vcpu->enabled))
 		return 0;
-	if (atomic_load(&vcpu->activity) != SYM_IDLE)
+	if (sym_activity(vcpu) != SYM_IDLE)
 		return -EBUSY;
 	if (!(atomic_load(&vcpu->vm->granted) & SYM_FEATURE_SYMCALL))
 		return -EPERM;
@@ -93,7 +93,7 @@ static int write_entry(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 {
 	struct sym_entry *entry = &vcpu->entry;
 
-	if (atomic_load(&vcpu->enabled) || atomic_load(&vcpu->activity) != SYM_IDLE)
+	if (atomic_load(&vcpu->enabled) || sym_activity(vcpu) != SYM_IDLE)
 		return -EBUSY;
 	switch (index) {
 	case SYM_MSR_ENTRY_RIP:

@@ -187,7 +187,7 @@ void sym_vcpu_publish_steal(struct sym_vcpu *vcpu, uint64_t steal_ns)
 void sym_spy_write_context(struct sym_vcpu *vcpu)
 {
 	const struct kvm_regs *regs = &vcpu->saved.regs;
-	const struct kvm_sregs *sregs = &vcpu->saved.sregs;
+	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 
 	if (!vcpu->spy)
 		return;

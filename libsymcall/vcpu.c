@@ -112,7 +112,7 @@ int sym_vcpu_settle(struct sym_vcpu *vcpu)
 	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
 	int error;
 
-	if (vcpu->nested || atomic_load(&vcpu->activity) != SYM_IDLE)
+	if (vcpu->nested || sym_activity(vcpu) != SYM_IDLE)
 		return -EBUSY;
 	error = sym_exit_end(vcpu);
 	if (error && error != -EINVAL)
@@ -135,7 +135,7 @@ int sym_vcpu_set_guest_debug(struct sym_vcpu *vcpu, const struct kvm_guest_debug
 bool sym_vcpu_enabled(const struct sym_vcpu *vcpu)
 {
 	return atomic_load(&vcpu->enabled) && !atomic_load(&vcpu->latched) &&
-	       atomic_load(&vcpu->activity) == SYM_IDLE;
+	       sym_activity(vcpu) == SYM_IDLE;
 }
 
 bool sym_vcpu_overdue(const struct sym_vcpu *vcpu)
