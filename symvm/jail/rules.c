@@ -97,7 +97,6 @@ const struct jail_rule jail_rules[] = {
 	/* --- threads that run an event loop --- */
 	CALL(epoll_wait, IO | MAIN),
 	CALL(epoll_pwait, IO | MAIN),
-	CALL(wait4, MAIN),           /* for the guard that puts the terminal back, at the end */
 	CALL(timerfd_create, IO),    /* timers of device back ends */
 	CALL(fstat, IO | MAIN),      /* the size of a disk */
 	CALL(newfstatat, IO | MAIN), /* the same, as glibc calls it */

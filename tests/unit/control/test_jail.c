@@ -88,7 +88,9 @@ static int open_file(int state_fd)
 
 static int open_to_write(int state_fd)
 {
-	return open("/tmp/symvm-test-never", O_WRONLY | O_CREAT, 0600) >= 0 ? 1 : 0;
+	return open("/tmp/symvm-test-never", O_WRONLY | O_CREAT, 0600) >= 0 ? 1
+	       : errno == EACCES					    ? 0
+									    : 2;
 }
 
 static int run_program(int state_fd)
@@ -172,7 +174,6 @@ static void no_thread_can_break_out(void **state)
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, make_process));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, map_executable));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, open_raw_socket));
-		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, open_to_write));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, open_unix_socket));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, other_ioctl));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, type_into_terminal));
@@ -180,9 +181,22 @@ static void no_thread_can_break_out(void **state)
 	}
 }
 
+/* Where openat is not on the list at all it fails, for glibc's sake: see compile() in jail.c. */
+static void no_thread_writes_files(void **state)
+{
+	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT; kind++) {
+		int status = in_jail(JAIL_ON, (enum jail_thread)kind, open_to_write);
+
+		if (kind == JAIL_THREAD_IO)
+			expect_killed(status);
+		else
+			expect_exit(status, 0);
+	}
+}
+
 static void a_vcpu_opens_nothing(void **state)
 {
-	expect_killed(in_jail(JAIL_ON, JAIL_THREAD_VCPU, open_file));
+	expect_exit(in_jail(JAIL_ON, JAIL_THREAD_VCPU, open_file), 0);
 	expect_killed(in_jail(JAIL_ON, JAIL_THREAD_VCPU, open_socket));
 	expect_killed(in_jail(JAIL_ON, JAIL_THREAD_VCPU, unlink_own));
 }
@@ -249,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_thread_can_work),
 		cmocka_unit_test(no_thread_can_break_out),
+		cmocka_unit_test(no_thread_writes_files),
 		cmocka_unit_test(a_vcpu_opens_nothing),
 		cmocka_unit_test(device_threads_open_sockets_but_no_files),
 		cmocka_unit_test(the_main_thread_unlinks_its_own_files_alone),
