@@ -77,25 +77,12 @@ static int ask_task(struct vcpu *vcpu, json_t *object)
 
 static void ask_stack(struct vcpu *vcpu, json_t *object)
 {
-	char text[SYM_MESSAGE_SIZE + 1];
-	struct sym_call_request request = {
-		.number = SYM_CALL_STACK,
-		.args = {SYM_STACK_SYMBOLS},
-		.message = text,
-		.message_size = SYM_MESSAGE_SIZE,
-	};
+	char text[GUEST_STACK_SIZE];
+	struct sym_call_request request = guest_stack_request(text);
 	struct sym_call_result result;
-	char *line, *rest = text;
-	json_t *frames;
 
-	if (sym_call(vcpu->symbiotic, &request, &result) < 0 || result.value < 0)
-		return;
-	text[result.message_length] = '\0';
-	frames = json_array();
-	while ((line = strsep(&rest, "\n")))
-		if (*line)
-			json_array_append_new(frames, control_text(line));
-	json_object_set_new(object, "stack", frames);
+	if (sym_call(vcpu->symbiotic, &request, &result) == 0 && result.value >= 0)
+		json_object_set_new(object, "stack", guest_stack_json(text, result.message_length));
 }
 
 static void catch_exit(struct attribution *attribution, struct vcpu *vcpu,

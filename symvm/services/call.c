@@ -77,15 +77,9 @@ static int call_meminfo(struct vm *vm, const struct call_arguments *arguments, j
 static int call_stack(struct vm *vm, const struct call_arguments *arguments, json_t **result,
 		      struct error *err)
 {
-	char text[SYM_MESSAGE_SIZE + 1];
-	struct sym_call_request request = {
-		.number = SYM_CALL_STACK,
-		.args = {SYM_STACK_SYMBOLS},
-		.message = text,
-		.message_size = SYM_MESSAGE_SIZE,
-	};
+	char text[GUEST_STACK_SIZE];
+	struct sym_call_request request = guest_stack_request(text);
 	struct sym_call_result answer;
-	char *line, *rest = text;
 	int status = guest_call(vm, (unsigned)arguments->vcpu, &request, &answer, err);
 
 	if (status < 0)
@@ -93,12 +87,7 @@ static int call_stack(struct vm *vm, const struct call_arguments *arguments, jso
 	if (answer.value < 0)
 		return error_set(err, -EIO, "the guest could not give its stack (%lld)",
 				 (long long)answer.value);
-	text[answer.message_length] = '\0';
-	*result = json_pack("{s:[]}", "frames");
-	while ((line = strsep(&rest, "\n")))
-		if (*line)
-			json_array_append_new(json_object_get(*result, "frames"),
-					      control_text(line));
+	*result = json_pack("{s:o}", "frames", guest_stack_json(text, answer.message_length));
 	return 0;
 }
 

@@ -111,6 +111,28 @@ json_t *guest_text(const void *text, size_t size)
 	return control_text(copy);
 }
 
+struct sym_call_request guest_stack_request(char *text)
+{
+	return (struct sym_call_request){
+		.number = SYM_CALL_STACK,
+		.args = {SYM_STACK_SYMBOLS},
+		.message = text,
+		.message_size = SYM_MESSAGE_SIZE,
+	};
+}
+
+json_t *guest_stack_json(char *text, size_t length)
+{
+	json_t *frames = json_array();
+	char *line, *rest = text;
+
+	text[length < SYM_MESSAGE_SIZE ? length : SYM_MESSAGE_SIZE] = '\0';
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			json_array_append_new(frames, control_text(line));
+	return frames;
+}
+
 json_t *guest_whoami_json(const struct sym_whoami *whoami)
 {
 	return json_pack(

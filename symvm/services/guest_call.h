@@ -34,6 +34,12 @@ const char *guest_call_strerror(int status);
 /* Guest text: at most @size bytes, up to a NUL, what is no UTF-8 replaced. New reference. */
 json_t *guest_text(const void *text, size_t size);
 
+/* The request for a kernel stack with symbols, into @text of GUEST_STACK_SIZE bytes. */
+#define GUEST_STACK_SIZE (SYM_MESSAGE_SIZE + 1)
+struct sym_call_request guest_stack_request(char *text);
+/* The frames of the answer, innermost first; @text is cut up. New reference. */
+json_t *guest_stack_json(char *text, size_t length);
+
 /* A whoami message as an object. New reference. */
 json_t *guest_whoami_json(const struct sym_whoami *whoami);
 
