@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Compares the networks of two guests, which take short turns so that both see the same
- * host. The ratios are medians of the ratios of each round.
+ * Compares the networks of guests, which take short turns so that all see the same host.
  *
- *   netbench agent ADDRESS PORT                  in each guest: does as it is told
- *   netbench compare PORT PORT ROUNDS MIB PINGS  on the host: guest A and guest B
+ *   netbench agent ADDRESS PORT                       in each guest: does as it is told
+ *   netbench compare ROUNDS KIB PINGS PORT PORT...    on the host: each guest against the last
  *
  * The host commands and measures: R pings of one byte, D bytes to the guest, U bytes from it.
  */
@@ -22,6 +21,7 @@
 
 #define BLOCK	   65536u
 #define ROUNDS_MAX 100u
+#define GUESTS_MAX 8u
 
 struct command {
 	char what;
@@ -192,68 +192,81 @@ static int await_agent(unsigned port)
 	return connection;
 }
 
-static int compare(char **arguments)
+struct guest {
+	int fd;
+	double rtt[ROUNDS_MAX], down[ROUNDS_MAX], up[ROUNDS_MAX];
+};
+
+/* One round: each measurement with all guests in turn, each round beginning with another. */
+static void run_round(struct guest *guests, unsigned count, unsigned round, uint64_t bytes,
+		      uint64_t pings)
 {
-	static double rtt[2][ROUNDS_MAX], down[2][ROUNDS_MAX], up[2][ROUNDS_MAX];
-	unsigned rounds = (unsigned)atoi(arguments[2]);
-	uint64_t bytes = strtoull(arguments[3], NULL, 10) << 10;
-	uint64_t pings = strtoull(arguments[4], NULL, 10);
+	for (unsigned turn = 0; turn < 3 * count; turn++) {
+		struct guest *guest = &guests[(turn + round) % count];
+
+		if (turn < count)
+			guest->rtt[round] = ping(guest->fd, pings);
+		else if (turn < 2 * count)
+			guest->down[round] = transfer(guest->fd, 'D', bytes);
+		else
+			guest->up[round] = transfer(guest->fd, 'U', bytes);
+	}
+}
+
+/* What the guest is relative to the last one: medians of the ratios of each round. */
+static void print_ratios(const struct guest *guest, const struct guest *last, unsigned index,
+			 unsigned rounds)
+{
 	static double r[ROUNDS_MAX], d[ROUNDS_MAX], u[ROUNDS_MAX], t[ROUNDS_MAX];
-	int fd[2];
 
-	if (rounds < 1 || rounds > ROUNDS_MAX || !bytes || !pings) {
-		fprintf(stderr, "netbench: bad rounds, KiB or pings\n");
-		return 2;
-	}
-	fd[0] = await_agent((unsigned)atoi(arguments[0]));
-	fd[1] = await_agent((unsigned)atoi(arguments[1]));
-	for (unsigned guest = 0; guest < 2; guest++) {
-		/* Warms up caches, rings and windows. */
-		ping(fd[guest], 20);
-		transfer(fd[guest], 'D', bytes / 4 + 1);
-		transfer(fd[guest], 'U', bytes / 4 + 1);
-	}
 	for (unsigned i = 0; i < rounds; i++) {
-		for (unsigned turn = 0; turn < 2; turn++) {
-			unsigned guest = (turn + i) % 2;
-
-			rtt[guest][i] = ping(fd[guest], pings);
-		}
-		for (unsigned turn = 0; turn < 2; turn++) {
-			unsigned guest = (turn + i) % 2;
-
-			down[guest][i] = transfer(fd[guest], 'D', bytes);
-		}
-		for (unsigned turn = 0; turn < 2; turn++) {
-			unsigned guest = (turn + i) % 2;
-
-			up[guest][i] = transfer(fd[guest], 'U', bytes);
-		}
-	}
-	for (unsigned i = 0; i < rounds; i++) {
-		r[i] = rtt[1][i] / rtt[0][i];
-		d[i] = down[0][i] / down[1][i];
-		u[i] = up[0][i] / up[1][i];
+		r[i] = last->rtt[i] / guest->rtt[i];
+		d[i] = guest->down[i] / last->down[i];
+		u[i] = guest->up[i] / last->up[i];
 		t[i] = sqrt(d[i] * u[i]);
 	}
-	for (unsigned guest = 0; guest < 2; guest++)
-		printf("guest %c: ping %.0f us, to the guest %.2f MiB/s, from it %.2f MiB/s\n",
-		       'A' + (int)guest, median(rtt[guest], rounds) * 1e6,
-		       median(down[guest], rounds) / 1048576, median(up[guest], rounds) / 1048576);
-	printf("ratio rtt %.3f\n", median(r, rounds));
-	printf("ratio down %.3f\n", median(d, rounds));
-	printf("ratio up %.3f\n", median(u, rounds));
-	printf("ratio throughput %.3f\n", median(t, rounds));
+	printf("ratio %u rtt %.3f\n", index, median(r, rounds));
+	printf("ratio %u down %.3f\n", index, median(d, rounds));
+	printf("ratio %u up %.3f\n", index, median(u, rounds));
+	printf("ratio %u throughput %.3f\n", index, median(t, rounds));
+}
+
+static int compare(unsigned rounds, uint64_t bytes, uint64_t pings, char **ports, unsigned count)
+{
+	static struct guest guests[GUESTS_MAX];
+
+	for (unsigned i = 0; i < count; i++)
+		guests[i].fd = await_agent((unsigned)atoi(ports[i]));
+	/* Warms up caches, rings and windows. */
+	for (unsigned i = 0; i < 2; i++)
+		run_round(guests, count, 0, bytes / 4 + 1, pings / 4 + 1);
+	for (unsigned i = 0; i < rounds; i++)
+		run_round(guests, count, i, bytes, pings);
+	for (unsigned i = 0; i + 1 < count; i++)
+		print_ratios(&guests[i], &guests[count - 1], i, rounds);
+	for (unsigned i = 0; i < count; i++)
+		printf("guest %u: ping %.0f us, to the guest %.2f MiB/s, from it %.2f MiB/s\n", i,
+		       median(guests[i].rtt, rounds) * 1e6,
+		       median(guests[i].down, rounds) / 1048576,
+		       median(guests[i].up, rounds) / 1048576);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
+	int rounds = argc > 2 ? atoi(argv[2]) : 0;
+	long kib = argc > 3 ? atol(argv[3]) : 0, pings = argc > 4 ? atol(argv[4]) : 0;
+
 	if (argc == 4 && strcmp(argv[1], "agent") == 0)
 		return agent(argv[2], (unsigned)atoi(argv[3]));
-	if (argc == 7 && strcmp(argv[1], "compare") == 0)
-		return compare(argv + 2);
-	fprintf(stderr, "usage: netbench agent ADDRESS PORT\n"
-			"       netbench compare PORT PORT ROUNDS KIB PINGS\n");
+	if (argc >= 7 && argc <= 5 + (int)GUESTS_MAX && strcmp(argv[1], "compare") == 0 &&
+	    rounds > 0 && rounds <= (int)ROUNDS_MAX && kib > 0 && pings > 0)
+		return compare((unsigned)rounds, (uint64_t)kib << 10, (uint64_t)pings, argv + 5,
+			       (unsigned)argc - 5);
+	fprintf(stderr,
+		"usage: netbench agent ADDRESS PORT\n"
+		"       netbench compare ROUNDS KIB PINGS PORT PORT...   up to %u rounds and %u "
+		"guests\n",
+		ROUNDS_MAX, GUESTS_MAX);
 	return 2;
 }

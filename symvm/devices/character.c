@@ -2,6 +2,7 @@
 #include "devices/character.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,7 +282,8 @@ static void client_connects(void *opaque, uint32_t events)
 	/* One client at a time: the next waits in the backlog. */
 	event_source_modify(character->listen_source, 0);
 	character->host.input_fd = fd;
-	character->host.output_fd = dup(fd);
+	/* The loop watches a descriptor once only. */
+	character->host.output_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (character->host.output_fd < 0) {
 		drop_client(character);
 		return;

@@ -108,6 +108,8 @@ static int deliver(struct net_device *net, const struct virtio_net_hdr_v1 *from,
 		return count ? count : -EAGAIN;
 	if (from)
 		header = *from;
+	else if (virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_GUEST_CSUM))
+		header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	header.num_buffers = (uint16_t)count;
 	for (int i = 0; i < count; i++) {
 		const struct virtio_chain *chain = &net->rx_chains[i];

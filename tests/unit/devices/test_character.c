@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -80,6 +82,31 @@ static void bad_specs_are_named(void **state)
 		character_open("console", long_path, loop, &test_log, &ops, NULL, &character, &err),
 		-ENAMETOOLONG);
 	event_loop_destroy(loop);
+}
+
+static void a_socket_left_behind_is_replaced(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct character *character, *second;
+	struct stat status;
+	struct error err;
+	char spec[128];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_character.%d.sock",
+		 getpid());
+	snprintf(spec, sizeof(spec), "socket:%s", address.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	character = open_it(spec);
+	assert_int_equal(stat(address.sun_path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	/* One that is in use is not. */
+	assert_int_equal(
+		character_open("console", spec, loop, &test_log, &ops, NULL, &second, &err),
+		-EADDRINUSE);
+	close_it(character);
+	assert_int_equal(access(address.sun_path, F_OK), -1);
 }
 
 static void a_file_gets_everything(void **state)
@@ -207,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_specs_are_named),
+		cmocka_unit_test(a_socket_left_behind_is_replaced),
 		cmocka_unit_test(a_file_gets_everything),
 		cmocka_unit_test(a_silent_reader_costs_a_second_at_most),
 		cmocka_unit_test(escapes_end_the_vm),
