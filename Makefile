@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Thin front: meson builds, scripts do. See README.md for what each target shows.
 
-.PHONY: all deps build images run shell test soak fuzz bench bench-boot bench-io clean
+.PHONY: all deps build images run shell test soak fuzz bench bench-boot bench-io bench-symcall clean
 all: build
 
 deps:
@@ -28,13 +28,17 @@ soak: build
 fuzz: deps
 	@scripts/fuzz
 
-bench: bench-boot bench-io
+bench: build
+	@scripts/bench boot io-blk io-net symcall
 
 bench-boot: build
-	@bench/boot
+	@scripts/bench boot
 
 bench-io: build
-	@bench/io
+	@scripts/bench io-blk io-net
+
+bench-symcall: build
+	@scripts/bench symcall
 
 clean:
 	@rm -rf build build-*
