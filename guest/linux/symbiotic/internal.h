@@ -12,7 +12,6 @@
 
 /* What discovery found; constant after sym_discover() but for @active. */
 struct sym_interface {
-	bool present; /* the CPUID signature is there */
 	bool active;  /* the VMM accepted version and features */
 	u32 version;  /* the VMM's ABI version */
 	u32 offered;  /* features */

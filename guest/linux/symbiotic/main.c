@@ -38,7 +38,6 @@ static bool __init sym_discover(void)
 		return false;
 	if (max < SYM_CPUID_LIMITS || max >= SYM_CPUID_BASE + 0x100)
 		return false;
-	sym_interface.present = true;
 	cpuid(SYM_CPUID_INTERFACE, &sym_interface.version, &sym_interface.msr_base, &ecx,
 	      &sym_interface.offered);
 	sym_interface.port_base = ecx;
