@@ -91,7 +91,7 @@ typedef int64_t sym_s64;
 #define SYM_CONTROL_LATCHED (1ull << 1) /* RO: an abandoned call; off until the vCPU registers anew */
 #define SYM_SPY_ENABLE      (1ull << 0)
 
-/* I/O ports, relative to the base from CPUID. Accepted from CPL 0 only. */
+/* I/O ports, relative to the base from CPUID. From CPL 0 only: checked, or by a cookie. */
 #define SYM_PORT_BASE     0x530u
 #define SYM_PORT_RETURN   0 /* OUT: end of an atomic call; registers as below */
 #define SYM_PORT_DOORBELL 1 /* OUT: a doorbell, see struct sym_doorbell */
@@ -101,8 +101,9 @@ typedef int64_t sym_s64;
  * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments,
  * R9 = sequence number, RFLAGS = 2, CPL 0, own stack. RBX = SYM_ENTRY_CONTEXT
  * if struct sym_context in the vCPU's SymSpy page tells what was interrupted, 0
- * if there is no such page; the other registers are 0. The handler returns by OUT to SYM_PORT_RETURN
- * with RAX = result or negative errno and R9 unchanged. It never IRETs.
+ * if there is no such page; the other registers are 0. The handler returns by
+ * OUT of AL to SYM_PORT_RETURN with RAX = result or negative errno and R9
+ * unchanged. It never IRETs.
  */
 #define SYM_CALL_ARGS     5
 #define SYM_ENTRY_CONTEXT (1ull << 0)
