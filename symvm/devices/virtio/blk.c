@@ -19,6 +19,7 @@
 #include "util/option.h"
 
 #define BLK_QUEUE_SIZE 256u
+#define BLK_BATCH      32u
 #define BLK_QUEUES_MAX 16u
 /* Header and status go with the data. */
 #define BLK_SEGMENTS	 (BLK_QUEUE_SIZE - 2)
@@ -154,12 +155,13 @@ static void request_start(struct blk *blk, struct blk_request *request)
 	}
 }
 
-/* Takes what the driver made available; whether there was something. */
+/* Takes a batch of what the driver made available; whether there was something. */
 static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 {
 	bool any = false;
 
-	for (;;) {
+	/* Not all at once: the driver shall go on with the first while we do the next. */
+	for (unsigned i = 0; i < BLK_BATCH; i++) {
 		struct blk_request *request = request_take(blk);
 
 		if (!request)
@@ -174,6 +176,7 @@ static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 		any = true;
 		request_start(blk, request);
 	}
+	return any;
 }
 
 static void blk_notified(struct virtio_device *device, struct virtio_queue *queue)
@@ -299,7 +302,8 @@ static int blk_prepare(struct blk *blk, struct vm *vm, unsigned depth, struct er
 		blk->requests = NULL;
 		return error_set_errno(err, -ENOMEM, "disk");
 	}
-	status = blk_engine_create(blk->image.fd, depth, operation_done, blk, &blk->engine, err);
+	status = blk_engine_create(blk->image.fd, depth, blk->image.direct, operation_done, blk,
+				   &blk->engine, err);
 	if (status < 0)
 		return status;
 	if (blk_engine_fd(blk->engine) < 0) {

@@ -11,9 +11,24 @@
 #define ZEROES_SIZE  65536u
 #define ZEROES_PARTS 256u
 
+/*
+ * Some operations are carried out at once, on the loop's own thread, since the kernel
+ * would only hand them to a worker thread: writes to the page cache, and reads
+ * where the file system can't read without waiting. That is a copy of memory; where one takes
+ * longer, the next ones go through the ring, so that the loop is not held up again and again.
+ */
+#define INLINE_LIMIT_NS 2000000
+#define INLINE_HOLD_OFF 64u
+
+struct inline_policy {
+	bool wanted;
+	unsigned hold_off; /* operations that go through the ring before the next try */
+};
+
 struct blk_engine {
 	int fd;
 	bool has_ring;
+	struct inline_policy reads, writes;
 	struct io_uring ring;
 	unsigned in_flight; /* in the ring, submitted or not */
 	blk_done done;
@@ -103,8 +118,17 @@ static int operation_run(int fd, struct blk_operation *operation)
 	return 0;
 }
 
-int blk_engine_create(int fd, unsigned depth, blk_done done, void *opaque, struct blk_engine **out,
-		      struct error *err)
+/* Whether the kernel can tell that a read would wait, and completes it at once otherwise. */
+static bool reads_without_waiting(int fd)
+{
+	char byte[1];
+	struct iovec iov = {.iov_base = byte, .iov_len = sizeof(byte)};
+
+	return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+}
+
+int blk_engine_create(int fd, unsigned depth, bool direct, blk_done done, void *opaque,
+		      struct blk_engine **out, struct error *err)
 {
 	struct blk_engine *engine = calloc(1, sizeof(*engine));
 	int status;
@@ -114,6 +138,8 @@ int blk_engine_create(int fd, unsigned depth, blk_done done, void *opaque, struc
 	engine->fd = fd;
 	engine->done = done;
 	engine->opaque = opaque;
+	engine->reads.wanted = !direct && !reads_without_waiting(fd);
+	engine->writes.wanted = !direct;
 	status = io_uring_queue_init(depth, &engine->ring, IORING_SETUP_COOP_TASKRUN);
 	if (status == -EINVAL)
 		status = io_uring_queue_init(depth, &engine->ring, 0);
@@ -182,10 +208,45 @@ static struct io_uring_sqe *sqe_get(struct blk_engine *engine)
 	return io_uring_get_sqe(&engine->ring);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Carries out @operation at once where that is wanted; else false. */
+static bool operation_inline(struct blk_engine *engine, struct blk_operation *operation)
+{
+	struct inline_policy *policy;
+	uint64_t start;
+	int status;
+
+	if (operation->kind != BLK_READ && operation->kind != BLK_WRITE)
+		return false;
+	policy = operation->kind == BLK_READ ? &engine->reads : &engine->writes;
+	if (!policy->wanted)
+		return false;
+	if (policy->hold_off) {
+		policy->hold_off--;
+		return false;
+	}
+	start = now_ns();
+	status = operation_run(engine->fd, operation);
+	if (now_ns() - start > INLINE_LIMIT_NS)
+		policy->hold_off = INLINE_HOLD_OFF;
+	engine->done(engine->opaque, operation, status);
+	return true;
+}
+
 void blk_engine_add(struct blk_engine *engine, struct blk_operation *operation)
 {
-	struct io_uring_sqe *sqe = engine->has_ring ? sqe_get(engine) : NULL;
+	struct io_uring_sqe *sqe;
 
+	if (operation_inline(engine, operation))
+		return;
+	sqe = engine->has_ring ? sqe_get(engine) : NULL;
 	if (!sqe) {
 		engine->done(engine->opaque, operation, operation_run(engine->fd, operation));
 		return;

@@ -31,10 +31,10 @@ typedef void (*blk_done)(void *opaque, struct blk_operation *operation, int stat
 struct blk_engine;
 
 /*
- * @fd is not owned; at most @depth operations at once. Main thread, before the jail closes.
- * The other functions: one thread, the I/O loop's.
+ * @fd is not owned, and past the page cache where @direct; at most @depth operations at once. Main
+ * thread, before the jail closes. The other functions: one thread, the I/O loop's.
  */
-int blk_engine_create(int fd, unsigned depth, blk_done done, void *opaque,
+int blk_engine_create(int fd, unsigned depth, bool direct, blk_done done, void *opaque,
 		      struct blk_engine **engine, struct error *err);
 void blk_engine_destroy(struct blk_engine *engine);
 /* Becomes readable when operations completed; -1 where all complete at once. */
