@@ -10,8 +10,8 @@
 #include "internal.h"
 
 #define REEXECUTE_EXITS_MAX 256
-#define RFLAGS_TF (1ull << 8)
-#define RFLAGS_IF (1ull << 9)
+#define RFLAGS_TF	    (1ull << 8)
+#define RFLAGS_IF	    (1ull << 9)
 
 /* Into kvm_run, for the exit that it describes. */
 static int answer_in_place(struct kvm_run *run, const void *data, size_t len)
@@ -100,7 +100,7 @@ static int reexecute(struct sym_vcpu *vcpu)
 
 	sym_count(vcpu, reexecuted);
 	run->s.regs.regs = vcpu->exit.snapshot;
-	*events = (struct kvm_vcpu_events){ .flags = KVM_VCPUEVENT_VALID_SHADOW };
+	*events = (struct kvm_vcpu_events){.flags = KVM_VCPUEVENT_VALID_SHADOW};
 	/* The shadow is for VM entry's taste too: no STI shadow with IF clear, none with TF. */
 	if ((vcpu->exit.snapshot.rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF)
 		events->interrupt.shadow = KVM_X86_SHADOW_INT_STI;
@@ -181,8 +181,9 @@ int sym_vcpu_answer(struct sym_vcpu *vcpu, const void *data, size_t len)
 	} else if (exit->answered) {
 		return -EINVAL;
 	} else if (exit->kind == SYM_EXIT_IN) {
-		error = len == (size_t)vcpu->run->io.size * vcpu->run->io.count ?
-				answer_after_call(vcpu, data, len) : -EINVAL;
+		error = len == (size_t)vcpu->run->io.size * vcpu->run->io.count
+				? answer_after_call(vcpu, data, len)
+				: -EINVAL;
 	} else {
 		error = len > sizeof(probe) ? -EINVAL : answer_in_place(vcpu->run, data, len);
 		if (!error)
@@ -227,8 +228,8 @@ int sym_exit_end(struct sym_vcpu *vcpu)
 
 	if (exit->completed && exit->discarded && !exit->answered &&
 	    (exit->kind == SYM_EXIT_IN || exit->kind == SYM_EXIT_MMIO_READ)) {
-		size_t len = exit->kind == SYM_EXIT_IN ? (size_t)run->io.size * run->io.count :
-							  run->mmio.len;
+		size_t len = exit->kind == SYM_EXIT_IN ? (size_t)run->io.size * run->io.count
+						       : run->mmio.len;
 
 		if (len <= sizeof(zeros))
 			error = sym_vcpu_answer(vcpu, zeros, len);

@@ -104,7 +104,7 @@ static int handler_run(struct sym_vcpu *vcpu, uint64_t deadline)
 /* The call is given up: nothing of the handler may be left in KVM. */
 static void abandon(struct sym_vcpu *vcpu, int error)
 {
-	struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	unsigned int discarded = vcpu->exit.discarded;
 	int result;
 
@@ -138,7 +138,7 @@ static void finish_return(struct sym_vcpu *vcpu)
 static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, uint64_t start,
 		 int64_t *value)
 {
-	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	uint32_t deadline_us = request->deadline_us ? request->deadline_us : vcpu->vm->deadline_us;
 	uint64_t deadline;
 	int error = 0;
@@ -178,7 +178,7 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 			    uint64_t start, int64_t *value)
 {
-	struct kvm_guest_debug off = { 0 };
+	struct kvm_guest_debug off = {0};
 	int error, rearm;
 
 	if (!(vcpu->debug.control & KVM_GUESTDBG_ENABLE))
@@ -223,7 +223,7 @@ int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 	uint64_t start = sym_now_ns();
 	int error, before;
 
-	*result = (struct sym_call_result){ 0 };
+	*result = (struct sym_call_result){0};
 	if (request->number > SYM_CALL_ATOMIC_LAST) {
 		sym_count(vcpu, refused_number);
 		return -EINVAL;

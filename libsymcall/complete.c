@@ -14,7 +14,8 @@
 #define COMPLETION_EXITS_MAX 8192
 
 _Static_assert(offsetof(struct kvm_run, kvm_valid_regs) - offsetof(struct kvm_run, hw) ==
-		       SYM_EXIT_BYTES, "kvm_run's union of exits");
+		       SYM_EXIT_BYTES,
+	       "kvm_run's union of exits");
 
 enum sym_exit_kind sym_exit_kind_of(const struct kvm_run *run)
 {
@@ -60,9 +61,9 @@ static void describe(struct sym_vcpu *vcpu)
 	const struct kvm_run *run = vcpu->run;
 
 	exit->reason = run->exit_reason;
-	exit->len = run->exit_reason == KVM_EXIT_IO   ? sizeof(run->io) :
-		    run->exit_reason == KVM_EXIT_MMIO ? sizeof(run->mmio) :
-							SYM_EXIT_BYTES;
+	exit->len = run->exit_reason == KVM_EXIT_IO	? sizeof(run->io)
+		    : run->exit_reason == KVM_EXIT_MMIO ? sizeof(run->mmio)
+							: SYM_EXIT_BYTES;
 	memcpy(exit->bytes, &run->hw, exit->len);
 	exit->data_len = 0;
 	if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&

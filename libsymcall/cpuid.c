@@ -5,20 +5,20 @@
 int sym_vm_cpuid_extend(const struct sym_vm *vm, struct kvm_cpuid2 *cpuid, size_t max_entries)
 {
 	const struct kvm_cpuid_entry2 leaves[] = {
-		{ .function = SYM_CPUID_BASE,
-		  .eax = SYM_CPUID_MAX,
-		  .ebx = SYM_SIGNATURE_EBX,
-		  .ecx = SYM_SIGNATURE_ECX,
-		  .edx = SYM_SIGNATURE_EDX },
-		{ .function = SYM_CPUID_INTERFACE,
-		  .eax = SYM_ABI_VERSION,
-		  .ebx = SYM_MSR_BASE,
-		  .ecx = SYM_PORT_BASE,
-		  .edx = vm->offered },
-		{ .function = SYM_CPUID_LIMITS,
-		  .eax = vm->deadline_us,
-		  .ebx = SYM_MESSAGE_SIZE,
-		  .ecx = SYM_MSR_COUNT },
+		{.function = SYM_CPUID_BASE,
+		 .eax = SYM_CPUID_MAX,
+		 .ebx = SYM_SIGNATURE_EBX,
+		 .ecx = SYM_SIGNATURE_ECX,
+		 .edx = SYM_SIGNATURE_EDX},
+		{.function = SYM_CPUID_INTERFACE,
+		 .eax = SYM_ABI_VERSION,
+		 .ebx = SYM_MSR_BASE,
+		 .ecx = SYM_PORT_BASE,
+		 .edx = vm->offered},
+		{.function = SYM_CPUID_LIMITS,
+		 .eax = vm->deadline_us,
+		 .ebx = SYM_MESSAGE_SIZE,
+		 .ecx = SYM_MSR_COUNT},
 	};
 	const size_t count = sizeof(leaves) / sizeof(leaves[0]);
 

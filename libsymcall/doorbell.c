@@ -8,8 +8,8 @@
 
 #include "internal.h"
 
-#define NS_PER_SEC   1000000000ull
-#define BURST_MIN    64
+#define NS_PER_SEC	      1000000000ull
+#define BURST_MIN	      64
 #define BURST_PER_SEC_DIVISOR 10
 
 /* A token bucket, in units of 1/10^9 doorbell: it fills with the time that passes. */
@@ -137,7 +137,8 @@ static int run_to_answer(struct sym_vcpu *vcpu, struct sym_spy_vcpu *spy, uint64
 
 static int safepoint_gate(struct sym_vcpu *vcpu, const struct sym_call_request *request)
 {
-	if (request->number < SYM_CALL_SAFEPOINT_FIRST || request->number > SYM_CALL_SAFEPOINT_LAST) {
+	if (request->number < SYM_CALL_SAFEPOINT_FIRST ||
+	    request->number > SYM_CALL_SAFEPOINT_LAST) {
 		sym_count(vcpu, refused_number);
 		return -EINVAL;
 	}
@@ -189,12 +190,13 @@ int sym_call_safepoint(struct sym_vcpu *vcpu, const struct sym_call_request *req
 	uint64_t start = sym_now_ns();
 	int error = safepoint_gate(vcpu, request);
 
-	*result = (struct sym_call_result){ 0 };
+	*result = (struct sym_call_result){0};
 	if (error)
 		return error;
 	error = safepoint_run(vcpu, request, start);
 	if (!error) {
-		result->value = (int64_t)__atomic_load_n(&vcpu->spy->doorbell.result, __ATOMIC_RELAXED);
+		result->value = (int64_t)__atomic_load_n(&vcpu->spy->doorbell.result,
+							 __ATOMIC_RELAXED);
 		if (request->message)
 			error = sym_spy_message(vcpu, result->value, request->message,
 						request->message_size, &result->message_length);

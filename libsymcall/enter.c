@@ -38,7 +38,10 @@ static bool in_kernel_context(const struct sym_vcpu *vcpu)
 static void load_sregs(struct sym_vcpu *vcpu)
 {
 	const struct kvm_segment flat = {
-		.limit = 0xffffffff, .present = 1, .s = 1, .g = 1,
+		.limit = 0xffffffff,
+		.present = 1,
+		.s = 1,
+		.g = 1,
 	};
 	struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 
@@ -74,7 +77,7 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 		.rsp = vcpu->entry.rsp,
 		.rflags = RFLAGS_FIXED,
 	};
-	sync->events = (struct kvm_vcpu_events){ .flags = KVM_VCPUEVENT_VALID_SHADOW };
+	sync->events = (struct kvm_vcpu_events){.flags = KVM_VCPUEVENT_VALID_SHADOW};
 	sync->events.nmi.masked = 1;
 	vcpu->saved.dirty = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 	if (!in_kernel_context(vcpu)) {

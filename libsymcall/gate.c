@@ -48,8 +48,7 @@ static int find_halted(struct sym_vcpu *vcpu)
 	vcpu->saved.halted = false;
 	if (!vcpu->at_kick || sregs->ss.dpl)
 		return 0;
-	if (!sym_walk_read8(vcpu->vm, sregs, saved->regs.rip - 1, &opcode) &&
-	    opcode != HLT_OPCODE)
+	if (!sym_walk_read8(vcpu->vm, sregs, saved->regs.rip - 1, &opcode) && opcode != HLT_OPCODE)
 		return 0;
 	error = sym_kvm_ioctl(vcpu, KVM_GET_MP_STATE, &state);
 	if (error)

@@ -13,9 +13,9 @@
 
 #define SYM_SYNC_ALL (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
-#define CR0_PG   (1ull << 31)
+#define CR0_PG	 (1ull << 31)
 #define CR4_LA57 (1ull << 12)
-#define CR4_CET  (1ull << 23)
+#define CR4_CET	 (1ull << 23)
 #define CR4_FRED (1ull << 32)
 #define EFER_LMA (1ull << 10)
 
@@ -58,19 +58,19 @@ enum sym_exit_kind {
 };
 
 #define SYM_EXIT_DATA_MAX 4096u
-#define SYM_EXIT_BYTES    256u /* of kvm_run's union of exits */
+#define SYM_EXIT_BYTES	  256u /* of kvm_run's union of exits */
 
 struct sym_exit {
 	enum sym_exit_kind kind;
 	bool answered;
 	bool completed; /* by a call: KVM has taken kvm_run's answer already */
 	bool has_snapshot;
-	unsigned int discarded;    /* exits that followed from a dummy answer */
-	struct kvm_regs snapshot;  /* registers before the instruction */
-	uint32_t reason;           /* kvm_run's description of the exit, */
-	size_t len;                /* of what matters in `bytes` */
+	unsigned int discarded;	  /* exits that followed from a dummy answer */
+	struct kvm_regs snapshot; /* registers before the instruction */
+	uint32_t reason;	  /* kvm_run's description of the exit, */
+	size_t len;		  /* of what matters in `bytes` */
 	uint8_t bytes[SYM_EXIT_BYTES];
-	uint32_t data_len;         /* and the data of an OUT */
+	uint32_t data_len; /* and the data of an OUT */
 	uint8_t data[SYM_EXIT_DATA_MAX];
 };
 
@@ -78,16 +78,16 @@ struct sym_saved {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_vcpu_events events;
-	uint32_t dirty;       /* KVM_SYNC_X86_* that the call has changed */
+	uint32_t dirty; /* KVM_SYNC_X86_* that the call has changed */
 	bool halted;
-	uint32_t valid_regs;  /* the embedder's kvm_valid_regs */
+	uint32_t valid_regs; /* the embedder's kvm_valid_regs */
 };
 
 enum sym_activity {
 	SYM_IDLE,
-	SYM_IN_CALL,       /* completing, running or restoring an atomic call */
-	SYM_IN_DOORBELL,   /* the embedder's doorbell handler runs */
-	SYM_IN_SAFEPOINT,  /* a safepoint call runs */
+	SYM_IN_CALL,	  /* completing, running or restoring an atomic call */
+	SYM_IN_DOORBELL,  /* the embedder's doorbell handler runs */
+	SYM_IN_SAFEPOINT, /* a safepoint call runs */
 };
 
 struct sym_stats_live {
@@ -115,30 +115,30 @@ struct sym_vcpu {
 	void *opaque;
 
 	struct sym_entry entry;
-	int status;                 /* SYM_MSR_STATUS */
+	int status; /* SYM_MSR_STATUS */
 	_Atomic bool enabled;
 	_Atomic bool latched;
-	_Atomic int activity;       /* enum sym_activity */
+	_Atomic int activity;	      /* enum sym_activity */
 	_Atomic uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0: no call */
 	uint64_t sequence;
-	uint64_t return_rip;        /* known to be CPL 0's return, 0: not known yet */
-	bool at_kick;               /* the last KVM_RUN ended by a kick: may be halted */
-	bool kicked;                /* a kick came while the library ran the vCPU */
-	bool dead;                  /* shut down inside a handler */
-	unsigned int nested;        /* depth of service_exit */
+	uint64_t return_rip; /* known to be CPL 0's return, 0: not known yet */
+	bool at_kick;	     /* the last KVM_RUN ended by a kick: may be halted */
+	bool kicked;	     /* a kick came while the library ran the vCPU */
+	bool dead;	     /* shut down inside a handler */
+	unsigned int nested; /* depth of service_exit */
 	struct sym_exit exit;
 	struct sym_saved saved;
 	struct kvm_guest_debug debug;
 
-	pthread_mutex_t spy_lock;   /* changing `spy`, and reading it from other threads */
+	pthread_mutex_t spy_lock; /* changing `spy`, and reading it from other threads */
 	struct sym_spy_vcpu *spy;
 	uint64_t spy_msr;
 	uint64_t cookie;
-	uint64_t random;            /* state of the generator of cookies */
+	uint64_t random;		   /* state of the generator of cookies */
 	struct sym_spy_vcpu *doorbell_spy; /* page of the doorbell that is being served */
-	bool safepoint_abandoned;   /* the guest has still to ring for an abandoned call */
-	uint64_t late_verdict;      /* for that ring */
-	uint64_t tokens;            /* doorbells allowed now, times 10^9 */
+	bool safepoint_abandoned;	   /* the guest has still to ring for an abandoned call */
+	uint64_t late_verdict;		   /* for that ring */
+	uint64_t tokens;		   /* doorbells allowed now, times 10^9 */
 	uint64_t tokens_ns;
 
 	struct sym_stats_live stats;
@@ -174,8 +174,8 @@ int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument
 int sym_kvm_ioctl(struct sym_vcpu *vcpu, unsigned long request, void *argument);
 int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs);
 int sym_kvm_run_immediate(struct sym_vcpu *vcpu);
-void __attribute__((format(printf, 3, 4))) sym_log(const struct sym_vm *vm, enum sym_log_level level,
-						   const char *format, ...);
+void __attribute__((format(printf, 3, 4)))
+sym_log(const struct sym_vm *vm, enum sym_log_level level, const char *format, ...);
 
 /* walk.c */
 #define SYM_WALK_WRITE (1u << 0)

@@ -161,8 +161,9 @@ int sym_msr_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 		return 0;
 	}
 	sym_count(vcpu, msr_refused);
-	sym_log(vcpu->vm, SYM_LOG_DEBUG, "vCPU %u: write of %#llx to symbiotic MSR %u refused: errno %d",
-		vcpu->id, (unsigned long long)value, index, -error);
+	sym_log(vcpu->vm, SYM_LOG_DEBUG,
+		"vCPU %u: write of %#llx to symbiotic MSR %u refused: errno %d", vcpu->id,
+		(unsigned long long)value, index, -error);
 	return error;
 }
 
@@ -173,7 +174,8 @@ int sym_msr_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value)
 
 	switch (index) {
 	case SYM_MSR_GUEST:
-		*value = (uint64_t)atomic_load(&vm->guest_version) << 32 | atomic_load(&vm->granted);
+		*value = (uint64_t)atomic_load(&vm->guest_version) << 32 |
+			 atomic_load(&vm->granted);
 		return 0;
 	case SYM_MSR_CONTROL:
 		*value = (atomic_load(&vcpu->enabled) ? SYM_CONTROL_ENABLE : 0) |
@@ -220,7 +222,7 @@ void sym_registration_drop(struct sym_vcpu *vcpu)
 {
 	set_enabled(vcpu, false);
 	atomic_store(&vcpu->latched, false);
-	vcpu->entry = (struct sym_entry){ 0 };
+	vcpu->entry = (struct sym_entry){0};
 	vcpu->status = 0;
 	vcpu->return_rip = 0;
 	vcpu->safepoint_abandoned = false;

@@ -7,7 +7,7 @@
 
 #include "internal.h"
 
-#define DEFAULT_DEADLINE_US       100000u
+#define DEFAULT_DEADLINE_US	  100000u
 #define DEFAULT_DOORBELLS_PER_SEC 100000u
 
 int sym_check_host(int kvm_fd, const char **missing)
@@ -17,12 +17,12 @@ int sym_check_host(int kvm_fd, const char **missing)
 		int bits;
 		const char *name;
 	} needs[] = {
-		{ KVM_CAP_SYNC_REGS, SYM_SYNC_ALL, "KVM_CAP_SYNC_REGS" },
-		{ KVM_CAP_IMMEDIATE_EXIT, 1, "KVM_CAP_IMMEDIATE_EXIT" },
+		{KVM_CAP_SYNC_REGS, SYM_SYNC_ALL, "KVM_CAP_SYNC_REGS"},
+		{KVM_CAP_IMMEDIATE_EXIT, 1, "KVM_CAP_IMMEDIATE_EXIT"},
 		/* KVM answers 1, not the mask of exit reasons that it knows. */
-		{ KVM_CAP_X86_USER_SPACE_MSR, 1, "KVM_CAP_X86_USER_SPACE_MSR" },
-		{ KVM_CAP_VCPU_EVENTS, 1, "KVM_CAP_VCPU_EVENTS" },
-		{ KVM_CAP_MP_STATE, 1, "KVM_CAP_MP_STATE" },
+		{KVM_CAP_X86_USER_SPACE_MSR, 1, "KVM_CAP_X86_USER_SPACE_MSR"},
+		{KVM_CAP_VCPU_EVENTS, 1, "KVM_CAP_VCPU_EVENTS"},
+		{KVM_CAP_MP_STATE, 1, "KVM_CAP_MP_STATE"},
 	};
 
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
@@ -43,7 +43,8 @@ struct sym_vm *sym_vm_create(const struct sym_vm_config *config)
 	int error;
 
 	if (config->size != sizeof(*config) || !config->ops || !config->ops->translate ||
-	    !config->ops->service_exit || !config->ops->arm_deadline != !config->ops->disarm_deadline ||
+	    !config->ops->service_exit ||
+	    !config->ops->arm_deadline != !config->ops->disarm_deadline ||
 	    (config->features & ~SYM_FEATURES_ALL)) {
 		errno = EINVAL;
 		return NULL;
@@ -65,8 +66,8 @@ struct sym_vm *sym_vm_create(const struct sym_vm_config *config)
 	memcpy(vm->uuid, config->uuid, sizeof(vm->uuid));
 	vm->offered = config->features;
 	vm->deadline_us = config->deadline_us ? config->deadline_us : DEFAULT_DEADLINE_US;
-	vm->doorbells_per_sec =
-		config->doorbells_per_sec ? config->doorbells_per_sec : DEFAULT_DOORBELLS_PER_SEC;
+	vm->doorbells_per_sec = config->doorbells_per_sec ? config->doorbells_per_sec
+							  : DEFAULT_DOORBELLS_PER_SEC;
 	return vm;
 }
 
@@ -92,7 +93,7 @@ int sym_vm_enable_msrs(struct sym_vm *vm, uint64_t extra_reasons)
 {
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR,
-		.args = { extra_reasons | (vm->offered ? KVM_MSR_EXIT_REASON_UNKNOWN : 0) },
+		.args = {extra_reasons | (vm->offered ? KVM_MSR_EXIT_REASON_UNKNOWN : 0)},
 	};
 
 	if (!cap.args[0])
@@ -118,6 +119,6 @@ int sym_vm_set_doorbell(struct sym_vm *vm, uint32_t reason, sym_doorbell_fn hand
 		return -EINVAL;
 	if (vm->doorbells[reason].handler)
 		return -EEXIST;
-	vm->doorbells[reason] = (struct sym_doorbell_entry){ handler, opaque };
+	vm->doorbells[reason] = (struct sym_doorbell_entry){handler, opaque};
 	return 0;
 }

@@ -2,12 +2,12 @@
 /* Guest page tables, long mode only (Intel SDM vol. 3, 4.5; AMD APM vol. 2, 5.3). */
 #include "internal.h"
 
-#define PTE_PRESENT  (1ull << 0)
-#define PTE_WRITE    (1ull << 1)
-#define PTE_USER     (1ull << 2)
-#define PTE_LARGE    (1ull << 7)
-#define PTE_NX       (1ull << 63)
-#define PTE_ADDRESS  0x000ffffffffff000ull
+#define PTE_PRESENT (1ull << 0)
+#define PTE_WRITE   (1ull << 1)
+#define PTE_USER    (1ull << 2)
+#define PTE_LARGE   (1ull << 7)
+#define PTE_NX	    (1ull << 63)
+#define PTE_ADDRESS 0x000ffffffffff000ull
 
 bool sym_is_canonical(const struct kvm_sregs *sregs, uint64_t gva)
 {

@@ -15,7 +15,7 @@
 #include "machine.h"
 
 #define SAMPLES_DEFAULT 3000
-#define WARM_UP         200
+#define WARM_UP		200
 
 static int samples = SAMPLES_DEFAULT;
 
@@ -135,8 +135,7 @@ static uint64_t on_bell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 			const uint64_t request[6])
 {
 	struct bell *bell = opaque;
-	const struct sym_call_request call = { .number = SYM_CALL_SAFEPOINT_PING,
-					       .args = { 20, 22 } };
+	const struct sym_call_request call = {.number = SYM_CALL_SAFEPOINT_PING, .args = {20, 22}};
 	struct sym_call_result result;
 	uint64_t start_ns = now_ns();
 
@@ -155,8 +154,11 @@ static void measure_safepoint(struct machine *m, struct series *series)
 {
 	static struct bell bell;
 	struct sym_vcpu_stats before, after;
-	struct kvm_regs regs = { .rip = GUEST_LABEL(g_doorbells_forever), .rsp = KERNEL_STACK,
-				 .rflags = 2, .rsi = SPY_VCPU, .rdi = 9 };
+	struct kvm_regs regs = {.rip = GUEST_LABEL(g_doorbells_forever),
+				.rsp = KERNEL_STACK,
+				.rflags = 2,
+				.rsi = SPY_VCPU,
+				.rdi = 9};
 
 	bell.calls = 1;
 	if (sym_vm_set_doorbell(m->sym_vm, 9, on_bell, &bell))
@@ -210,7 +212,7 @@ struct watchdog {
 static void *watch(void *opaque)
 {
 	const struct watchdog *watchdog = opaque;
-	const struct timespec pause = { 0, 10000000 };
+	const struct timespec pause = {0, 10000000};
 
 	for (;;) {
 		nanosleep(&pause, NULL);
@@ -223,7 +225,7 @@ static void *watch(void *opaque)
 static void run_series(struct series *series, void (*measure)(struct machine *, struct series *))
 {
 	struct machine *m = machine_create(SYM_FEATURES_ALL, true);
-	struct watchdog watchdog = { m->vcpu, pthread_self() };
+	struct watchdog watchdog = {m->vcpu, pthread_self()};
 	pthread_t thread;
 
 	series->ratios = calloc((size_t)samples, sizeof(double));
@@ -239,22 +241,23 @@ static void run_series(struct series *series, void (*measure)(struct machine *, 
 int main(int argc, char **argv)
 {
 	struct series series[] = {
-		{ .name = "safepoint call", .result = "safepoint", .limit = 1.03 },
-		{ .name = "call, kernel mode", .result = "kernel", .limit = 1.35 },
-		{ .name = "call, kernel mode, user GS", .result = "kernel_user_gs" },
-		{ .name = "call, user mode", .result = "user", .limit = 1.70 },
-		{ .name = "call, user mode, KPTI", .result = "user_kpti" },
+		{.name = "safepoint call", .result = "safepoint", .limit = 1.03},
+		{.name = "call, kernel mode", .result = "kernel", .limit = 1.35},
+		{.name = "call, kernel mode, user GS", .result = "kernel_user_gs"},
+		{.name = "call, user mode", .result = "user", .limit = 1.70},
+		{.name = "call, user mode, KPTI", .result = "user_kpti"},
 	};
 	void (*const measures[])(struct machine *, struct series *) = {
-		measure_safepoint, measure_kernel, measure_kernel_user_gs, measure_user,
-		measure_user_kpti,
+		measure_safepoint, measure_kernel,    measure_kernel_user_gs,
+		measure_user,	   measure_user_kpti,
 	};
 	const size_t count = sizeof(series) / sizeof(series[0]);
 	double runs = 0, ioctls = 0;
 
 	if (argc > 1 && atoi(argv[1]) > 0)
 		samples = atoi(argv[1]);
-	printf("# one call, in bare OUT exits, %d pairs: p10 median p90 p99, KVM_RUN and other ioctls per call\n",
+	printf("# one call, in bare OUT exits, %d pairs: p10 median p90 p99, KVM_RUN and other "
+	       "ioctls per call\n",
 	       samples);
 	for (size_t i = 0; i < count; i++) {
 		run_series(&series[i], measures[i]);

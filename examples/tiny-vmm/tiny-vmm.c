@@ -64,9 +64,9 @@ static void *translate(void *opaque, uint64_t gpa, uint64_t len)
 /* symcall: deadlines by a timer whose signal repeats, so that none is lost before KVM_RUN. */
 static void set_deadline(struct tiny *tiny, uint64_t usec)
 {
-	struct itimerspec spec = { .it_value = { (time_t)(usec / 1000000),
-						 (long)(usec % 1000000) * 1000 },
-				   .it_interval = { 0, 10000000 } };
+	struct itimerspec spec = {
+		.it_value = {(time_t)(usec / 1000000), (long)(usec % 1000000) * 1000},
+		.it_interval = {0, 10000000}};
 
 	timer_settime(tiny->timer, 0, &spec, NULL);
 }
@@ -93,7 +93,7 @@ static void log_line(void *opaque, enum sym_log_level level, const char *message
 /* symcall: call the guest while its IN is being handled, and answer IN with the result. */
 static void answer_by_asking(struct tiny *tiny)
 {
-	const struct sym_call_request request = { .number = SYM_CALL_PING, .args = { 20, 22 } };
+	const struct sym_call_request request = {.number = SYM_CALL_PING, .args = {20, 22}};
 	struct sym_call_result result;
 	int error = sym_call(tiny->vcpu, &request, &result);
 	uint32_t value = error ? (uint32_t)error : (uint32_t)result.value;
@@ -161,12 +161,22 @@ static void load_image(struct tiny *tiny, const char *path)
 /* Long mode: RAM at IMAGE_BASE in 2 MiB pages, flat segments, stack at the end of RAM. */
 static void start_state(struct tiny *tiny)
 {
-	const struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11,
-					  .present = 1, .s = 1, .l = 1, .g = 1 };
-	struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1,
-				    .s = 1, .db = 1, .g = 1 };
-	struct kvm_regs regs = { .rip = IMAGE_BASE + IMAGE_GPA, .rsp = IMAGE_BASE + RAM_SIZE,
-				 .rflags = 2 };
+	const struct kvm_segment code = {.limit = 0xffffffff,
+					 .selector = 8,
+					 .type = 11,
+					 .present = 1,
+					 .s = 1,
+					 .l = 1,
+					 .g = 1};
+	struct kvm_segment data = {.limit = 0xffffffff,
+				   .selector = 16,
+				   .type = 3,
+				   .present = 1,
+				   .s = 1,
+				   .db = 1,
+				   .g = 1};
+	struct kvm_regs regs = {
+		.rip = IMAGE_BASE + IMAGE_GPA, .rsp = IMAGE_BASE + RAM_SIZE, .rflags = 2};
 	uint64_t *tables = (uint64_t *)(tiny->ram + 0x1000);
 	struct kvm_sregs sregs;
 
@@ -187,7 +197,8 @@ static void start_state(struct tiny *tiny)
 
 static void set_cpuid(struct tiny *tiny, int kvm_fd)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid = calloc(1,
+					  sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
 
 	if (!cpuid)
 		fail("CPUID list");
@@ -203,8 +214,8 @@ static void set_cpuid(struct tiny *tiny, int kvm_fd)
 
 static void create_timer(struct tiny *tiny)
 {
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+	struct sigaction action = {.sa_handler = on_signal};
 
 	event._sigev_un._tid = (int)syscall(SYS_gettid);
 	checked(sigaction(SIGUSR1, &action, NULL), "sigaction");
@@ -214,16 +225,20 @@ static void create_timer(struct tiny *tiny)
 static void create_machine(struct tiny *tiny)
 {
 	int kvm_fd = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
-	struct kvm_userspace_memory_region region = { .memory_size = RAM_SIZE };
-	struct sym_vm_config config = { .size = sizeof(config), .ops = &ops, .opaque = tiny,
-					.name = "tiny", .deadline_us = DEADLINE_US,
-					.features = SYM_FEATURE_SYMCALL };
+	struct kvm_userspace_memory_region region = {.memory_size = RAM_SIZE};
+	struct sym_vm_config config = {.size = sizeof(config),
+				       .ops = &ops,
+				       .opaque = tiny,
+				       .name = "tiny",
+				       .deadline_us = DEADLINE_US,
+				       .features = SYM_FEATURE_SYMCALL};
 	const char *missing;
 	int size;
 
 	tiny->vm_fd = config.vm_fd = checked(ioctl(kvm_fd, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	ioctl(tiny->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* only VMX wants it */
-	tiny->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	tiny->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
 	if (tiny->ram == MAP_FAILED)
 		fail("guest RAM");
 	region.userspace_addr = (uintptr_t)tiny->ram;
@@ -272,7 +287,7 @@ static int run(struct tiny *tiny)
 
 int main(int argc, char **argv)
 {
-	struct tiny tiny = { 0 };
+	struct tiny tiny = {0};
 	int status;
 
 	if (argc != 2) {

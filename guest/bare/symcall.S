@@ -453,6 +453,76 @@ LABEL(h_message)
 1:	mov	%r8, %rax
 	ret_port
 
+/*
+ * A guest that fuzzes the interface: R12 = seed, R13 = rounds. Random MSR writes, half of
+ * them plausible, and random accesses to the interface's ports; #GP is skipped (i_gp_skip).
+ */
+	.macro random reg
+	mov	%r12, %\reg
+	shl	$13, %\reg
+	xor	%\reg, %r12
+	mov	%r12, %\reg
+	shr	$7, %\reg
+	xor	%\reg, %r12
+	mov	%r12, %\reg
+	shl	$17, %\reg
+	xor	%\reg, %r12
+	mov	%r12, %\reg
+	.endm
+LABEL(g_fuzz)
+1:	random	rcx
+	and	$15, %ecx
+	add	$(MSR_CONTROL - 1), %ecx
+	random	rax
+	test	$1, %r12
+	jz	2f
+	/* A plausible value: a place in RAM's upper mapping, a page, a small number. */
+	random	rbx
+	and	$3, %ebx
+	and	$0x1fffff, %eax
+	cmp	$0, %ebx
+	je	3f
+	cmp	$1, %ebx
+	je	4f
+	and	$0x100009, %eax
+	jmp	2f
+3:	mov	$GUEST_HIGH, %rdx
+	and	$~7, %rax
+	add	%rdx, %rax
+	jmp	2f
+4:	and	$~0xfff, %rax
+	or	$1, %rax
+2:	mov	%rax, %rdx
+	shr	$32, %rdx
+	wrmsr
+	random	rax
+	test	$7, %eax
+	jnz	5f
+	rdmsr
+5:	test	$0x30, %eax
+	jnz	6f
+	mov	$PORT_RETURN, %edx
+	out	%al, (%dx)
+	out	%eax, (%dx)
+	mov	$PORT_DOORBELL, %edx
+	mov	SPY_VCPU + SPY_COOKIE, %rbx
+	mov	%rbx, SPY_VCPU + SPY_DOORBELL
+	out	%al, (%dx)
+	in	(%dx), %al
+6:	test	$0x40, %eax
+	jnz	7f
+	/* The VMM calls while it handles this. */
+	mov	$PORT_TEST, %edx
+	out	%al, (%dx)
+7:	dec	%r13
+	jnz	1b
+	end
+LABEL(i_gp_skip)
+	addq	$2, 8(%rsp)
+	add	$8, %rsp
+	incq	(COUNTERS + 8 * 13)
+	iretq
+
 /* ---- interrupts and exceptions: count, note where they hit, go on ---- */
 	.macro count_vector vector
 	push	%rax

@@ -24,7 +24,7 @@ __asm__(".section .text.start, \"ax\"\n"
 	".globl entry\n"
 	"entry: endbr64\n"
 	"cld\n"
-	"push %r9\n" /* the sequence number, which must come back */
+	"push %r9\n"	 /* the sequence number, which must come back */
 	"sub $8, %rsp\n" /* C wants 16 bytes of alignment */
 	"mov %rdx, %rcx\n"
 	"mov %rsi, %rdx\n"

@@ -40,9 +40,14 @@ static uint64_t take(struct input *in, size_t bytes)
 
 static uint64_t take_address(struct input *in)
 {
-	const uint64_t places[] = { 0, FAKE_HIGH, FAKE_RAM_SIZE, 0xfffffffffffff000,
-				    0x8000000000000000, FAKE_SPY_VCPU, FAKE_CODE,
-				    FAKE_HIGH + FAKE_CODE };
+	const uint64_t places[] = {0,
+				   FAKE_HIGH,
+				   FAKE_RAM_SIZE,
+				   0xfffffffffffff000,
+				   0x8000000000000000,
+				   FAKE_SPY_VCPU,
+				   FAKE_CODE,
+				   FAKE_HIGH + FAKE_CODE};
 	uint64_t place = places[take(in, 1) & 7];
 
 	return place + (take(in, 1) & 1 ? take(in, 2) : 0);
@@ -64,14 +69,16 @@ static void scribble(struct input *in, struct fake_kvm *fake)
 
 static int any_exit(struct input *in, struct fake_kvm *fake)
 {
-	static const uint32_t reasons[] = { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN, KVM_EXIT_DEBUG,
-					    KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_FAIL_ENTRY,
-					    KVM_EXIT_UNKNOWN, KVM_EXIT_SYSTEM_EVENT, 99 };
+	static const uint32_t reasons[] = {KVM_EXIT_HLT,	  KVM_EXIT_SHUTDOWN,
+					   KVM_EXIT_DEBUG,	  KVM_EXIT_INTERNAL_ERROR,
+					   KVM_EXIT_FAIL_ENTRY,	  KVM_EXIT_UNKNOWN,
+					   KVM_EXIT_SYSTEM_EVENT, 99};
 	struct kvm_run *run = fake->run;
 
 	switch (take(in, 1) & 7) {
 	case 0:
-		return fake_exit_msr(fake, true, SYM_MSR_BASE + (take(in, 1) & 15), take_address(in) | (take(in, 1) & 1));
+		return fake_exit_msr(fake, true, SYM_MSR_BASE + (take(in, 1) & 15),
+				     take_address(in) | (take(in, 1) & 1));
 	case 1:
 		return fake_exit_msr(fake, take(in, 1) & 1, SYM_MSR_BASE + (take(in, 1) & 15),
 				     take(in, 8));
@@ -147,8 +154,7 @@ static int next(struct fake_kvm *fake, bool immediate)
 
 	/* A handler that goes on and on is the deadline's business, not the fuzzer's. */
 	if (immediate) {
-		result = in->steps++ > STEPS_MAX || (take(in, 1) & 3) ? -EINTR :
-									any_exit(in, fake);
+		result = in->steps++ > STEPS_MAX || (take(in, 1) & 3) ? -EINTR : any_exit(in, fake);
 		if (result && !in->in_handler) {
 			in->regs = fake->regs;
 			in->sregs = fake->sregs;
@@ -167,14 +173,16 @@ static int next(struct fake_kvm *fake, bool immediate)
 static int service_exit(void *opaque, struct kvm_run *run)
 {
 	struct input *in = opaque;
-	const struct sym_call_request request = { .number = take(in, 2) };
+	const struct sym_call_request request = {.number = take(in, 2)};
 	struct sym_call_result result;
-	uint8_t data[4096] = { 1 };
+	uint8_t data[4096] = {1};
 	uint64_t choice = take(in, 1);
 
 	if (choice & 1)
-		sym_vcpu_answer(in->vcpu, data, take(in, 1) & 1 ? run->mmio.len : take(in, 2) % 4097);
-	if (choice & 2 && sym_call(in->vcpu, &request, &result) != -EBUSY && request.number < 0x1000)
+		sym_vcpu_answer(in->vcpu, data,
+				take(in, 1) & 1 ? run->mmio.len : take(in, 2) % 4097);
+	if (choice & 2 && sym_call(in->vcpu, &request, &result) != -EBUSY &&
+	    request.number < 0x1000)
 		abort();
 	if (choice & 4)
 		sym_vcpu_answer_fault(in->vcpu);
@@ -185,7 +193,7 @@ static uint64_t on_doorbell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaq
 			    const uint64_t request[6])
 {
 	struct input *in = vcpu_opaque;
-	const struct sym_call_request call = { .number = SYM_CALL_SAFEPOINT_PING };
+	const struct sym_call_request call = {.number = SYM_CALL_SAFEPOINT_PING};
 	struct sym_call_result result;
 	uint64_t calls = take(in, 1) & 3;
 
@@ -194,7 +202,7 @@ static uint64_t on_doorbell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaq
 	return 1;
 }
 
-static const struct sym_ops ops = { .translate = fake_translate, .service_exit = service_exit };
+static const struct sym_ops ops = {.translate = fake_translate, .service_exit = service_exit};
 
 static void call(struct input *in, struct fake_kvm *fake)
 {
@@ -229,7 +237,8 @@ static void call(struct input *in, struct fake_kvm *fake)
 		    memcmp(&sync->regs, &in->regs, sizeof(in->regs)) ||
 		    memcmp(&sync->events, &in->events, sizeof(in->events)))
 			abort();
-		if (dirty & KVM_SYNC_X86_SREGS && memcmp(&sync->sregs, &in->sregs, sizeof(in->sregs)))
+		if (dirty & KVM_SYNC_X86_SREGS &&
+		    memcmp(&sync->sregs, &in->sregs, sizeof(in->sregs)))
 			abort();
 	}
 	if (take(in, 1) & 1)
@@ -238,9 +247,11 @@ static void call(struct input *in, struct fake_kvm *fake)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct sym_vm_config config = { .size = sizeof(config), .ops = &ops,
-					      .features = SYM_FEATURES_ALL, .deadline_us = 1000000 };
-	struct input in = { .data = data, .size = size };
+	const struct sym_vm_config config = {.size = sizeof(config),
+					     .ops = &ops,
+					     .features = SYM_FEATURES_ALL,
+					     .deadline_us = 1000000};
+	struct input in = {.data = data, .size = size};
 	struct fake_kvm *fake = fake_kvm_create();
 	struct sym_vm *vm = sym_vm_create(&config);
 	struct sym_spy_vm_guest vm_guest;

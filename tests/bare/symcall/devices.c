@@ -88,7 +88,7 @@ static void read_other(struct machine *m, size_t len)
 
 static void try_nested_call(struct machine *m)
 {
-	struct sym_call_request request = { .number = SYM_CALL_PING };
+	struct sym_call_request request = {.number = SYM_CALL_PING};
 	struct sym_call_result result;
 	int32_t answer;
 

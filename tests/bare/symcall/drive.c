@@ -52,7 +52,8 @@ int machine_run(struct machine *m)
 		if (result == 1)
 			return 0;
 		if (result) {
-			fprintf(stderr, "# exit %u ended the run: %d\n", m->run->exit_reason, result);
+			fprintf(stderr, "# exit %u ended the run: %d\n", m->run->exit_reason,
+				result);
 			return result;
 		}
 	}
@@ -63,7 +64,7 @@ int machine_ping(struct machine *m, uint64_t a, uint64_t b, uint64_t *sum)
 {
 	const struct sym_call_request request = {
 		.number = SYM_CALL_PING,
-		.args = { a, b },
+		.args = {a, b},
 		.flags = m->fault_msr ? SYM_CALL_MAY_FAIL : 0,
 	};
 	struct sym_call_result result;
@@ -88,8 +89,8 @@ int machine_ping(struct machine *m, uint64_t a, uint64_t b, uint64_t *sum)
 /* Registers `handler`, runs the guest to its spin loop, kicks it, calls. */
 int machine_call(struct machine *m, uint64_t handler, uint64_t a, uint64_t b, int64_t *value)
 {
-	const struct sym_call_request request = { .number = SYM_CALL_PING, .args = { a, b } };
-	struct sym_call_result result = { 0 };
+	const struct sym_call_request request = {.number = SYM_CALL_PING, .args = {a, b}};
+	struct sym_call_result result = {0};
 	int error;
 
 	machine_register(m, handler, GS_DATA, 0);
@@ -107,7 +108,7 @@ int machine_call(struct machine *m, uint64_t handler, uint64_t a, uint64_t b, in
 
 static int run_msr(struct machine *m, uint64_t label, uint32_t msr, uint64_t *value)
 {
-	struct kvm_regs regs = { 0 };
+	struct kvm_regs regs = {0};
 	enum call_mode mode = m->mode;
 
 	m->mode = CALLS_NONE;

@@ -48,7 +48,7 @@ static void check(int result, const char *what)
 
 static void make_timer(timer_t *timer)
 {
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL };
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
 
 	event._sigev_un._tid = (int)syscall(SYS_gettid);
 	check(timer_create(CLOCK_MONOTONIC, &event, timer), "timer_create");
@@ -57,8 +57,8 @@ static void make_timer(timer_t *timer)
 static void set_timer(timer_t timer, long first_usec, long every_usec)
 {
 	struct itimerspec spec = {
-		.it_value = { first_usec / 1000000, first_usec % 1000000 * 1000 },
-		.it_interval = { every_usec / 1000000, every_usec % 1000000 * 1000 },
+		.it_value = {first_usec / 1000000, first_usec % 1000000 * 1000},
+		.it_interval = {every_usec / 1000000, every_usec % 1000000 * 1000},
 	};
 
 	timer_settime(timer, 0, &spec, NULL);
@@ -114,7 +114,7 @@ static void create_symbiosis(struct machine *m, uint32_t features, bool watchdog
 		.ops = watchdog ? &ops_with_watchdog : &ops,
 		.opaque = m,
 		.name = "bare",
-		.uuid = { 1, 2, 3 },
+		.uuid = {1, 2, 3},
 		.features = features,
 		.deadline_us = 200000,
 	};
@@ -135,7 +135,8 @@ static void create_symbiosis(struct machine *m, uint32_t features, bool watchdog
 
 static void set_cpuid(struct machine *m)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid = calloc(1,
+					  sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
 
 	if (!cpuid)
 		fail("calloc");
@@ -161,8 +162,8 @@ static void enable_apic(struct machine *m)
 struct machine *machine_create(uint32_t features, bool watchdog)
 {
 	struct machine *m = calloc(1, sizeof(*m));
-	struct sigaction action = { .sa_handler = on_kick };
-	struct kvm_userspace_memory_region region = { .memory_size = GUEST_RAM_SIZE };
+	struct sigaction action = {.sa_handler = on_kick};
+	struct kvm_userspace_memory_region region = {.memory_size = GUEST_RAM_SIZE};
 
 	if (!m)
 		fail("calloc");
@@ -171,7 +172,8 @@ struct machine *machine_create(uint32_t features, bool watchdog)
 	check(m->vm_fd = ioctl(m->kvm_fd, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	ioctl(m->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* wanted by VMX only */
 	check(ioctl(m->vm_fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
-	m->ram = mmap(NULL, GUEST_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	m->ram = mmap(NULL, GUEST_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (m->ram == MAP_FAILED)
 		fail("guest RAM");
 	region.userspace_addr = (uintptr_t)m->ram;
@@ -234,9 +236,15 @@ static void make_page_tables(struct machine *m)
 
 static void make_gate(struct machine *m, unsigned int vector, uint64_t handler, unsigned int dpl)
 {
-	put64(m, IDT + vector * 16ull, (handler & 0xffff) | (uint64_t)SEL_KCODE << 16 |
-		(0x8e00ull | dpl << 13) << 32 | (handler >> 16 & 0xffff) << 48);
+	put64(m, IDT + vector * 16ull,
+	      (handler & 0xffff) | (uint64_t)SEL_KCODE << 16 | (0x8e00ull | dpl << 13) << 32 |
+		      (handler >> 16 & 0xffff) << 48);
 	put64(m, IDT + vector * 16ull + 8, handler >> 32);
+}
+
+void machine_set_gate(struct machine *m, unsigned int vector, uint64_t handler)
+{
+	make_gate(m, vector, handler, 0);
 }
 
 static void make_tables(struct machine *m)
@@ -259,17 +267,27 @@ static void make_tables(struct machine *m)
 
 static void set_sregs(struct machine *m)
 {
-	struct kvm_segment code = { .limit = 0xffffffff, .selector = SEL_KCODE, .type = 11,
-				    .present = 1, .s = 1, .l = 1, .g = 1 };
-	struct kvm_segment data = { .limit = 0xffffffff, .selector = SEL_KDATA, .type = 3,
-				    .present = 1, .s = 1, .db = 1, .g = 1 };
+	struct kvm_segment code = {.limit = 0xffffffff,
+				   .selector = SEL_KCODE,
+				   .type = 11,
+				   .present = 1,
+				   .s = 1,
+				   .l = 1,
+				   .g = 1};
+	struct kvm_segment data = {.limit = 0xffffffff,
+				   .selector = SEL_KDATA,
+				   .type = 3,
+				   .present = 1,
+				   .s = 1,
+				   .db = 1,
+				   .g = 1};
 	struct kvm_sregs sregs;
 
 	check(ioctl(m->vcpu_fd, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
-	sregs.tr = (struct kvm_segment){ .base = TSS, .limit = 0x67, .selector = SEL_TSS, .type = 11,
-					 .present = 1 };
+	sregs.tr = (struct kvm_segment){
+		.base = TSS, .limit = 0x67, .selector = SEL_TSS, .type = 11, .present = 1};
 	sregs.gdt.base = GDT;
 	sregs.gdt.limit = SEL_TSS + 15;
 	sregs.idt.base = IDT;
@@ -285,10 +303,10 @@ static void set_sregs(struct machine *m)
 /* Complete what the last run left pending, and forget its events. */
 static void quiesce(struct machine *m)
 {
-	struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_NMI_PENDING |
-						   KVM_VCPUEVENT_VALID_SHADOW };
-	struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
-	struct kvm_guest_debug debug = { 0 };
+	struct kvm_vcpu_events events = {.flags = KVM_VCPUEVENT_VALID_NMI_PENDING |
+						  KVM_VCPUEVENT_VALID_SHADOW};
+	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+	struct kvm_guest_debug debug = {0};
 
 	machine_kick_every(m, 0);
 	m->run->kvm_dirty_regs = 0;
@@ -312,10 +330,24 @@ void machine_set_regs(struct machine *m, struct kvm_regs regs)
 void machine_start(struct machine *m, uint64_t rip)
 {
 	struct kvm_regs regs = {
-		.rip = rip, .rsp = KERNEL_STACK, .rflags = 2,
-		.rax = 0x1111111122334455, .rbx = 0x0123456789abcdef, .rcx = 3, .rdx = 4,
-		.rsi = 5, .rdi = 6, .rbp = 7, .r8 = 8, .r9 = 9, .r10 = 10,
-		.r11 = 11, .r12 = 12, .r13 = 13, .r14 = 14, .r15 = 15,
+		.rip = rip,
+		.rsp = KERNEL_STACK,
+		.rflags = 2,
+		.rax = 0x1111111122334455,
+		.rbx = 0x0123456789abcdef,
+		.rcx = 3,
+		.rdx = 4,
+		.rsi = 5,
+		.rdi = 6,
+		.rbp = 7,
+		.r8 = 8,
+		.r9 = 9,
+		.r10 = 10,
+		.r11 = 11,
+		.r12 = 12,
+		.r13 = 13,
+		.r14 = 14,
+		.r15 = 15,
 	};
 
 	quiesce(m);
@@ -381,9 +413,10 @@ void machine_get_state(struct machine *m, struct machine_state *state)
 	memcpy(state->trace, m->trace, m->trace_len * sizeof(m->trace[0]));
 }
 
-#define SAME(field)                                                                 \
-	(memcmp(&a->field, &b->field, sizeof(a->field)) ?                           \
-		 (fprintf(stderr, "# " #field " differs\n"), false) : true)
+#define SAME(field)                                                   \
+	(memcmp(&a->field, &b->field, sizeof(a->field))               \
+		 ? (fprintf(stderr, "# " #field " differs\n"), false) \
+		 : true)
 
 bool machine_state_equal(const struct machine_state *a, const struct machine_state *b)
 {
@@ -397,8 +430,8 @@ bool machine_state_equal(const struct machine_state *a, const struct machine_sta
 				(unsigned long long)x[i], (unsigned long long)y[i]);
 	for (size_t i = 0; i < sizeof(a->ram); i++)
 		if (a->ram[i] != b->ram[i]) {
-			fprintf(stderr, "# RAM differs at %#zx: %#x, with calls %#x\n", i, a->ram[i],
-				b->ram[i]);
+			fprintf(stderr, "# RAM differs at %#zx: %#x, with calls %#x\n", i,
+				a->ram[i], b->ram[i]);
 			return false;
 		}
 	return same;

@@ -14,10 +14,10 @@
 
 /* A label of guest/bare/symcall.S, as an address of the identity map. */
 extern const uint8_t guest_code_start[], guest_code_end[];
-#define GUEST_LABEL(label)                                      \
-	({                                                      \
-		extern const uint8_t label[];                   \
-		CODE + (uint64_t)(label - guest_code_start);    \
+#define GUEST_LABEL(label)                                   \
+	({                                                   \
+		extern const uint8_t label[];                \
+		CODE + (uint64_t)(label - guest_code_start); \
 	})
 #define GUEST_HIGH_LABEL(label) (GUEST_HIGH + GUEST_LABEL(label))
 
@@ -26,7 +26,7 @@ enum call_mode {
 	CALLS_NONE,
 	CALLS_BEFORE_ANSWER, /* reads are answered from the call's result */
 	CALLS_AFTER_ANSWER,
-	CALLS_TWICE,         /* two calls, answer, one more call */
+	CALLS_TWICE, /* two calls, answer, one more call */
 	CALLS_AT_KICKS,
 };
 
@@ -49,13 +49,13 @@ struct machine {
 	uint32_t features;
 
 	enum call_mode mode;
-	uint64_t handler;      /* label, high */
-	bool fault_msr;        /* MSR_TEST accesses end in #GP */
+	uint64_t handler;		    /* label, high */
+	bool fault_msr;			    /* MSR_TEST accesses end in #GP */
 	void (*at_exit)(struct machine *m); /* before anything else at a test device's exit */
 	bool single_step;
-	uint64_t values;       /* reads of PORT/MMIO/MSR_TEST so far */
-	int nested_result;     /* of the call tried from PORT_NEST */
-	bool stop_at_other;    /* service_exit says -ECANCELED at PORT_OTHER */
+	uint64_t values;    /* reads of PORT/MMIO/MSR_TEST so far */
+	int nested_result;  /* of the call tried from PORT_NEST */
+	bool stop_at_other; /* service_exit says -ECANCELED at PORT_OTHER */
 	uint64_t call_count, call_errors, call_again, kicks, debug_exits;
 	int last_error;
 	unsigned int trace_len;
@@ -85,6 +85,7 @@ void machine_destroy(struct machine *m);
 
 /* RAM, registers, devices and counters as at the start. Registrations stay. */
 void machine_start(struct machine *m, uint64_t rip);
+void machine_set_gate(struct machine *m, unsigned int vector, uint64_t handler);
 void machine_set_regs(struct machine *m, struct kvm_regs regs);
 void machine_enter_user(struct machine *m);
 

@@ -40,10 +40,10 @@ int main(int argc, char **argv)
 		const struct CMUnitTest *tests;
 		size_t count;
 	} groups[] = {
-		{ "pages", page_tests, page_test_count },
-		{ "exits", exit_tests, exit_test_count },
-		{ "kicks", kick_tests, kick_test_count },
-		{ "failures", failure_tests, failure_test_count },
+		{"pages", page_tests, page_test_count},
+		{"exits", exit_tests, exit_test_count},
+		{"kicks", kick_tests, kick_test_count},
+		{"failures", failure_tests, failure_test_count},
 	};
 	int failed = 0, run = 0;
 

@@ -12,7 +12,7 @@ struct exit_case {
 	void (*at_exit)(struct machine *m);
 };
 
-static const enum call_mode modes[] = { CALLS_BEFORE_ANSWER, CALLS_AFTER_ANSWER, CALLS_TWICE };
+static const enum call_mode modes[] = {CALLS_BEFORE_ANSWER, CALLS_AFTER_ANSWER, CALLS_TWICE};
 
 static void run_case(struct machine *m, uint64_t label, struct machine_state *state)
 {
@@ -26,7 +26,7 @@ static void compare(void **test_state, uint64_t label, bool fault_msr)
 {
 	struct machine *m = *test_state;
 	static struct machine_state plain, called;
-	const uint64_t gs_bases[] = { 0, GS_DATA };
+	const uint64_t gs_bases[] = {0, GS_DATA};
 
 	m->fault_msr = fault_msr;
 	m->mode = CALLS_NONE;
@@ -46,10 +46,10 @@ static void compare(void **test_state, uint64_t label, bool fault_msr)
 	m->fault_msr = false;
 }
 
-#define EXIT_TEST(test, label, fault)                                \
-	static void test(void **state)                               \
-	{                                                            \
-		compare(state, GUEST_LABEL(label), fault);           \
+#define EXIT_TEST(test, label, fault)                      \
+	static void test(void **state)                     \
+	{                                                  \
+		compare(state, GUEST_LABEL(label), fault); \
 	}
 
 EXIT_TEST(test_out, g_out, false)
@@ -73,8 +73,8 @@ static void test_single_step(void **state)
 {
 	struct machine *m = *state;
 	static struct machine_state plain, called;
-	const struct kvm_guest_debug step = { .control = KVM_GUESTDBG_ENABLE |
-							 KVM_GUESTDBG_SINGLESTEP };
+	const struct kvm_guest_debug step = {.control = KVM_GUESTDBG_ENABLE |
+							KVM_GUESTDBG_SINGLESTEP};
 	uint64_t steps;
 
 	machine_register(m, GUEST_HIGH_LABEL(h_ping), GS_DATA, 0);
@@ -104,7 +104,7 @@ static void raise_nmi(struct machine *m)
 
 static void raise_irq(struct machine *m)
 {
-	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = VECTOR_IRQ };
+	struct kvm_msi msi = {.address_lo = 0xfee00000, .data = VECTOR_IRQ};
 
 	assert_true(ioctl(m->vm_fd, KVM_SIGNAL_MSI, &msi) >= 0);
 }
@@ -137,7 +137,7 @@ static void compare_pending(struct machine *m, void (*raise)(struct machine *), 
 			    uint64_t rflags)
 {
 	static struct machine_state states[3];
-	const enum call_mode runs[] = { CALLS_NONE, CALLS_BEFORE_ANSWER, CALLS_TWICE };
+	const enum call_mode runs[] = {CALLS_NONE, CALLS_BEFORE_ANSWER, CALLS_TWICE};
 	struct kvm_regs regs;
 	uint64_t count;
 
@@ -186,7 +186,7 @@ static void test_devices_in_handler(void **state)
 {
 	struct machine *m = *state;
 	static struct machine_state plain, called;
-	const struct sym_call_request request = { .number = SYM_CALL_PING };
+	const struct sym_call_request request = {.number = SYM_CALL_PING};
 	struct sym_call_result result;
 
 	m->mode = CALLS_NONE;

@@ -188,7 +188,7 @@ static void test_torn_down_in_call(void **state)
 static void test_not_registered(void **state)
 {
 	struct machine *m = *state;
-	const struct sym_call_request wrong = { .number = SYM_CALL_SAFEPOINT_PING };
+	const struct sym_call_request wrong = {.number = SYM_CALL_SAFEPOINT_PING};
 	struct sym_call_result result;
 	uint64_t sum;
 
@@ -286,8 +286,7 @@ static void test_reset_in_call(void **state)
 static void test_entry_registers(void **state)
 {
 	struct machine *m = *state;
-	const struct sym_call_request request = { .number = 0x123,
-						  .args = { 11, 22, 33, 44, 55 } };
+	const struct sym_call_request request = {.number = 0x123, .args = {11, 22, 33, 44, 55}};
 	struct sym_call_result result;
 	const struct sym_spy_vcpu *spy = (void *)(m->ram + SPY_VCPU);
 	uint64_t echo[13], marker = 0x6d61726b;
@@ -319,7 +318,66 @@ static void test_entry_registers(void **state)
 			USER_BASE + GUEST_LABEL(g_out) + 7);
 }
 
+/*
+ * A guest that fuzzes registration, returns and doorbells while the VMM calls at its exits and
+ * at kicks. Whatever becomes of the guest, the VMM goes on, and a new guest starts afresh.
+ */
+static void fuzz_guest(struct machine *m, uint64_t seed)
+{
+	const struct sym_call_request request = {.number = SYM_CALL_PING, .deadline_us = 3000};
+	struct sym_call_result result;
+
+	machine_register(m, GUEST_HIGH_LABEL(h_ping), GS_DATA, 0);
+	machine_spy_pages(m);
+	machine_start(m, GUEST_LABEL(g_fuzz));
+	machine_set_gate(m, 13, GUEST_LABEL(i_gp_skip));
+	machine_set_regs(m, (struct kvm_regs){.rip = GUEST_LABEL(g_fuzz),
+					      .rsp = KERNEL_STACK,
+					      .rflags = 2,
+					      .r12 = seed,
+					      .r13 = 300});
+	machine_kick_every(m, 2000);
+	for (int i = 0; i < 2000; i++) {
+		int exit = machine_run_to_exit(m);
+
+		if (exit == -EINTR || (exit == KVM_EXIT_IO && m->run->io.port == PORT_TEST))
+			sym_call(m->vcpu, &request, &result);
+		else if (exit == KVM_EXIT_X86_WRMSR || exit == KVM_EXIT_X86_RDMSR)
+			sym_vcpu_answer_fault(m->vcpu); /* beyond the interface's MSRs */
+		else if (exit != KVM_EXIT_IO || m->run->io.port == PORT_END)
+			break;
+	}
+	machine_kick_every(m, 0);
+	sym_vm_reset(m->sym_vm);
+	sym_vcpu_reset(m->vcpu);
+}
+
+static void test_fuzzing_guest(void **state)
+{
+	struct machine *m = *state;
+	const char *rounds = getenv("SYMCALL_FUZZ_ROUNDS");
+	struct sym_vcpu_stats stats;
+	int64_t value;
+
+	for (int i = 0; i < (rounds ? atoi(rounds) : 20); i++) {
+		fuzz_guest(m, 0x9e3779b97f4a7c15 * (uint64_t)(i + 1));
+		assert_int_equal(machine_call(m, GUEST_HIGH_LABEL(h_ping), 1, 2, &value), 0);
+		assert_int_equal(value, 3);
+		sym_vm_reset(m->sym_vm);
+		sym_vcpu_reset(m->vcpu);
+	}
+	stats = machine_stats(m);
+	print_message("# %llu MSR writes, %llu refused, %llu calls, %llu abandoned\n",
+		      (unsigned long long)stats.msr_writes, (unsigned long long)stats.msr_refused,
+		      (unsigned long long)stats.calls,
+		      (unsigned long long)(stats.abandoned_deadline + stats.abandoned_fault));
+	assert_true(stats.msr_refused > 500);
+	assert_true(stats.returns_without_call > 20);
+	assert_true(stats.completed > 20);
+}
+
 const struct CMUnitTest failure_tests[] = {
+	cmocka_unit_test(test_fuzzing_guest),
 	cmocka_unit_test(test_never_returns),
 	cmocka_unit_test(test_halts),
 	cmocka_unit_test(test_exits_forever),

@@ -59,7 +59,7 @@ static uint64_t rounds;
 /* Enough rounds for some tens of kicks, on a machine of any speed. */
 static void calibrate(struct machine *m)
 {
-	struct kick_run probe = { .label = GUEST_LABEL(g_work_kernel), .rounds = 2000 };
+	struct kick_run probe = {.label = GUEST_LABEL(g_work_kernel), .rounds = 2000};
 	struct timespec a, b;
 	uint64_t ns;
 
@@ -71,7 +71,8 @@ static void calibrate(struct machine *m)
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		assert_int_equal(machine_run(m), 0);
 		clock_gettime(CLOCK_MONOTONIC, &b);
-		ns = (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000u + (uint64_t)b.tv_nsec - (uint64_t)a.tv_nsec;
+		ns = (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000u + (uint64_t)b.tv_nsec -
+		     (uint64_t)a.tv_nsec;
 		if (ns > 10000000)
 			break;
 		probe.rounds *= 4;
@@ -84,7 +85,8 @@ static void test_kernel_irqs_off(void **state)
 	struct machine *m = *state;
 
 	calibrate(m);
-	compare_kicked(m, &(struct kick_run){ .label = GUEST_LABEL(g_work_kernel), .rounds = rounds });
+	compare_kicked(m,
+		       &(struct kick_run){.label = GUEST_LABEL(g_work_kernel), .rounds = rounds});
 }
 
 static void test_kernel_other_gs(void **state)
@@ -92,8 +94,9 @@ static void test_kernel_other_gs(void **state)
 	struct machine *m = *state;
 
 	calibrate(m);
-	compare_kicked(m, &(struct kick_run){ .label = GUEST_LABEL(g_work_kernel),
-					      .rounds = rounds, .gs_base = GS_DATA });
+	compare_kicked(m, &(struct kick_run){.label = GUEST_LABEL(g_work_kernel),
+					     .rounds = rounds,
+					     .gs_base = GS_DATA});
 }
 
 static void test_user(void **state)
@@ -101,9 +104,11 @@ static void test_user(void **state)
 	struct machine *m = *state;
 
 	calibrate(m);
-	compare_kicked(m, &(struct kick_run){ .label = GUEST_LABEL(g_work_user), .rounds = rounds,
-					      .user = true, .gs_base = GS_DATA,
-					      .cr3_clear = 0x1000 });
+	compare_kicked(m, &(struct kick_run){.label = GUEST_LABEL(g_work_user),
+					     .rounds = rounds,
+					     .user = true,
+					     .gs_base = GS_DATA,
+					     .cr3_clear = 0x1000});
 }
 
 static void test_shadows(void **state)
@@ -111,8 +116,8 @@ static void test_shadows(void **state)
 	struct machine *m = *state;
 
 	calibrate(m);
-	compare_kicked(m, &(struct kick_run){ .label = GUEST_LABEL(g_work_shadow),
-					      .rounds = rounds / 2 });
+	compare_kicked(
+		m, &(struct kick_run){.label = GUEST_LABEL(g_work_shadow), .rounds = rounds / 2});
 }
 
 /* Shadows are rare at kicks: put one there and see that the call keeps it. */
@@ -143,7 +148,7 @@ static void test_shadow_restored(void **state)
 
 static void send_irq(struct machine *m)
 {
-	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = VECTOR_IRQ };
+	struct kvm_msi msi = {.address_lo = 0xfee00000, .data = VECTOR_IRQ};
 
 	assert_true(ioctl(m->vm_fd, KVM_SIGNAL_MSI, &msi) >= 0);
 }
@@ -212,9 +217,12 @@ static void test_kick_not_lost(void **state)
 }
 
 const struct CMUnitTest kick_tests[] = {
-	cmocka_unit_test(test_kernel_irqs_off), cmocka_unit_test(test_kernel_other_gs),
-	cmocka_unit_test(test_user),            cmocka_unit_test(test_shadows),
-	cmocka_unit_test(test_shadow_restored), cmocka_unit_test(test_idle),
+	cmocka_unit_test(test_kernel_irqs_off),
+	cmocka_unit_test(test_kernel_other_gs),
+	cmocka_unit_test(test_user),
+	cmocka_unit_test(test_shadows),
+	cmocka_unit_test(test_shadow_restored),
+	cmocka_unit_test(test_idle),
 	cmocka_unit_test(test_kick_not_lost),
 };
 const size_t kick_test_count = sizeof(kick_tests) / sizeof(kick_tests[0]);

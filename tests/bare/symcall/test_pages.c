@@ -75,7 +75,7 @@ static void test_bad_registrations(void **state)
 static void test_spy_registration(void **state)
 {
 	struct machine *m = *state;
-	const uint64_t bad[] = { SPY_VM | 2 | 1, SPY_VM, SPY_VM + 8 + 1 };
+	const uint64_t bad[] = {SPY_VM | 2 | 1, SPY_VM, SPY_VM + 8 + 1};
 	struct sym_spy_vm_guest guest;
 	struct sym_spy_vcpu_guest vcpu_guest;
 	char panic[SYM_PANIC_SIZE];
@@ -101,7 +101,7 @@ static void test_spy_contents(void **state)
 	struct sym_spy_vm *vm_page = (void *)(m->ram + SPY_VM);
 	struct sym_spy_vcpu *page = (void *)(m->ram + SPY_VCPU);
 	struct sym_spy_vcpu *page_2 = (void *)(m->ram + SPY_VCPU_2);
-	const struct sym_publication publication = { 150, 8, 42, 7, 0x99 };
+	const struct sym_publication publication = {150, 8, 42, 7, 0x99};
 	struct sym_spy_vm_guest guest;
 	struct sym_spy_vcpu_guest vcpu_guest;
 	uint64_t cookie, sum;
@@ -118,7 +118,8 @@ static void test_spy_contents(void **state)
 	assert_int_equal(vm_page->host.seq & 1, 0);
 	assert_true(page->host.magic == SYM_SPY_VCPU_MAGIC);
 	assert_int_equal(page->host.preempted, 1);
-	assert_int_equal(vm_page->guest.boot_state, 0xffffffff); /* the guest's part is left alone */
+	assert_int_equal(vm_page->guest.boot_state,
+			 0xffffffff); /* the guest's part is left alone */
 
 	memset(&vm_page->guest, 0, sizeof(vm_page->guest));
 	memset(vm_page->guest.os, 'x', sizeof(vm_page->guest.os));
@@ -155,17 +156,17 @@ static void test_spy_contents(void **state)
 static void test_spy_over_ram_in_use(void **state)
 {
 	struct machine *m = *state;
-	const uint64_t places[] = { PML4, IDT, CODE, CALL_STACK - 4096 };
+	const uint64_t places[] = {PML4, IDT, CODE, CALL_STACK - 4096};
 	uint64_t sum;
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		machine_register(m, GUEST_HIGH_LABEL(h_ping), GS_DATA, 0);
 		machine_start(m, GUEST_LABEL(g_wrmsr));
-		machine_set_regs(m, (struct kvm_regs){ .rip = GUEST_LABEL(g_wrmsr),
-						       .rsp = KERNEL_STACK,
-						       .rflags = 2,
-						       .rcx = MSR_SPY_VCPU,
-						       .rax = places[i] | 1 });
+		machine_set_regs(m, (struct kvm_regs){.rip = GUEST_LABEL(g_wrmsr),
+						      .rsp = KERNEL_STACK,
+						      .rflags = 2,
+						      .rcx = MSR_SPY_VCPU,
+						      .rax = places[i] | 1});
 		machine_kick_every(m, 5000);
 		for (int n = 0; n < 4; n++) {
 			int exit = machine_run_to_exit(m);
@@ -188,29 +189,30 @@ static void test_messages(void **state)
 {
 	struct machine *m = *state;
 	static uint8_t buffer[SYM_MESSAGE_SIZE + 1];
-	struct sym_call_request request = { .number = 1, .message = buffer, .message_size = 64 };
+	struct sym_call_request request = {.number = 1, .message = buffer, .message_size = 64};
 	const struct {
 		int64_t length;
 		size_t room;
 		uint64_t drop_page;
 		int error;
 	} cases[] = {
-		{ 64, 64, 0, 0 },
-		{ 0, 64, 0, 0 },
-		{ -ENOMEM, 64, 0, 0 },
-		{ 65, 64, 0, -EMSGSIZE },
-		{ SYM_MESSAGE_SIZE, sizeof(buffer), 0, 0 },
-		{ SYM_MESSAGE_SIZE + 1, sizeof(buffer), 0, -EPROTO },
-		{ INT64_MAX, sizeof(buffer), 0, -EPROTO },
-		{ INT64_MIN, sizeof(buffer), 0, 0 },
-		{ 16, 64, 1, -ENODATA },
+		{64, 64, 0, 0},
+		{0, 64, 0, 0},
+		{-ENOMEM, 64, 0, 0},
+		{65, 64, 0, -EMSGSIZE},
+		{SYM_MESSAGE_SIZE, sizeof(buffer), 0, 0},
+		{SYM_MESSAGE_SIZE + 1, sizeof(buffer), 0, -EPROTO},
+		{INT64_MAX, sizeof(buffer), 0, -EPROTO},
+		{INT64_MIN, sizeof(buffer), 0, 0},
+		{16, 64, 1, -ENODATA},
 	};
 
 	machine_register(m, GUEST_HIGH_LABEL(h_message), GS_DATA, 0);
 	machine_spy_pages(m);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct sym_call_result result;
-		size_t expected = !cases[i].error && cases[i].length > 0 ? (size_t)cases[i].length : 0;
+		size_t expected = !cases[i].error && cases[i].length > 0 ? (size_t)cases[i].length
+									 : 0;
 
 		memset(buffer, 0, sizeof(buffer));
 		request.args[0] = (uint64_t)cases[i].length;
@@ -240,9 +242,9 @@ static uint64_t on_bell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 			const uint64_t request[6])
 {
 	struct bell *bell = opaque;
-	struct sym_call_request call = { .number = SYM_CALL_SAFEPOINT_PING, .args = { 100, 1 },
-					 .deadline_us = 30000 };
-	struct sym_call_result result = { 0 };
+	struct sym_call_request call = {
+		.number = SYM_CALL_SAFEPOINT_PING, .args = {100, 1}, .deadline_us = 30000};
+	struct sym_call_result result = {0};
 	uint64_t sum;
 
 	bell->rings++;
@@ -264,15 +266,19 @@ static uint64_t on_bell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 static void start_doorbell(struct machine *m, uint64_t label, uint64_t reason, uint64_t hang)
 {
 	machine_start(m, label);
-	machine_set_regs(m, (struct kvm_regs){ .rip = label, .rsp = KERNEL_STACK, .rflags = 2,
-					       .rsi = SPY_VCPU, .rdi = reason, .rcx = 0x5ca1ab1e,
-					       .r8 = hang });
+	machine_set_regs(m, (struct kvm_regs){.rip = label,
+					      .rsp = KERNEL_STACK,
+					      .rflags = 2,
+					      .rsi = SPY_VCPU,
+					      .rdi = reason,
+					      .rcx = 0x5ca1ab1e,
+					      .r8 = hang});
 }
 
 static void test_doorbell(void **state)
 {
 	struct machine *m = *state;
-	struct bell bell = { .calls = 3 };
+	struct bell bell = {.calls = 3};
 	struct machine_state after;
 	struct sym_vcpu_stats before, stats;
 
@@ -322,7 +328,7 @@ static void test_doorbell(void **state)
 static void test_doorbell_hangs(void **state)
 {
 	struct machine *m = *state;
-	struct bell bell = { .calls = 2, .want_error = -ETIMEDOUT };
+	struct bell bell = {.calls = 2, .want_error = -ETIMEDOUT};
 
 	sym_vm_set_doorbell(m->sym_vm, 5, on_bell, &bell);
 	machine_register(m, GUEST_HIGH_LABEL(h_ping), GS_DATA, 0);
@@ -361,8 +367,9 @@ static void test_interface_off(void **state)
 	assert_int_equal(m->run->io.port, PORT_RETURN);
 	assert_int_equal(machine_ping(m, 1, 2, &sum), -ENOTCONN);
 	machine_start(m, GUEST_LABEL(g_cpuid));
-	machine_set_regs(m, (struct kvm_regs){ .rip = GUEST_LABEL(g_cpuid), .rflags = 2,
-					       .rax = SYM_CPUID_BASE });
+	machine_set_regs(
+		m,
+		(struct kvm_regs){.rip = GUEST_LABEL(g_cpuid), .rflags = 2, .rax = SYM_CPUID_BASE});
 	assert_int_equal(machine_run(m), 0);
 }
 

@@ -69,8 +69,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(arguments, request);
 	argument = va_arg(arguments, void *);
 	va_end(arguments);
-	result = fake_kvm->fail_request == request ? -EIO :
-						     request_of(fake_kvm, request, argument);
+	result = fake_kvm->fail_request == request ? -EIO : request_of(fake_kvm, request, argument);
 	if (result >= 0)
 		return result;
 	errno = -result;
@@ -173,14 +172,14 @@ int fake_register(struct fake_kvm *fake, struct sym_vcpu *vcpu)
 		uint32_t index;
 		uint64_t data;
 	} writes[] = {
-		{ SYM_MSR_CONTROL, 0 },
-		{ SYM_MSR_GUEST, (uint64_t)SYM_ABI_VERSION << 32 | SYM_FEATURES_ALL },
-		{ SYM_MSR_ENTRY_RIP, FAKE_HIGH + FAKE_CODE },
-		{ SYM_MSR_ENTRY_RSP, FAKE_HIGH + FAKE_STACK },
-		{ SYM_MSR_ENTRY_SEGS, 0x00100008 },
-		{ SYM_MSR_SPY_VM, FAKE_SPY_VM | 1 },
-		{ SYM_MSR_SPY_VCPU, FAKE_SPY_VCPU | 1 },
-		{ SYM_MSR_CONTROL, 1 },
+		{SYM_MSR_CONTROL, 0},
+		{SYM_MSR_GUEST, (uint64_t)SYM_ABI_VERSION << 32 | SYM_FEATURES_ALL},
+		{SYM_MSR_ENTRY_RIP, FAKE_HIGH + FAKE_CODE},
+		{SYM_MSR_ENTRY_RSP, FAKE_HIGH + FAKE_STACK},
+		{SYM_MSR_ENTRY_SEGS, 0x00100008},
+		{SYM_MSR_SPY_VM, FAKE_SPY_VM | 1},
+		{SYM_MSR_SPY_VCPU, FAKE_SPY_VCPU | 1},
+		{SYM_MSR_CONTROL, 1},
 	};
 
 	for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {

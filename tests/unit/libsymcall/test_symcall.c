@@ -17,8 +17,8 @@ struct fixture {
 	struct sym_vcpu *vcpu;
 	unsigned int serviced;
 	int service_result;
-	bool forever;            /* the handler never returns */
-	int run_error;           /* what the handler's KVM_RUN fails with */
+	bool forever;		 /* the handler never returns */
+	int run_error;		 /* what the handler's KVM_RUN fails with */
 	unsigned int more_exits; /* of the completing run */
 	struct kvm_regs entered;
 	struct kvm_vcpu_events entered_events;
@@ -32,7 +32,7 @@ static int service_exit(void *opaque, struct kvm_run *run)
 	return f->service_result;
 }
 
-static const struct sym_ops ops = { .translate = fake_translate, .service_exit = service_exit };
+static const struct sym_ops ops = {.translate = fake_translate, .service_exit = service_exit};
 
 /* Completion, then the handler's return. */
 static int next(struct fake_kvm *fake, bool immediate)
@@ -59,9 +59,12 @@ static int next(struct fake_kvm *fake, bool immediate)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct sym_vm_config config = { .size = sizeof(config), .ops = &ops, .name = "unit",
-					      .features = SYM_FEATURES_ALL,
-					      .deadline_us = 2000, .doorbells_per_sec = 100 };
+	const struct sym_vm_config config = {.size = sizeof(config),
+					     .ops = &ops,
+					     .name = "unit",
+					     .features = SYM_FEATURES_ALL,
+					     .deadline_us = 2000,
+					     .doorbells_per_sec = 100};
 
 	if (!f)
 		return -1;
@@ -87,8 +90,8 @@ static int tear_down(void **state)
 
 static int call(struct fixture *f)
 {
-	const struct sym_call_request request = { .number = SYM_CALL_PING };
-	struct sym_call_result result = { 0 };
+	const struct sym_call_request request = {.number = SYM_CALL_PING};
+	struct sym_call_result result = {0};
 	int error = sym_call(f->vcpu, &request, &result);
 
 	if (!error)
@@ -114,8 +117,8 @@ static struct sym_vcpu_stats stats(struct fixture *f)
 
 static void test_config(void **state)
 {
-	const struct sym_ops half = { .translate = fake_translate };
-	struct sym_vm_config config = { .size = sizeof(config), .ops = &ops };
+	const struct sym_ops half = {.translate = fake_translate};
+	struct sym_vm_config config = {.size = sizeof(config), .ops = &ops};
 	struct sym_vm *vm;
 
 	config.features = 1u << 31;
@@ -139,7 +142,7 @@ static void test_cpuid(void **state)
 	struct {
 		struct kvm_cpuid2 cpuid;
 		struct kvm_cpuid_entry2 entries[8];
-	} list = { 0 };
+	} list = {0};
 
 	list.cpuid.nent = 6;
 	assert_int_equal(sym_vm_cpuid_extend(f->vm, &list.cpuid, 8), -ENOSPC);
@@ -249,7 +252,7 @@ static void test_more_exits_in_completion(void **state)
 static void test_unsupported_guests(void **state)
 {
 	struct fixture *f = *state;
-	const uint64_t bits[] = { 1ull << 23, 1ull << 32 };
+	const uint64_t bits[] = {1ull << 23, 1ull << 32};
 
 	for (int i = 0; i < 2; i++) {
 		f->fake->sregs.cr4 = 0x20 | bits[i];
@@ -342,9 +345,9 @@ static void test_user_entry_refused(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t *pte = (uint64_t *)(f->fake->ram + 0x5000 + FAKE_CODE / 4096 * 8);
-	uint64_t *tables[] = { (uint64_t *)(f->fake->ram + 0x4000),
-			       (uint64_t *)(f->fake->ram + 0x3000 + 510 * 8),
-			       (uint64_t *)(f->fake->ram + FAKE_PML4 + 511 * 8) };
+	uint64_t *tables[] = {(uint64_t *)(f->fake->ram + 0x4000),
+			      (uint64_t *)(f->fake->ram + 0x3000 + 510 * 8),
+			      (uint64_t *)(f->fake->ram + FAKE_PML4 + 511 * 8)};
 
 	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_CONTROL, 0), 0);
 	*pte |= 1ull << 63;
