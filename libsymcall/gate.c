@@ -32,6 +32,17 @@ int sym_gate_registration(struct sym_vcpu *vcpu)
 }
 
 /*
+ * A registered vCPU that is out of 64-bit mode, or waits for its start, was reset by
+ * the guest (INIT, kexec, reboot), of which KVM tells nobody: the handler is gone.
+ */
+static int refuse_reset(struct sym_vcpu *vcpu)
+{
+	sym_count(vcpu, refused_mode);
+	sym_registration_drop(vcpu);
+	return -EAGAIN;
+}
+
+/*
  * A vCPU that was kicked out of HLT would sleep on in the handler. Its state costs
  * an ioctl, so that is asked only where HLT can have been executed: at a kick, in
  * kernel mode, with a HLT in front of RIP. A guest that rewrites its code
@@ -55,10 +66,8 @@ static int find_halted(struct sym_vcpu *vcpu)
 		return error;
 	if (state.mp_state == KVM_MP_STATE_RUNNABLE)
 		return 0;
-	if (state.mp_state != KVM_MP_STATE_HALTED) {
-		sym_count(vcpu, refused_mode);
-		return -EAGAIN;
-	}
+	if (state.mp_state != KVM_MP_STATE_HALTED)
+		return refuse_reset(vcpu);
 	vcpu->saved.halted = true;
 	return 0;
 }
@@ -70,18 +79,19 @@ int sym_gate_context(struct sym_vcpu *vcpu)
 	const struct kvm_vcpu_events *events = &vcpu->saved.events;
 	uint64_t rsp = vcpu->saved.regs.rsp;
 
-	if (!(sregs->cr0 & CR0_PG) || !(sregs->efer & EFER_LMA) ||
-	    (vcpu->run->flags & KVM_RUN_X86_GUEST_MODE)) {
+	if (vcpu->run->flags & KVM_RUN_X86_GUEST_MODE) {
 		sym_count(vcpu, refused_mode);
 		return -EAGAIN;
-	}
-	if (sregs->cr4 & (CR4_CET | CR4_FRED)) {
-		sym_count(vcpu, refused_unsupported);
-		return -EOPNOTSUPP;
 	}
 	if (events->nmi.masked || events->smi.smm || events->triple_fault.pending) {
 		sym_count(vcpu, refused_nmi);
 		return -EAGAIN;
+	}
+	if (!(sregs->cr0 & CR0_PG) || !(sregs->efer & EFER_LMA))
+		return refuse_reset(vcpu);
+	if (sregs->cr4 & (CR4_CET | CR4_FRED)) {
+		sym_count(vcpu, refused_unsupported);
+		return -EOPNOTSUPP;
 	}
 	if (!sregs->ss.dpl && rsp >= vcpu->entry.block_start && rsp < vcpu->entry.block_end) {
 		sym_count(vcpu, refused_stack);

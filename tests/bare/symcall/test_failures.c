@@ -235,6 +235,8 @@ static void test_refused_places(void **state)
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_SET_SREGS, &sregs), 0);
 	assert_int_equal(machine_ping(m, 1, 2, &sum), -EAGAIN);
 	assert_int_equal(machine_stats(m).refused_mode, 1);
+	/* Whoever was there has been reset: its registration is gone with it. */
+	assert_int_equal(machine_ping(m, 1, 2, &sum), -ENOTCONN);
 }
 
 static void test_blocked_stack(void **state)

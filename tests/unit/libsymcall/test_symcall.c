@@ -298,6 +298,8 @@ static void test_waiting_for_startup(void **state)
 	f->fake->ram[f->fake->regs.rip - 1 - FAKE_HIGH] = 0xf4;
 	f->fake->mp_state.mp_state = KVM_MP_STATE_INIT_RECEIVED;
 	assert_int_equal(call(f), -EAGAIN);
+	assert_false(sym_vcpu_enabled(f->vcpu));
+	assert_int_equal(call(f), -ENOTCONN);
 }
 
 static void test_kick_in_library(void **state)
