@@ -30,6 +30,7 @@
 #define IOCTL_TYPE_MASK 0xff00u
 #define IOCTL_MASK      0xffffffffu /* the kernel looks at no more of it */
 #define IOCTL_TYPE(type) ((scmp_datum_t)(type) << 8)
+#define IOCTL(request, threads) CALL_IF(ioctl, threads, 1, IOCTL_MASK, request)
 #define VHOST_TYPE 0xaf
 
 const struct jail_rule jail_rules[] = {
@@ -78,17 +79,43 @@ const struct jail_rule jail_rules[] = {
 
 	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer, or resets it */
 
-	/* --- ioctls by family --- */
-	CALL_IF(ioctl, ALL, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(KVMIO)), /* run; irqfds; memslots */
+	/* --- KVM: running, and what a symbiotic call saves and loads --- */
+	IOCTL(KVM_RUN, VCPU),
+	IOCTL(KVM_GET_REGS, VCPU),
+	IOCTL(KVM_GET_SREGS, VCPU | MAIN), /* also page walks for the symbiotic interface */
+	IOCTL(KVM_GET_MP_STATE, VCPU),
+	IOCTL(KVM_GET_VCPU_EVENTS, VCPU),
+	IOCTL(KVM_SET_GUEST_DEBUG, VCPU),  /* single-step off during a call */
+	/* --- KVM: a guest's reset, done by the main thread on parked vCPUs --- */
+	IOCTL(KVM_SET_REGS, VCPU | MAIN),
+	IOCTL(KVM_SET_SREGS, VCPU | MAIN),
+	IOCTL(KVM_SET_MP_STATE, VCPU | MAIN),
+	IOCTL(KVM_SET_VCPU_EVENTS, VCPU | MAIN),
+	IOCTL(KVM_SET_FPU, MAIN),
+	IOCTL(KVM_SET_XCRS, MAIN),
+	IOCTL(KVM_SET_DEBUGREGS, MAIN),
+	IOCTL(KVM_SET_LAPIC, MAIN),
+	IOCTL(KVM_SET_MSRS, MAIN),
+	IOCTL(KVM_SET_IRQCHIP, MAIN),
+	IOCTL(KVM_SET_PIT2, MAIN),
+	/* --- KVM: interrupts and doorbells, set up and moved as the guest's drivers ask --- */
+	IOCTL(KVM_IRQ_LINE, ALL),
+	IOCTL(KVM_SIGNAL_MSI, ALL),
+	IOCTL(KVM_IRQFD, ALL),
+	IOCTL(KVM_IOEVENTFD, ALL),
+	IOCTL(KVM_SET_GSI_ROUTING, ALL),
+	/* --- KVM: dirty logging on and off; windows of guest memory --- */
+	IOCTL(KVM_SET_USER_MEMORY_REGION, ALL),
+	IOCTL(KVM_GET_DIRTY_LOG, MAIN | WORKER),
+
+	/* --- other ioctls --- */
 	/* vhost-net and vhost-vsock: set up when the guest's driver does (a vCPU's access). */
 	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(VHOST_TYPE)),
 	/* Each by name: their family has TIOCSTI, which types into the user's shell. */
-	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_MASK, TUNSETOFFLOAD), /* follows the driver */
-	CALL_IF(ioctl, IO | MAIN, 1, IOCTL_MASK, TCGETS),
-	CALL_IF(ioctl, IO | MAIN, 1, IOCTL_MASK, TCSETSW), /* the terminal, put back at the end */
-	CALL_IF(ioctl, IO, 1, IOCTL_MASK, FIONREAD),       /* libslirp: the next datagram's size */
-	/* Block devices: discard, zero-out (BLKDISCARD, BLKZEROOUT). */
-	CALL_IF(ioctl, VCPU | IO, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(0x12)),
+	IOCTL(TUNSETOFFLOAD, VCPU | IO | MAIN), /* follows the driver */
+	IOCTL(TCGETS, IO | MAIN),
+	IOCTL(TCSETSW, IO | MAIN), /* the terminal, put back at the end */
+	IOCTL(FIONREAD, IO),       /* libslirp: the next datagram's size */
 
 	/* --- vCPU threads --- */
 	CALL(timer_settime, VCPU),   /* deadline of a symcall */

@@ -2,6 +2,7 @@
 /* What a jailed thread can't do any more, tried out in a child process each. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -93,6 +94,11 @@ static int open_to_write(int state_fd)
 									    : 2;
 }
 
+static int create_vm(int state_fd)
+{
+	return ioctl(STDERR_FILENO, KVM_CREATE_VM, 0) >= 0 ? 1 : 2;
+}
+
 static int run_program(int state_fd)
 {
 	execl("/bin/true", "true", (char *)NULL);
@@ -174,6 +180,7 @@ static void no_thread_can_break_out(void **state)
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, make_process));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, map_executable));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, open_raw_socket));
+		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, create_vm));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, open_unix_socket));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, other_ioctl));
 		expect_killed(in_jail(JAIL_ON, (enum jail_thread)kind, type_into_terminal));
