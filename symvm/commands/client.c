@@ -143,7 +143,8 @@ static int read_answer(const char *line, json_t **result, struct error *err)
 		json_decref(answer);
 		return 0;
 	}
-	if (json_unpack(answer, "{s:{s:i, s:s}}", "error", "code", &code, "message", &message) < 0 ||
+	if (json_unpack(answer, "{s:{s:i, s:s}}", "error", "code", &code, "message", &message) <
+		    0 ||
 	    code >= 0)
 		code = error_set(err, -EPROTO, "the VM's answer is not understood");
 	else
@@ -213,8 +214,7 @@ int client_wait_end(struct client *client, unsigned timeout_ms)
 	return -ETIMEDOUT;
 }
 
-error_t client_take_name(struct argp_state *state, char *arg, const char **name,
-			 struct error *err)
+error_t client_take_name(struct argp_state *state, char *arg, const char **name, struct error *err)
 {
 	if (*name) {
 		error_set(err, -EINVAL, "%s: unexpected argument '%s'", state->argv[0], arg);

@@ -9,8 +9,8 @@
 #include "commands/command.h"
 #include "util/error.h"
 
-#define CLIENT_TIMEOUT_MS  10000u
-#define CLIENT_ANSWER_MAX  (16u << 20)
+#define CLIENT_TIMEOUT_MS 10000u
+#define CLIENT_ANSWER_MAX (16u << 20)
 
 struct client {
 	int fd;
@@ -52,8 +52,7 @@ int client_parse(int argc, char **argv, const char *doc, bool with_json,
 		 struct client_options *options, struct error *err);
 
 /* For argp parsers of other forms: takes @arg as the one NAME. 0 or EINVAL. */
-error_t client_take_name(struct argp_state *state, char *arg, const char **name,
-			 struct error *err);
+error_t client_take_name(struct argp_state *state, char *arg, const char **name, struct error *err);
 /* At the end of the arguments: EINVAL with words unless the name was given. */
 error_t client_need_name(struct argp_state *state, const char *name, struct error *err);
 

@@ -18,8 +18,8 @@ const struct command *command_find(const char *name)
 	const struct command *const *it;
 
 	SECTION_FOR_EACH(symvm_commands, it)
-		if (strcmp((*it)->name, name) == 0)
-			return *it;
+	if (strcmp((*it)->name, name) == 0)
+		return *it;
 	return NULL;
 }
 
@@ -107,8 +107,8 @@ static int explain(const struct argp *argp, int argc, char **argv, int index, st
 			return error_set(err, -EINVAL, "%s: option --%s takes no value", argv[0],
 					 option->name);
 		if (option && option->arg)
-			return error_set(err, -EINVAL, "%s: option --%s needs a value: %s",
-					 argv[0], option->name, option->arg);
+			return error_set(err, -EINVAL, "%s: option --%s needs a value: %s", argv[0],
+					 option->name, option->arg);
 	}
 	return error_set(err, -EINVAL, "%s: unknown option '%s' (see 'symvm help %s')", argv[0],
 			 word, argv[0]);

@@ -14,14 +14,14 @@
 
 #include "commands/command.h"
 
-#define CPUID_1_ECX_VMX        (1u << 5)
+#define CPUID_1_ECX_VMX	       (1u << 5)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 #define CPUID_EXT1_ECX_SVM     (1u << 2)
 #define CPUID_HYPERVISOR_LEAF  0x40000000u
 
 struct cpu {
 	const char *virtualization; /* "svm", "vmx", or NULL */
-	char hypervisor[13];        /* vendor of the one below us; "" on bare metal */
+	char hypervisor[13];	    /* vendor of the one below us; "" on bare metal */
 };
 
 static void look_at_cpu(struct cpu *cpu)

@@ -12,7 +12,7 @@ struct doctor_machine {
 
 enum doctor_need {
 	DOCTOR_REQUIRED, /* no guest runs without it */
-	DOCTOR_WANTED,   /* a feature that is on by default does not work without it */
+	DOCTOR_WANTED,	 /* a feature that is on by default does not work without it */
 	DOCTOR_OPTIONAL, /* a feature that is off by default, or speed */
 };
 

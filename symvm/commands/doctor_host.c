@@ -26,8 +26,7 @@ static int probe_open(const char *path)
 	return 0;
 }
 
-static int probe_seccomp(const struct doctor_machine *machine, int value, char *detail,
-			 size_t size)
+static int probe_seccomp(const struct doctor_machine *machine, int value, char *detail, size_t size)
 {
 	unsigned action = SECCOMP_RET_KILL_PROCESS;
 

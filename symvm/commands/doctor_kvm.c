@@ -63,13 +63,18 @@ static int probe_sync_regs(const struct doctor_machine *machine, int value, char
 	return have > 0 && (have & all) == all ? 0 : -ENOTSUP;
 }
 
-#define OLD_KERNEL "this host's KVM is too old or not complete: use Linux 5.10 or newer on " \
-		   "hardware with virtualization, or the lab (lab/run COMMAND)"
-#define REQUIRED_CAP(cap_name, cap, for_what)                                                      \
-	{cap_name, DOCTOR_REQUIRED, for_what, OLD_KERNEL, probe_capability, cap}
-#define SYMBIOTIC_CAP(cap_name, cap, for_what)                                                     \
-	{cap_name, DOCTOR_WANTED, for_what, OLD_KERNEL ", or run with --symbiotic off",            \
-	 probe_capability, cap}
+#define OLD_KERNEL                                                                \
+	"this host's KVM is too old or not complete: use Linux 5.10 or newer on " \
+	"hardware with virtualization, or the lab (lab/run COMMAND)"
+#define REQUIRED_CAP(cap_name, cap, for_what)                                          \
+	{                                                                              \
+		cap_name, DOCTOR_REQUIRED, for_what, OLD_KERNEL, probe_capability, cap \
+	}
+#define SYMBIOTIC_CAP(cap_name, cap, for_what)                                                 \
+	{                                                                                      \
+		cap_name, DOCTOR_WANTED, for_what, OLD_KERNEL ", or run with --symbiotic off", \
+			probe_capability, cap                                                  \
+	}
 
 const struct doctor_check doctor_kvm_checks[] = {
 	{"KVM API", DOCTOR_REQUIRED, "everything", OLD_KERNEL, probe_api, 0},

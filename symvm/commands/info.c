@@ -35,12 +35,13 @@ static void print_devices(json_t *devices)
 	const char *key;
 	size_t i;
 
-	json_array_foreach(devices, i, device) {
+	json_array_foreach(devices, i, device)
+	{
 		printf(LABEL "%s (%s)", i == 0 ? "devices" : "", text_of(device, "name"),
 		       text_of(device, "type"));
-		json_object_foreach(device, key, value)
-			if (strcmp(key, "name") != 0 && strcmp(key, "type") != 0)
-				print_value(key, value);
+		json_object_foreach(device, key,
+				    value) if (strcmp(key, "name") != 0 && strcmp(key, "type") != 0)
+			print_value(key, value);
 		putchar('\n');
 	}
 }
@@ -51,17 +52,17 @@ static void print_vcpus(json_t *vcpus)
 	const char *key;
 	size_t i;
 
-	json_array_foreach(vcpus, i, vcpu) {
+	json_array_foreach(vcpus, i, vcpu)
+	{
 		exits = json_object_get(vcpu, "exits");
 		printf("vcpu%-8zu exits", i);
 		print_value("total", json_object_get(vcpu, "exits_total"));
-		json_object_foreach(exits, key, value)
-			print_value(key, value);
+		json_object_foreach(exits, key, value) print_value(key, value);
 		printf("\n" LABEL "     ", "");
-		json_object_foreach(vcpu, key, value)
-			if (json_is_integer(value) && strcmp(key, "id") != 0 &&
-			    strcmp(key, "exits_total") != 0)
-				print_value(key, value);
+		json_object_foreach(vcpu, key, value) if (json_is_integer(value) &&
+							  strcmp(key, "id") != 0 &&
+							  strcmp(key, "exits_total") != 0)
+			print_value(key, value);
 		putchar('\n');
 	}
 }
@@ -72,12 +73,12 @@ static void print_others(json_t *info)
 	json_t *value, *inner;
 	const char *key, *inner_key;
 
-	json_object_foreach(info, key, value) {
+	json_object_foreach(info, key, value)
+	{
 		if (!json_is_object(value) || strcmp(key, "memory") == 0)
 			continue;
 		printf(LABEL, key);
-		json_object_foreach(value, inner_key, inner)
-			print_value(inner_key, inner);
+		json_object_foreach(value, inner_key, inner) print_value(inner_key, inner);
 		putchar('\n');
 	}
 }

@@ -12,7 +12,7 @@
 #include "control/state_dir.h"
 #include "machine/vm.h"
 
-#define KEY_JSON        256
+#define KEY_JSON	256
 #define LIST_TIMEOUT_MS 2000u
 
 struct list_options {
@@ -126,14 +126,15 @@ static void print_table(json_t *list)
 
 	printf("%-20s %8s %-8s %10s %5s %10s\n", "NAME", "PID", "STATE", "UPTIME", "CPUS",
 	       "MEMORY");
-	json_array_foreach(list, i, vm) {
+	json_array_foreach(list, i, vm)
+	{
 		char uptime[32], memory[32];
 
 		format_duration(uptime, sizeof(uptime),
 				json_number_value(json_object_get(vm, "uptime_seconds")));
 		format_size(memory, sizeof(memory),
-			    (uint64_t)json_integer_value(json_object_get(
-				    json_object_get(vm, "memory"), "size")));
+			    (uint64_t)json_integer_value(
+				    json_object_get(json_object_get(vm, "memory"), "size")));
 		printf("%-20s %8lld %-8s %10s %5lld %10s\n",
 		       json_string_value(json_object_get(vm, "name")),
 		       json_integer_value(json_object_get(vm, "pid")),

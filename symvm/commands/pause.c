@@ -6,7 +6,8 @@ static int pause_run(int argc, char **argv)
 {
 	struct client_options options;
 	struct error err;
-	int status = client_parse(argc, argv, "Stop a VM's vCPUs until 'symvm resume'.", false, &options, &err);
+	int status = client_parse(argc, argv, "Stop a VM's vCPUs until 'symvm resume'.", false,
+				  &options, &err);
 
 	if (status >= 0)
 		return status;

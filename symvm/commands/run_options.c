@@ -10,10 +10,10 @@
 
 #include "util/option.h"
 
-#define MIB                  (1024ull * 1024)
-#define DEFAULT_MEMORY       (512 * MIB)
+#define MIB		     (1024ull * 1024)
+#define DEFAULT_MEMORY	     (512 * MIB)
 #define DEFAULT_COMMAND_LINE "console=ttyS0"
-#define DEVICES_MAX          64
+#define DEVICES_MAX	     64
 
 SECTION_DECLARE(symvm_device_classes, struct device_class);
 
@@ -133,10 +133,9 @@ static int add_device(struct parsing *parsing, const struct device_class *class,
 	struct run_options *options = parsing->options;
 
 	if (options->device_count >= DEVICES_MAX + class_count())
-		return error_set(parsing->err, -E2BIG, "run: more than %d devices",
-				 DEVICES_MAX);
-	options->devices[options->device_count++] =
-		(struct run_device){.class = class, .argument = argument};
+		return error_set(parsing->err, -E2BIG, "run: more than %d devices", DEVICES_MAX);
+	options->devices[options->device_count++] = (struct run_device){.class = class,
+									.argument = argument};
 	return 0;
 }
 
@@ -227,7 +226,7 @@ static struct argp_option *make_options(void)
 			.key = KEY_DEVICES + (int)i,
 			.arg = class->argument,
 			.flags = class->argument && class->optional_argument ? OPTION_ARG_OPTIONAL
-									    : 0,
+									     : 0,
 			.doc = class->help,
 			.group = 1,
 		};
@@ -265,7 +264,8 @@ static int finish(struct parsing *parsing)
 
 	if (!options->config.kernel)
 		return error_set(parsing->err, -EINVAL, "run: --kernel FILE is missing");
-	SECTION_FOR_EACH(symvm_device_classes, it) {
+	SECTION_FOR_EACH(symvm_device_classes, it)
+	{
 		if (status == 0 && !(*it)->option)
 			status = add_device(parsing, *it, NULL);
 		else if (status == 0 && (*it)->default_argument && !is_given(options, *it))
@@ -292,7 +292,8 @@ int run_options_parse(int argc, char **argv, struct run_options *options, struct
 		.parser = parse_option,
 		.doc = "Boot a Linux kernel in a new virtual machine and stay until it ends.\v"
 		       "The exit status says how the guest ended: 0 it powered off, 1 symvm or the "
-		       "host failed, 2 usage, 3 its kernel panicked, 4 it crashed, 5 it was stopped "
+		       "host failed, 2 usage, 3 its kernel panicked, 4 it crashed, 5 it was "
+		       "stopped "
 		       "by command or signal, 6 it rebooted under --on-reboot=exit.",
 	};
 	struct argp_option *argp_options;

@@ -21,7 +21,7 @@ struct run_options {
 	struct vm_config config; /* owned until vm_create() takes it over */
 	enum jail_mode jail;
 	enum log_level log_level;
-	const char *log_file;    /* points into argv */
+	const char *log_file; /* points into argv */
 	size_t device_count;
 	struct run_device *devices; /* in creation order */
 };

@@ -9,7 +9,7 @@
 #include "util/option.h"
 
 #define DEFAULT_TIMEOUT_S 30
-#define TIMEOUT_MAX_S     86400
+#define TIMEOUT_MAX_S	  86400
 #define FORCE_TIMEOUT_MS  10000u
 
 enum {

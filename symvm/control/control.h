@@ -18,8 +18,8 @@ struct control_server;
 struct state_name;
 
 struct control_command {
-	const char *name;    /* "info" */
-	const char *help;    /* one line, with the arguments' names */
+	const char *name; /* "info" */
+	const char *help; /* one line, with the arguments' names */
 	/*
 	 * False: handle() runs on the main loop and must not wait for anything.
 	 * True: it runs on a worker thread (JAIL_THREAD_WORKER) and may wait, e.g. in
@@ -35,7 +35,7 @@ struct control_command {
 	 */
 	int (*handle)(struct vm *vm, json_t *arguments, json_t **result, struct error *err);
 };
-#define CONTROL_COMMAND(object)                                                                    \
+#define CONTROL_COMMAND(object) \
 	SECTION_ENTRY(symvm_control_commands, struct control_command, object)
 
 /*

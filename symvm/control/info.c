@@ -82,10 +82,9 @@ static json_t *describe_memory(const struct vm *vm)
 	for (unsigned i = 0; i < vm->memory.count; i++) {
 		const struct memory_region *region = &vm->memory.regions[i];
 
-		json_array_append_new(regions, json_pack("{s:I, s:I, s:b}", "address",
-							 (json_int_t)region->gpa, "size",
-							 (json_int_t)region->size, "ram",
-							 region->ram));
+		json_array_append_new(
+			regions, json_pack("{s:I, s:I, s:b}", "address", (json_int_t)region->gpa,
+					   "size", (json_int_t)region->size, "ram", region->ram));
 	}
 	return json_pack("{s:I, s:b, s:o}", "size", (json_int_t)vm->memory.ram_size, "huge_pages",
 			 vm->config.memory.huge_pages, "regions", regions);
@@ -96,8 +95,8 @@ static json_t *describe_devices(const struct vm *vm)
 	json_t *devices = json_array();
 
 	for (struct device *device = vm->devices; device; device = device->next) {
-		json_t *object =
-			json_pack("{s:s, s:s}", "name", device->name, "type", device->ops->name);
+		json_t *object = json_pack("{s:s, s:s}", "name", device->name, "type",
+					   device->ops->name);
 
 		if (device->ops->describe)
 			device->ops->describe(device, object);
@@ -117,15 +116,16 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 		return status;
 	info = json_pack("{s:s, s:i, s:s, s:f, s:o, s:i, s:b, s:b}", "name", vm->config.name, "pid",
 			 (int)getpid(), "state", state_name(vm), "uptime_seconds", uptime(vm),
-			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count, "symbiotic_offered",
-			 vm->symbiotic != NULL, "jail", vm->jail != NULL);
+			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count,
+			 "symbiotic_offered", vm->symbiotic != NULL, "jail", vm->jail != NULL);
 	json_object_set_new(info, "memory", describe_memory(vm));
 	json_object_set_new(info, "devices", describe_devices(vm));
 	vcpus = json_array();
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		json_array_append_new(vcpus, describe_vcpu(vm->vcpus[i]));
 	json_object_set_new(info, "vcpus", vcpus);
-	SECTION_FOR_EACH(symvm_control_reports, it) {
+	SECTION_FOR_EACH(symvm_control_reports, it)
+	{
 		json_t *section;
 
 		if (!(*it)->info)

@@ -90,8 +90,8 @@ static void write_vcpus(struct vm *vm, FILE *out)
 		const char *help;
 		size_t offset;
 	} families[] = {
-#define FAMILY(counter, text) {"symvm_vcpu_" #counter "_total", text, \
-			       offsetof(struct vcpu_counters, counter)}
+#define FAMILY(counter, text) \
+	{"symvm_vcpu_" #counter "_total", text, offsetof(struct vcpu_counters, counter)}
 		FAMILY(kicks, "Signals that took a vCPU out of the guest."),
 		FAMILY(pio_reads, "Port reads by the guest."),
 		FAMILY(pio_writes, "Port writes by the guest."),
@@ -125,18 +125,19 @@ static void write_values(struct vm *vm, FILE *out, const struct device *device, 
 	size_t index;
 
 	if (json_is_number(value) || json_is_boolean(value)) {
-		metrics_sample(out, vm, "symvm_device_value",
-			       json_is_number(value) ? json_number_value(value)
-						     : json_is_true(value),
-			       "device", device->name, "type", device->ops->name, "value", path,
-			       NULL);
+		metrics_sample(
+			out, vm, "symvm_device_value",
+			json_is_number(value) ? json_number_value(value) : json_is_true(value),
+			"device", device->name, "type", device->ops->name, "value", path, NULL);
 		return;
 	}
-	json_object_foreach(value, key, inner) {
+	json_object_foreach(value, key, inner)
+	{
 		snprintf(inner_path, sizeof(inner_path), "%s%s%s", path, *path ? "." : "", key);
 		write_values(vm, out, device, inner_path, inner);
 	}
-	json_array_foreach(value, index, inner) {
+	json_array_foreach(value, index, inner)
+	{
 		snprintf(inner_path, sizeof(inner_path), "%s%s%zu", path, *path ? "." : "", index);
 		write_values(vm, out, device, inner_path, inner);
 	}
@@ -174,7 +175,8 @@ static void write_vm(struct vm *vm, FILE *out)
 	metrics_family(out, "symvm_uptime_seconds", "gauge", "Seconds since the VM was started.");
 	metrics_sample(out, vm, "symvm_uptime_seconds",
 		       vm->started_ns ? ((double)now.tv_sec * 1e9 + (double)now.tv_nsec -
-					 (double)vm->started_ns) / 1e9
+					 (double)vm->started_ns) /
+						1e9
 				      : 0,
 		       NULL);
 	metrics_family(out, "symvm_memory_bytes", "gauge", "RAM of the guest.");
@@ -202,8 +204,8 @@ static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, str
 	write_vcpus(vm, out);
 	write_devices(vm, out);
 	SECTION_FOR_EACH(symvm_control_reports, it)
-		if ((*it)->metrics)
-			(*it)->metrics(vm, out);
+	if ((*it)->metrics)
+		(*it)->metrics(vm, out);
 	if (fclose(out) != 0) {
 		free(text);
 		return error_set(err, -ENOMEM, "out of memory");

@@ -46,8 +46,7 @@ static void consume(struct control_input *input, size_t count)
 	memmove(input->data, input->data + count, input->length);
 }
 
-enum control_line control_input_take(struct control_input *input, const char **line,
-				     size_t *length)
+enum control_line control_input_take(struct control_input *input, const char **line, size_t *length)
 {
 	char *newline;
 	size_t used;
@@ -93,7 +92,8 @@ static int check_request(struct control_request *request, struct error *err)
 
 	if (!json_is_object(request->document))
 		return error_set(err, -EINVAL, "a request is a JSON object");
-	json_object_foreach(request->document, key, value) {
+	json_object_foreach(request->document, key, value)
+	{
 		if (strcmp(key, "command") == 0 && json_is_string(value))
 			request->command = json_string_value(value);
 		else if (strcmp(key, "arguments") == 0 && json_is_object(value))
@@ -162,10 +162,10 @@ char *control_answer(const struct control_request *request, int code, json_t *re
 	if (code == 0)
 		json_object_set_new(answer, "result", result ? result : json_object());
 	else
-		json_object_set_new(answer, "error",
-				    json_pack("{s:i, s:o}", "code", code, "message",
-					      control_text(err->text[0] ? err->text
-									: strerror(-code))));
+		json_object_set_new(
+			answer, "error",
+			json_pack("{s:i, s:o}", "code", code, "message",
+				  control_text(err->text[0] ? err->text : strerror(-code))));
 	if (request && request->id)
 		json_object_set(answer, "id", request->id);
 	text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -209,8 +209,7 @@ int control_argument_integer(json_t *arguments, const char *key, json_int_t mini
 	return 0;
 }
 
-int control_argument_text(json_t *arguments, const char *key, const char **value,
-			  struct error *err)
+int control_argument_text(json_t *arguments, const char *key, const char **value, struct error *err)
 {
 	json_t *found = json_object_get(arguments, key);
 
@@ -227,7 +226,8 @@ int control_arguments_known(json_t *arguments, const char *const *known, struct 
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(arguments, key, value) {
+	json_object_foreach(arguments, key, value)
+	{
 		size_t i = 0;
 
 		while (known[i] && strcmp(known[i], key) != 0)

@@ -25,7 +25,7 @@ struct control_input {
 };
 
 enum control_line {
-	CONTROL_LINE_NONE,     /* no whole line yet */
+	CONTROL_LINE_NONE, /* no whole line yet */
 	CONTROL_LINE_READY,
 	CONTROL_LINE_TOO_LONG, /* reported once; what belongs to it is dropped */
 };
@@ -46,7 +46,7 @@ struct control_request {
 	json_t *document;    /* owned */
 	const char *command; /* in document */
 	json_t *arguments;   /* owned, always an object */
-	json_t *id;          /* in document: given back with the answer; NULL */
+	json_t *id;	     /* in document: given back with the answer; NULL */
 };
 
 /*

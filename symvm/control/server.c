@@ -26,19 +26,19 @@
 #include "machine/vm.h"
 
 #define CLIENTS_MAX 16
-#define WORKERS     2
-#define BACKLOG     64
+#define WORKERS	    2
+#define BACKLOG	    64
 #define READ_CHUNK  4096
 
 SECTION_DECLARE(symvm_control_commands, struct control_command);
 
 struct client {
 	struct control_server *server;
-	int fd;                         /* -1: gone, but its job still runs */
+	int fd; /* -1: gone, but its job still runs */
 	struct event_source *source;
 	bool input_ended;
 	struct control_input input;
-	char *output;                   /* the answer that is being sent */
+	char *output; /* the answer that is being sent */
 	size_t output_length;
 	size_t output_sent;
 	/* The request under way. While @busy a worker owns these. */
@@ -54,17 +54,17 @@ struct client {
 struct control_server {
 	struct vm *vm;
 	int listen_fd;
-	int spare_fd;                   /* given up to turn a client away when fds run out */
+	int spare_fd; /* given up to turn a client away when fds run out */
 	struct event_source *listen_source;
 	struct client *clients[CLIENTS_MAX];
 	pthread_t workers[WORKERS];
 	unsigned worker_count;
-	pthread_mutex_t lock;           /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	struct client *jobs;
 	bool stopping;
 	unsigned workers_ready;
-	int worker_status;              /* first failure to start */
+	int worker_status; /* first failure to start */
 	struct error worker_err;
 };
 
@@ -75,8 +75,8 @@ static const struct control_command *find_command(const char *name)
 	const struct control_command *const *it;
 
 	SECTION_FOR_EACH(symvm_control_commands, it)
-		if (strcmp((*it)->name, name) == 0)
-			return *it;
+	if (strcmp((*it)->name, name) == 0)
+		return *it;
 	return NULL;
 }
 
@@ -409,8 +409,8 @@ static int listen_on(struct control_server *server, const struct sockaddr_un *ad
 	return 0;
 }
 
-int control_server_create(struct vm *vm, const struct state_name *name,
-			  struct control_server **out, struct error *err)
+int control_server_create(struct vm *vm, const struct state_name *name, struct control_server **out,
+			  struct error *err)
 {
 	struct control_server *server = calloc(1, sizeof(*server));
 	int status;

@@ -22,7 +22,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 #define BUILT_WITH_SANITIZER 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
 	__has_feature(memory_sanitizer)
 #define BUILT_WITH_SANITIZER 1
 #endif

@@ -22,9 +22,9 @@ enum jail_mode {
 /* A kind of thread; each has its own list of system calls (jail/filter_*.c). */
 enum jail_thread {
 	JAIL_THREAD_VCPU,
-	JAIL_THREAD_IO,      /* device back ends */
-	JAIL_THREAD_MAIN,    /* control socket, lifecycle, tear-down */
-	JAIL_THREAD_WORKER,  /* control commands and services that may wait */
+	JAIL_THREAD_IO,	    /* device back ends */
+	JAIL_THREAD_MAIN,   /* control socket, lifecycle, tear-down */
+	JAIL_THREAD_WORKER, /* control commands and services that may wait */
 	JAIL_THREAD_COUNT,
 };
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* All rights of the first ABI, which newer kernels take as well. */
-#define ALL_RIGHTS_1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define ALL_RIGHTS_1   ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 #define RIGHT_REFER    (1ull << 13) /* from ABI 2 */
 #define RIGHT_TRUNCATE (1ull << 14) /* from ABI 3 */
 

@@ -21,60 +21,71 @@
 #define WORKER (1u << JAIL_THREAD_WORKER)
 #define ALL    (VCPU | IO | MAIN | WORKER)
 
-#define CALL(name, threads) {SCMP_SYS(name), threads, 0, {0}}
+#define CALL(name, threads)                 \
+	{                                   \
+		SCMP_SYS(name), threads, 0, \
+		{                           \
+			0                   \
+		}                           \
+	}
 /* Only where argument @index, masked, has the value. */
-#define CALL_IF(name, threads, index, mask, value)                                                 \
-	{SCMP_SYS(name), threads, 1, {index, SCMP_CMP_MASKED_EQ, mask, value}}
+#define CALL_IF(name, threads, index, mask, value)             \
+	{                                                      \
+		SCMP_SYS(name), threads, 1,                    \
+		{                                              \
+			index, SCMP_CMP_MASKED_EQ, mask, value \
+		}                                              \
+	}
 
 /* The type byte of an ioctl request, _IOC_TYPE(). */
-#define IOCTL_TYPE_MASK 0xff00u
-#define IOCTL_MASK      0xffffffffu /* the kernel looks at no more of it */
-#define IOCTL_TYPE(type) ((scmp_datum_t)(type) << 8)
+#define IOCTL_TYPE_MASK		0xff00u
+#define IOCTL_MASK		0xffffffffu /* the kernel looks at no more of it */
+#define IOCTL_TYPE(type)	((scmp_datum_t)(type) << 8)
 #define IOCTL(request, threads) CALL_IF(ioctl, threads, 1, IOCTL_MASK, request)
-#define VHOST_TYPE 0xaf
+#define VHOST_TYPE		0xaf
 
 const struct jail_rule jail_rules[] = {
 	/* --- every thread: memory, locks, its own end --- */
-	CALL(futex, ALL),            /* mutexes and condition variables */
-	CALL(brk, ALL),              /* malloc() */
+	CALL(futex, ALL), /* mutexes and condition variables */
+	CALL(brk, ALL),	  /* malloc() */
 	/* malloc(), buffers; nothing that can be executed. */
 	CALL_IF(mmap, ALL, 2, PROT_EXEC, 0),
 	CALL_IF(mprotect, ALL, 2, PROT_EXEC, 0), /* malloc() grows the heap of a thread */
 	CALL(munmap, ALL),
-	CALL(mremap, ALL),           /* realloc() of something big */
-	CALL(madvise, ALL),          /* free(); a thread's stack at its end; discarded RAM */
+	CALL(mremap, ALL),	      /* realloc() of something big */
+	CALL(madvise, ALL),	      /* free(); a thread's stack at its end; discarded RAM */
 	CALL(sched_getaffinity, ALL), /* malloc() asks for the number of CPUs, once */
-	CALL(sched_yield, ALL),      /* short waits */
-	CALL(clock_gettime, ALL),    /* where the vDSO can't say (TSC unstable) */
-	CALL(clock_nanosleep, ALL),  /* bounded waits */
-	CALL(gettid, ALL),           /* abort(), and to address signals */
-	CALL(getpid, ALL),           /* the same */
-	CALL(tgkill, ALL),           /* kicks a vCPU's thread; abort() */
-	CALL(rt_sigprocmask, ALL),   /* around a thread's end; abort() */
-	CALL(rt_sigreturn, ALL),     /* out of a signal's handler */
-	CALL(restart_syscall, ALL),  /* the kernel's own, after a stop and go on */
-	CALL(exit, ALL),             /* a thread ends */
-	CALL(exit_group, ALL),       /* the process ends */
-	CALL(getrandom, ALL),        /* malloc()'s and jansson's seeds; entropy for virtio-rng */
-	CALL(rseq, ALL),             /* glibc unregisters at a thread's end */
+	CALL(sched_yield, ALL),	      /* short waits */
+	CALL(clock_gettime, ALL),     /* where the vDSO can't say (TSC unstable) */
+	CALL(clock_nanosleep, ALL),   /* bounded waits */
+	CALL(gettid, ALL),	      /* abort(), and to address signals */
+	CALL(getpid, ALL),	      /* the same */
+	CALL(tgkill, ALL),	      /* kicks a vCPU's thread; abort() */
+	CALL(rt_sigprocmask, ALL),    /* around a thread's end; abort() */
+	CALL(rt_sigreturn, ALL),      /* out of a signal's handler */
+	CALL(restart_syscall, ALL),   /* the kernel's own, after a stop and go on */
+	CALL(exit, ALL),	      /* a thread ends */
+	CALL(exit_group, ALL),	      /* the process ends */
+	CALL(getrandom, ALL),	      /* malloc()'s and jansson's seeds; entropy for virtio-rng */
+	CALL(rseq, ALL),	      /* glibc unregisters at a thread's end */
 
 	/* --- every thread: descriptors that are open already --- */
 	CALL(read, ALL),
-	CALL(write, ALL),            /* eventfds, log lines, consoles */
-	CALL(close, ALL),            /* devices that are reset or torn down */
-	CALL(writev, ALL),           /* console output straight from guest buffers */
+	CALL(write, ALL),  /* eventfds, log lines, consoles */
+	CALL(close, ALL),  /* devices that are reset or torn down */
+	CALL(writev, ALL), /* console output straight from guest buffers */
 	CALL(readv, ALL),
-	CALL(pread64, ALL),          /* disks, where io_uring is not to be had */
+	CALL(pread64, ALL), /* disks, where io_uring is not to be had */
 	CALL(pwrite64, ALL),
 	CALL(preadv, ALL),
 	CALL(pwritev, ALL),
-	CALL(fdatasync, ALL),        /* flush */
+	CALL(fdatasync, ALL), /* flush */
 	CALL(fsync, ALL),
-	CALL(fallocate, ALL),        /* discard, write zeroes; holes in slot stores */
-	CALL(io_uring_enter, ALL),   /* disks; the ring is made before the jail closes */
-	CALL(epoll_ctl, ALL),        /* any thread may change what a loop watches */
-	CALL(eventfd2, ALL),         /* per queue, when the guest's driver sets it up */
-	CALL(ppoll, ALL),            /* bounded waits for a descriptor */
+	CALL(fallocate, ALL),	   /* discard, write zeroes; holes in slot stores */
+	CALL(io_uring_enter, ALL), /* disks; the ring is made before the jail closes */
+	CALL(epoll_ctl, ALL),	   /* any thread may change what a loop watches */
+	CALL(eventfd2, ALL),	   /* per queue, when the guest's driver sets it up */
+	CALL(ppoll, ALL),	   /* bounded waits for a descriptor */
 	CALL(poll, ALL),
 
 	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer, or resets it */
@@ -85,7 +96,7 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(KVM_GET_SREGS, VCPU | MAIN), /* also page walks for the symbiotic interface */
 	IOCTL(KVM_GET_MP_STATE, VCPU),
 	IOCTL(KVM_GET_VCPU_EVENTS, VCPU),
-	IOCTL(KVM_SET_GUEST_DEBUG, VCPU),  /* single-step off during a call */
+	IOCTL(KVM_SET_GUEST_DEBUG, VCPU), /* single-step off during a call */
 	/* --- KVM: a guest's reset, done by the main thread on parked vCPUs --- */
 	IOCTL(KVM_SET_REGS, VCPU | MAIN),
 	IOCTL(KVM_SET_SREGS, VCPU | MAIN),
@@ -115,30 +126,31 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(TUNSETOFFLOAD, VCPU | IO | MAIN), /* follows the driver */
 	IOCTL(TCGETS, IO | MAIN),
 	IOCTL(TCSETSW, IO | MAIN), /* the terminal, put back at the end */
-	IOCTL(FIONREAD, IO),       /* libslirp: the next datagram's size */
+	IOCTL(FIONREAD, IO),	   /* libslirp: the next datagram's size */
 
 	/* --- vCPU threads --- */
-	CALL(timer_settime, VCPU),   /* deadline of a symcall */
-	CALL(timer_delete, VCPU),    /* at the thread's end */
+	CALL(timer_settime, VCPU), /* deadline of a symcall */
+	CALL(timer_delete, VCPU),  /* at the thread's end */
 
 	/* --- threads that run an event loop --- */
 	CALL(epoll_wait, IO | MAIN),
 	CALL(epoll_pwait, IO | MAIN),
 	CALL(timerfd_create, IO),    /* timers of device back ends */
-	CALL(fstat, IO | MAIN),      /* the size of a disk */
+	CALL(fstat, IO | MAIN),	     /* the size of a disk */
 	CALL(newfstatat, IO | MAIN), /* the same, as glibc calls it */
-	CALL(lseek, IO | MAIN),      /* the size of a block device */
-	CALL(fcntl, IO | MAIN),      /* non-blocking descriptors, spare descriptors */
+	CALL(lseek, IO | MAIN),	     /* the size of a block device */
+	CALL(fcntl, IO | MAIN),	     /* non-blocking descriptors, spare descriptors */
 	CALL(accept4, IO | MAIN),    /* control socket; a console on a socket; port forwards */
-	CALL(accept, IO),            /* port forwards (libslirp) */
+	CALL(accept, IO),	     /* port forwards (libslirp) */
 	CALL(sendto, IO | MAIN),
 	CALL(recvfrom, IO | MAIN),
 	CALL(sendmsg, IO),
 	CALL(recvmsg, IO),
 	CALL(getsockopt, IO | MAIN), /* the peer's credentials; libslirp: SO_ERROR */
-	CALL(shutdown, IO),          /* half-closed guest connections */
+	CALL(shutdown, IO),	     /* half-closed guest connections */
 
-	/* --- user-mode networking (libslirp): the guest's connections are the host's sockets --- */
+	/* --- user-mode networking (libslirp): the guest's connections are the host's sockets ---
+	 */
 	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET),
 	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET6),
 	CALL(connect, IO),
@@ -151,8 +163,8 @@ const struct jail_rule jail_rules[] = {
 	CALL_IF(openat, IO, 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY),
 
 	/* --- the main thread: lifecycle and tear-down --- */
-	CALL(unlinkat, MAIN),        /* its socket and lock file; landlock allows no other place */
-	CALL(wait4, MAIN),           /* the terminal's guard, at the end */
+	CALL(unlinkat, MAIN), /* its socket and lock file; landlock allows no other place */
+	CALL(wait4, MAIN),    /* the terminal's guard, at the end */
 	CALL(signalfd4, MAIN),
 	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
 	CALL(rt_sigpending, VCPU),

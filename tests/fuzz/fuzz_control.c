@@ -76,8 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			piece = size - done;
 		if (piece > room)
 			piece = room;
-		if (piece == 0 || control_input_put(&input, (const char *)data + done, piece) !=
-					  (ssize_t)piece)
+		if (piece == 0 ||
+		    control_input_put(&input, (const char *)data + done, piece) != (ssize_t)piece)
 			abort();
 		done += piece;
 		while ((kind = control_input_take(&input, &line, &length)) != CONTROL_LINE_NONE) {

@@ -129,9 +129,10 @@ static void requests_are_taken(void **state)
 	assert_int_equal(json_object_size(request.arguments), 0);
 	assert_null(request.id);
 	control_request_free(&request);
-	assert_int_equal(parse(" {\"id\": 7, \"arguments\": {\"force\": true}, \"command\":\"stop\"}",
-			       &request),
-			 0);
+	assert_int_equal(
+		parse(" {\"id\": 7, \"arguments\": {\"force\": true}, \"command\":\"stop\"}",
+		      &request),
+		0);
 	assert_true(json_is_true(json_object_get(request.arguments, "force")));
 	assert_int_equal(json_integer_value(request.id), 7);
 	control_request_free(&request);
@@ -140,11 +141,26 @@ static void requests_are_taken(void **state)
 static void malformed_requests_are_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", " ", "{", "}", "[]", "null", "7", "\"info\"", "{}", "info",
-		"{\"command\":7}", "{\"command\":null}", "{\"command\":\"a\",\"arguments\":[]}",
-		"{\"command\":\"a\",\"arguments\":null}", "{\"command\":\"a\",\"id\":{}}",
-		"{\"command\":\"a\",\"more\":1}", "{\"command\":\"a\",\"command\":\"b\"}",
-		"{\"command\":\"a\"} {}", "{\"command\":\"\\u0000\"}", "{\"command\":\"\xff\"}",
+		"",
+		" ",
+		"{",
+		"}",
+		"[]",
+		"null",
+		"7",
+		"\"info\"",
+		"{}",
+		"info",
+		"{\"command\":7}",
+		"{\"command\":null}",
+		"{\"command\":\"a\",\"arguments\":[]}",
+		"{\"command\":\"a\",\"arguments\":null}",
+		"{\"command\":\"a\",\"id\":{}}",
+		"{\"command\":\"a\",\"more\":1}",
+		"{\"command\":\"a\",\"command\":\"b\"}",
+		"{\"command\":\"a\"} {}",
+		"{\"command\":\"\\u0000\"}",
+		"{\"command\":\"\xff\"}",
 		"{'command':'a'}",
 	};
 	struct control_request request;

@@ -20,8 +20,8 @@ static int create_nothing(struct vm *vm, const char *argument, struct error *err
 static const struct device_class late_class = {
 	.option = "late", .argument = "WHAT", .help = "h", .order = 100, .create = create_nothing};
 DEVICE_CLASS(late_class);
-static const struct device_class always_class = {.help = "h", .order = 50,
-						 .create = create_nothing};
+static const struct device_class always_class = {
+	.help = "h", .order = 50, .create = create_nothing};
 DEVICE_CLASS(always_class);
 static const struct device_class early_class = {
 	.option = "early", .argument = "WHAT", .help = "h", .order = 10, .create = create_nothing};

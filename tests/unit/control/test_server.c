@@ -114,9 +114,9 @@ static int connect_client(void)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&fixture.name.address,
-				 sizeof(fixture.name.address)),
-			 0);
+	assert_int_equal(
+		connect(fd, (struct sockaddr *)&fixture.name.address, sizeof(fixture.name.address)),
+		0);
 	return fd;
 }
 
