@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,6 +128,44 @@ static bool reads_without_waiting(int fd)
 	return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
 }
 
+static int ring_create(struct io_uring *ring, unsigned depth)
+{
+	int status = io_uring_queue_init(depth, ring,
+					 IORING_SETUP_COOP_TASKRUN | IORING_SETUP_R_DISABLED);
+
+	if (status == -EINVAL)
+		status = io_uring_queue_init(depth, ring, IORING_SETUP_R_DISABLED);
+	return status;
+}
+
+static int ring_register(struct io_uring *ring, unsigned what, const void *argument, unsigned count)
+{
+	return syscall(SYS_io_uring_register, ring->ring_fd, what, argument, count) < 0 ? -errno
+											: 0;
+}
+
+/*
+ * Leaves the ring these operations on the disk and nothing else: seccomp does not see what is
+ * asked of a ring, which could open files and sockets, too. io_uring_register(2), Linux 5.10;
+ * not every liburing exports these two.
+ */
+static int ring_restrict(struct io_uring *ring, int fd)
+{
+	const struct io_uring_restriction only[] = {
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE},
+		{.opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE},
+	};
+	int status = io_uring_register_files(ring, &fd, 1);
+
+	if (status == 0)
+		status = ring_register(ring, IORING_REGISTER_RESTRICTIONS, only,
+				       sizeof(only) / sizeof(only[0]));
+	return status == 0 ? ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0) : status;
+}
+
 int blk_engine_create(int fd, unsigned depth, bool direct, blk_done done, void *opaque,
 		      struct blk_engine **out, struct error *err)
 {
@@ -140,13 +179,10 @@ int blk_engine_create(int fd, unsigned depth, bool direct, blk_done done, void *
 	engine->opaque = opaque;
 	engine->reads.wanted = !direct && !reads_without_waiting(fd);
 	engine->writes.wanted = !direct;
-	status = io_uring_queue_init(depth, &engine->ring, IORING_SETUP_COOP_TASKRUN);
-	if (status == -EINVAL)
-		status = io_uring_queue_init(depth, &engine->ring, 0);
 	/* Off by sysctl or by a container's seccomp filter: slower, not wrong. */
-	engine->has_ring = status == 0;
+	engine->has_ring = ring_create(&engine->ring, depth) == 0;
 	if (engine->has_ring) {
-		status = io_uring_register_files(&engine->ring, &fd, 1);
+		status = ring_restrict(&engine->ring, fd);
 		if (status < 0) {
 			blk_engine_destroy(engine);
 			return error_set_errno(err, status, "io_uring");
