@@ -49,7 +49,6 @@ static int handle_resume(struct vm *vm, json_t *arguments, json_t **result, stru
 static const struct control_command resume_command = {
 	.name = "resume",
 	.help = "let a paused VM go on",
-	.may_wait = true,
 	.handle = handle_resume,
 };
 CONTROL_COMMAND(resume_command);
@@ -80,7 +79,7 @@ static int handle_stop(struct vm *vm, json_t *arguments, json_t **result, struct
 static const struct control_command stop_command = {
 	.name = "stop",
 	.help = "press the ACPI power button; force (bool): end the VM at once",
-	.may_wait = true,
+	/* On the main loop: it must work also while all workers wait for a guest. */
 	.handle = handle_stop,
 };
 CONTROL_COMMAND(stop_command);

@@ -23,7 +23,8 @@ struct control_command {
 	/*
 	 * False: handle() runs on the main loop and must not wait for anything.
 	 * True: it runs on a worker thread (JAIL_THREAD_WORKER) and may wait, e.g. in
-	 * vcpu_run_on() or vm_pause(), but for a bounded time only. Such commands of different
+	 * vcpu_run_on() or vm_pause(), but for a bounded time only, and less than a second
+	 * once vm->end is set (the end of the VM waits for it). Such commands of different
 	 * clients may run at the same time: handle() locks for itself.
 	 */
 	bool may_wait;

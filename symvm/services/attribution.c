@@ -16,6 +16,7 @@
 
 #define WATCH_COUNT_MAX	 1000
 #define WATCH_TIMEOUT_MS 60000
+#define WATCH_PIECE_MS	 200
 
 struct watch {
 	bool mmio;
@@ -185,19 +186,33 @@ static int watch_parse(json_t *arguments, struct watch *watch, json_int_t *timeo
 	return 0;
 }
 
-static int watch_wait(struct attribution *attribution, struct watch *watch, json_int_t timeout,
-		      struct error *err)
+/* @ms from now, on the clock of pthread_cond_timedwait(). */
+static struct timespec time_after(json_int_t ms)
 {
-	struct timespec end;
+	struct timespec when;
+
+	clock_gettime(CLOCK_REALTIME, &when);
+	when.tv_sec += ms / 1000;
+	when.tv_nsec += (ms % 1000) * 1000000;
+	if (when.tv_nsec >= 1000000000) {
+		when.tv_sec++;
+		when.tv_nsec -= 1000000000;
+	}
+	return when;
+}
+
+static bool is_before(const struct timespec *left, const struct timespec *right)
+{
+	return left->tv_sec != right->tv_sec ? left->tv_sec < right->tv_sec
+					     : left->tv_nsec < right->tv_nsec;
+}
+
+static int watch_wait(struct vm *vm, struct attribution *attribution, struct watch *watch,
+		      json_int_t timeout, struct error *err)
+{
+	struct timespec end = time_after(timeout);
 	int status = 0;
 
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += timeout / 1000;
-	end.tv_nsec += (timeout % 1000) * 1000000;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_sec++;
-		end.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&attribution->lock);
 	if (attribution->watch) {
 		pthread_mutex_unlock(&attribution->lock);
@@ -205,8 +220,17 @@ static int watch_wait(struct attribution *attribution, struct watch *watch, json
 	}
 	attribution->watch = watch;
 	atomic_store(&attribution->armed, true);
-	while (atomic_load(&attribution->armed) && status == 0)
-		status = -pthread_cond_timedwait(&attribution->caught, &attribution->lock, &end);
+	/* In short pieces: the end of the VM must not wait for a watch. */
+	while (atomic_load(&attribution->armed) && status == 0 &&
+	       atomic_load(&vm->end) == VM_END_NONE) {
+		struct timespec piece = time_after(WATCH_PIECE_MS);
+		bool last = is_before(&end, &piece);
+
+		status = -pthread_cond_timedwait(&attribution->caught, &attribution->lock,
+						 last ? &end : &piece);
+		if (status == -ETIMEDOUT && !last)
+			status = 0;
+	}
 	atomic_store(&attribution->armed, false);
 	attribution->watch = NULL;
 	pthread_mutex_unlock(&attribution->lock);
@@ -226,7 +250,7 @@ static int handle_who(struct vm *vm, json_t *arguments, json_t **result, struct 
 		return error_set(err, -EOPNOTSUPP,
 				 "this VM runs without the symbiotic interface (--symbiotic off)");
 	watch.exits = json_array();
-	status = watch_wait(attribution, &watch, timeout, err);
+	status = watch_wait(vm, attribution, &watch, timeout, err);
 	if (status < 0) {
 		json_decref(watch.exits);
 		return status;
