@@ -154,16 +154,22 @@ static double median(double *values, size_t count)
 	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-static int wait_for_agent(unsigned port)
+static int listen_at(unsigned port)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0), peer;
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
 		fail("listen");
-	peer = accept(fd, NULL, NULL);
+	return fd;
+}
+
+static int wait_for_agent(int fd)
+{
+	int on = 1, peer = accept(fd, NULL, NULL);
+
 	if (peer < 0)
 		fail("accept");
 	setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -201,7 +207,9 @@ static double ratio(size_t first, size_t end, unsigned rounds)
 
 static int compare(unsigned port_a, unsigned port_b, unsigned rounds)
 {
-	int fds[2] = {wait_for_agent(port_a), wait_for_agent(port_b)};
+	/* Both first: a guest does not try twice. */
+	int listeners[2] = {listen_at(port_a), listen_at(port_b)};
+	int fds[2] = {wait_for_agent(listeners[0]), wait_for_agent(listeners[1])};
 	double sequential, random;
 
 	for (size_t job = 0; job < JOBS; job++)
