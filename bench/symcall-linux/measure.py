@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""measure.py SYMVM KERNEL INITRD AGENT.tar SECONDS PAIRS, where KVM works: one Linux guest with and
+without the symbiotic interface. Memory counters by symbiotic call against an agent over
+virtio-console, by turns; exits of the idle guest with the interface present against off.
+Prints `result NAME VALUE UNIT`, and `row` lines for the table."""
+import base64
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+symvm, kernel, initrd, agent, seconds, pairs = sys.argv[1:7]
+seconds, pairs = int(seconds), int(pairs)
+scratch = tempfile.mkdtemp(dir=os.environ.get("SYMVM_SCRATCH"))
+START_SECONDS = 240
+COMMAND = "tar -C /tmp -xf /dev/vda && exec /tmp/agent"
+
+
+def fail(text):
+    sys.exit("symcall-linux: " + text)
+
+
+class Lines:
+    """A socket of lines."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(path)
+        self.rest = b""
+
+    def ask(self, request):
+        self.socket.sendall(request)
+        while b"\n" not in self.rest:
+            more = self.socket.recv(65536)
+            if not more:
+                fail("connection closed")
+            self.rest += more
+        line, self.rest = self.rest.split(b"\n", 1)
+        return line
+
+
+class Guest:
+    def __init__(self, symbiotic):
+        self.name = "bench-" + symbiotic
+        self.console = os.path.join(scratch, self.name + ".console")
+        self.hvc = os.path.join(scratch, self.name + ".hvc")
+        words = "console=ttyS0 quiet panic=1 symvm.net=off symvm.cmd=" + \
+            base64.b64encode(COMMAND.encode()).decode()
+        self.log = open(os.path.join(scratch, self.name + ".log"), "wb")
+        self.process = subprocess.Popen(
+            [symvm, "run", "--name", self.name, "--kernel", kernel, "--initrd", initrd,
+             "--memory", "256M", "--symbiotic=" + symbiotic, "--append", words,
+             "--disk", "path=" + agent + ",readonly", "--console", "file:" + self.console,
+             "--virtio-console", "socket:" + self.hvc],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env=dict(os.environ, SYMVM_RUNTIME_DIR=scratch))
+        self.wait_ready()
+        self.control = Lines(os.path.join(scratch, self.name + ".sock"))
+
+    def wait_ready(self):
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if os.path.exists(self.console) and b"agent ready" in open(self.console, "rb").read():
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        self.log.flush()
+        fail("the guest did not start: " + open(self.log.name).read()[-500:])
+
+    def command(self, name, **arguments):
+        request = json.dumps({"command": name, "arguments": arguments}) + "\n"
+        answer = json.loads(self.control.ask(request.encode()))
+        if "error" in answer:
+            fail(name + ": " + answer["error"]["message"])
+        return answer["result"]
+
+    def exits(self):
+        return sum(vcpu["exits_total"] for vcpu in self.command("info")["vcpus"])
+
+    def idle_rate(self):
+        time.sleep(2)
+        before, start = self.exits(), time.monotonic()
+        time.sleep(seconds)
+        return (self.exits() - before) / (time.monotonic() - start)
+
+    def end(self):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def timed(function):
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+def compare_with_agent(guest):
+    agent_lines = Lines(guest.hvc)
+    calls, agents = [], []
+    for turn in range(pairs + 10):
+        call = timed(lambda: guest.command("call", call="meminfo"))
+        other = timed(lambda: agent_lines.ask(b"memory\n"))
+        if turn >= 10:
+            calls.append(call)
+            agents.append(other)
+    return calls, agents
+
+
+def main():
+    rates = {}
+    for symbiotic in ("on", "off"):
+        guest = Guest(symbiotic)
+        try:
+            rates[symbiotic] = guest.idle_rate()
+            if symbiotic == "on":
+                calls, agents = compare_with_agent(guest)
+        finally:
+            guest.end()
+    ratios = [call / other for call, other in zip(calls, agents)]
+    print("row \"memory counters by call\" %.0f us" % (statistics.median(calls) * 1e6))
+    print("row \"by an agent over virtio-console\" %.0f us" % (statistics.median(agents) * 1e6))
+    print("row \"idle exits, interface present\" %.1f /s" % rates["on"])
+    print("row \"idle exits, interface off\" %.1f /s" % rates["off"])
+    print("result symcall.vs_agent %.3f ratio" % statistics.median(ratios))
+    print("result symcall.idle_exits_vs_off %.3f ratio" % (rates["on"] / max(rates["off"], 0.1)))
+
+
+main()
