@@ -149,9 +149,9 @@ LABEL(g_movss_out)
 	end
 
 /* ---- compute for a while; RCX = rounds ---- */
-	.macro work
+	.macro work buffer=BUFFER
 	mov	$0x9e3779b97f4a7c15, %r8
-	mov	$BUFFER, %r10d
+	mov	$(\buffer), %r10d
 1:	imul	%r8, %rax
 	add	%rcx, %rax
 	rol	$13, %rax
@@ -167,18 +167,7 @@ LABEL(g_work_kernel)
 	work
 	end
 LABEL(g_work_user)
-	mov	$0x9e3779b97f4a7c15, %r8
-	mov	$(BUFFER + USER_BASE), %r10d
-1:	imul	%r8, %rax
-	add	%rcx, %rax
-	rol	$13, %rax
-	adc	%rax, %rbx
-	xor	%rbx, %r11
-	mov	%ecx, %edx
-	and	$0xff8, %edx
-	add	%rax, (%r10,%rdx)
-	sub	$1, %rcx
-	jnz	1b
+	work	BUFFER+USER_BASE
 	end
 /* STI and MOV SS all the time, so that kicks land in their shadows; interrupts come too. */
 LABEL(g_work_shadow)
