@@ -175,16 +175,22 @@ static double transfer(int fd, char what, uint64_t amount)
 	return (double)amount / (now() - start);
 }
 
-static int await_agent(unsigned port)
+static int listen_at(unsigned port)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0), connection;
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	at.sin_addr.s_addr = htonl(INADDR_ANY);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
 		fail("listen");
-	connection = accept(fd, NULL, NULL);
+	return fd;
+}
+
+static int await_agent(int fd)
+{
+	int connection = accept(fd, NULL, NULL);
+
 	if (connection < 0)
 		fail("accept");
 	no_delay(connection);
@@ -235,8 +241,11 @@ static int compare(unsigned rounds, uint64_t bytes, uint64_t pings, char **ports
 {
 	static struct guest guests[GUESTS_MAX];
 
+	/* All listen before one is waited for. */
 	for (unsigned i = 0; i < count; i++)
-		guests[i].fd = await_agent((unsigned)atoi(ports[i]));
+		guests[i].fd = listen_at((unsigned)atoi(ports[i]));
+	for (unsigned i = 0; i < count; i++)
+		guests[i].fd = await_agent(guests[i].fd);
 	/* Warms up caches, rings and windows. */
 	for (unsigned i = 0; i < 2; i++)
 		run_round(guests, count, 0, bytes / 4 + 1, pings / 4 + 1);

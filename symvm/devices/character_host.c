@@ -36,8 +36,22 @@ static int reopen(int fd, int flags, bool *own)
 	return fresh;
 }
 
-/* The guard: waits for the other end of @fd to close, whatever the cause, and restores. */
-static void guard_terminal(const struct character_host *host, int fd)
+/* Removes our socket from the file system, unless another took the name since. */
+static void remove_socket(const struct character_host *host)
+{
+	struct stat status;
+
+	if (host->socket_path && lstat(host->socket_path, &status) == 0 &&
+	    status.st_dev == host->socket_device && status.st_ino == host->socket_inode)
+		unlinkat(AT_FDCWD, host->socket_path, 0);
+}
+
+/*
+ * The guard's life: waits for the other end of @fd to close, whatever the cause, then
+ * puts the terminal right and removes the socket. The VM's own process may be killed, and
+ * its jail allows neither.
+ */
+static void guard(const struct character_host *host, int fd)
 {
 	sigset_t all;
 	char byte;
@@ -50,7 +64,9 @@ static void guard_terminal(const struct character_host *host, int fd)
 	close_range(STDERR_FILENO, ~0u, 0);
 	while (read(STDOUT_FILENO, &byte, 1) < 0 && errno == EINTR)
 		;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+	if (host->is_terminal)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+	remove_socket(host);
 	_exit(0);
 }
 
@@ -63,13 +79,21 @@ static void start_guard(struct character_host *host)
 	host->guard = fork();
 	if (host->guard == 0) {
 		close(ends[1]);
-		guard_terminal(host, ends[0]);
+		guard(host, ends[0]);
 	}
 	close(ends[0]);
 	if (host->guard < 0)
 		close(ends[1]);
 	else
 		host->guard_fd = ends[1];
+}
+
+/* Tells the guard that it is time, and waits until it is done. */
+static void end_guard(struct character_host *host)
+{
+	close(host->guard_fd);
+	while (waitpid(host->guard, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 static void open_stdio(struct character_host *host)
@@ -120,6 +144,7 @@ static int open_socket(struct character_host *host, const char *option, const ch
 		       struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat status;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set(err, -ENAMETOOLONG,
@@ -136,6 +161,10 @@ static int open_socket(struct character_host *host, const char *option, const ch
 	if (fchmod(host->listen_fd, 0600) < 0 ||
 	    bind(host->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
+	if (lstat(path, &status) == 0) {
+		host->socket_device = status.st_dev;
+		host->socket_inode = status.st_ino;
+	}
 	host->socket_path = strdup(path);
 	if (!host->socket_path) {
 		unlink(path);
@@ -143,6 +172,7 @@ static int open_socket(struct character_host *host, const char *option, const ch
 	}
 	if (listen(host->listen_fd, 1) < 0)
 		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
+	start_guard(host);
 	return 0;
 }
 
@@ -185,21 +215,18 @@ void character_host_close_input(struct character_host *host)
 
 void character_host_close(struct character_host *host)
 {
-	if (host->is_terminal)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
 	if (host->guard_fd >= 0) {
-		close(host->guard_fd);
-		while (waitpid(host->guard, NULL, 0) < 0 && errno == EINTR)
-			;
+		end_guard(host);
+	} else {
+		if (host->is_terminal)
+			tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+		remove_socket(host);
 	}
 	character_host_close_input(host);
 	if (host->output_fd >= 0 && (host->own_output || host->is_socket))
 		close(host->output_fd);
 	if (host->listen_fd >= 0)
 		close(host->listen_fd);
-	/* A jail may refuse that; the next start replaces what is left. */
-	if (host->socket_path)
-		unlinkat(AT_FDCWD, host->socket_path, 0);
 	free(host->socket_path);
 	*host = (struct character_host){
 		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};

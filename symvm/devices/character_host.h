@@ -21,12 +21,14 @@ struct character_host {
 	int guard_fd;	      /* its closing tells the guard that we are gone */
 	pid_t guard;
 	char *socket_path;
+	dev_t socket_device;
+	ino_t socket_inode;
 };
 
 /*
  * Opens what @spec names (see character_open()). On failure nothing is left open.
- * Main thread, before other threads run: for a terminal it forks a guard, which puts the
- * terminal right when this process is killed.
+ * Main thread, before other threads run: for a terminal or a socket it forks a guard, which
+ * puts the terminal right and removes the socket however this process ends.
  */
 int character_host_open(struct character_host *host, const char *option, const char *spec,
 			struct error *err);
