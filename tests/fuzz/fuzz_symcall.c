@@ -245,6 +245,7 @@ static void call(struct input *in, struct fake_kvm *fake)
 		sym_vcpu_answer(in->vcpu, message, take(in, 1) & 1 ? 4 : 8);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct sym_vm_config config = {.size = sizeof(config),
