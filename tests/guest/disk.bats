@@ -1,0 +1,49 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# virtio-blk and virtio-rng under a stock Debian kernel: what boot.bats does not look at.
+
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
+
+@test "serial, size, read-only, discard, zeroes, flush, several queues, entropy" {
+	head -c 4194304 /dev/urandom >"$scratch/disk"
+	head -c 1048576 /dev/urandom >"$scratch/fixed"
+	run -0 guest_run 6.1 pvh 2 '
+		cd /sys/block
+		echo serial $(cat vda/serial) sectors $(cat vda/size) queues $(ls vda/mq | wc -l)
+		echo readonly $(cat vda/ro) $(cat vdb/ro)
+		echo cache $(cat vda/queue/write_cache)
+		blkdiscard -o 1048576 -l 1048576 /dev/vda && echo discarded
+		blkdiscard -z -o 3145728 -l 65536 /dev/vda || dd if=/dev/zero of=/dev/vda bs=64k seek=48 count=1 conv=notrunc
+		dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused
+		printf mark | dd of=/dev/vda bs=512 conv=notrunc,fsync; sync
+		echo entropy $(dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c)
+		grep -c "virtio.-req" /proc/interrupts' \
+		--disk "path=$scratch/disk,serial=SERIAL-1,queues=2" \
+		--disk "path=$scratch/fixed,readonly" --rng
+	echo "$output"
+	[[ $output == *'serial SERIAL-1 sectors 8192 queues 2'* ]]
+	[[ $output == *'readonly 0 1'* && $output == *'cache write back'* ]]
+	[[ $output == *discarded* && $output == *refused* && $output == *'entropy 64'* ]]
+	[ "$(stat -c %s "$scratch/disk")" -eq 4194304 ]
+	[ "$(stat -c %b "$scratch/disk")" -le 6144 ]
+	[ "$(head -c 4 "$scratch/disk")" = mark ]
+	cmp -n 1048576 -i 1048576:0 "$scratch/disk" /dev/zero
+	cmp -n 65536 -i 3145728:0 "$scratch/disk" /dev/zero
+}
+
+@test "two virtual machines do not share a disk that one of them writes" {
+	truncate -s 1M "$scratch/disk"
+	"$symvm" run --name first --kernel "$(guest_kernel 6.1 pvh)" --memory 128M --disk "$scratch/disk" \
+		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --console "file:$scratch/console" \
+		--append "$(guest_words 'sleep 1000')" </dev/null >"$scratch/log" 2>&1 3>&- &
+	guest_pid=$!
+	wait_until 100 grep -qs 'first line' "$scratch/console"
+	run -1 guest_run 6.1 pvh 1 true --name second --disk "$scratch/disk,readonly"
+	[[ ${#lines[@]} -eq 1 && $output == *"$scratch/disk"*'in use'* ]]
+	# The lock goes with its owner, however that ends.
+	kill -KILL "$guest_pid"
+	wait "$guest_pid" || true
+	guest_pid=
+	run -0 guest_run 6.1 pvh 1 'echo mine' --name third --disk "$scratch/disk"
+	[[ $output == *mine* ]]
+}
