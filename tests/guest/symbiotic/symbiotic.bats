@@ -76,3 +76,16 @@ calls_ok() {
 	[[ $output == *"/sys/kernel/symbiotic/features:none"* ]]
 	[ "$(count calls)" -eq 0 ]
 }
+
+@test "on QEMU with KVM the module is inert and says so" {
+	local command
+	command=$(base64 -w0 <<<"grep -H . /sys/kernel/symbiotic/*; dmesg | grep 'symbiotic:'; echo GUEST done")
+	run -0 timeout 300 qemu-system-x86_64 -accel kvm -cpu host -m 512 -nodefaults -display none \
+		-serial stdio -no-reboot -kernel "$cache/kernels/6.1/vmlinuz" \
+		-initrd "$cache/images/initramfs-symbiotic-6.1.cpio" \
+		-append "console=ttyS0 quiet panic=-1 symvm.net=off symvm.cmd=$command" </dev/null
+	echo "$output" >&2
+	[[ $output == *"GUEST done"* ]]
+	[[ $output == *"/sys/kernel/symbiotic/active:0"* ]]
+	[[ $output == *"no symbiotic VMM here: inactive"* ]]
+}
