@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The disk's engine alone, with and without io_uring, where all is well and where it is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "devices/virtio/blk_engine.h"
+
+#define SIZE 65536u
+
+struct fixture {
+	struct blk_engine *engine;
+	int fd;
+	unsigned done;
+	int status;
+};
+
+static void done(void *opaque, struct blk_operation *operation, int status)
+{
+	struct fixture *fixture = opaque;
+
+	fixture->done++;
+	fixture->status = status;
+}
+
+/* @depth 0 is none that a ring can have: the engine does without. */
+static int setup_with(void **state, unsigned depth, bool direct)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	struct error err;
+
+	fixture->fd = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(fixture->fd, SIZE), 0);
+	assert_int_equal(blk_engine_create(fixture->fd, depth, direct, done, fixture,
+					   &fixture->engine, &err),
+			 0);
+	if (depth == 0)
+		assert_int_equal(blk_engine_fd(fixture->engine), -1);
+	*state = fixture;
+	return 0;
+}
+
+static int setup_ring(void **state)
+{
+	/* "direct" keeps operations from being carried out at once. */
+	return setup_with(state, 8, true);
+}
+
+static int setup_inline(void **state)
+{
+	return setup_with(state, 8, false);
+}
+
+static int setup_plain(void **state)
+{
+	return setup_with(state, 0, false);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	blk_engine_destroy(fixture->engine);
+	close(fixture->fd);
+	free(fixture);
+	return 0;
+}
+
+static int run(struct fixture *fixture, struct blk_operation *operation)
+{
+	fixture->done = 0;
+	blk_engine_add(fixture->engine, operation);
+	blk_engine_submit(fixture->engine);
+	blk_engine_drain(fixture->engine);
+	assert_int_equal(fixture->done, 1);
+	return fixture->status;
+}
+
+static int transfer(struct fixture *fixture, enum blk_kind kind, void *data, size_t length,
+		    uint64_t offset)
+{
+	struct iovec iov[2] = {{data, length / 3},
+			       {(char *)data + length / 3, length - length / 3}};
+	struct blk_operation operation = {
+		.kind = kind, .iov = iov, .count = 2, .offset = offset, .length = length};
+
+	return run(fixture, &operation);
+}
+
+static int range(struct fixture *fixture, enum blk_kind kind, uint64_t offset, uint64_t length)
+{
+	struct blk_operation operation = {.kind = kind, .offset = offset, .length = length};
+
+	return run(fixture, &operation);
+}
+
+static void test_all_kinds(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t data[8192], copy[8192];
+
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i % 251 + 1);
+	assert_int_equal(transfer(fixture, BLK_WRITE, data, sizeof(data), 4096), 0);
+	assert_int_equal(range(fixture, BLK_FLUSH, 0, 0), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 4096), 0);
+	assert_memory_equal(copy, data, sizeof(data));
+	/* This file has no call for the second, so zeroes are written. */
+	assert_int_equal(range(fixture, BLK_PUNCH, 4096, 4096), 0);
+	assert_int_equal(range(fixture, BLK_ZERO, 8192, 1024), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 4096), 0);
+	for (unsigned i = 0; i < 5120; i++)
+		assert_int_equal(copy[i], 0);
+	assert_memory_equal(copy + 5120, data + 5120, sizeof(data) - 5120);
+	assert_int_equal(lseek(fixture->fd, 0, SEEK_END), SIZE);
+}
+
+static void test_end_of_file(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t data[4096];
+
+	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, SIZE - 4096), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, SIZE - 2048), -EIO);
+	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, SIZE), -EIO);
+	assert_int_equal(ftruncate(fixture->fd, 0), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, 0), -EIO);
+}
+
+static void test_errors(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t data[4096] = {0};
+
+	/* The host's file can't grow, nor be written to. */
+	assert_int_equal(fcntl(fixture->fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	assert_int_equal(transfer(fixture, BLK_WRITE, data, 4096, 0), -EPERM);
+	assert_int_equal(range(fixture, BLK_PUNCH, 0, 4096), -EPERM);
+	assert_true(range(fixture, BLK_ZERO, 0, 4096) < 0);
+	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, 0), 0);
+	/* Memory that is not there. */
+	assert_int_equal(transfer(fixture, BLK_READ, (void *)8, 4096, 0), -EFAULT);
+}
+
+/* More than the ring holds, added before anything is submitted. */
+static void test_more_than_fit(void **state)
+{
+	static uint8_t data[100][512];
+	static struct iovec iov[100];
+	static struct blk_operation operations[100];
+	struct fixture *fixture = *state;
+
+	for (unsigned i = 0; i < 100; i++) {
+		iov[i] = (struct iovec){data[i], 512};
+		operations[i] = (struct blk_operation){.kind = i & 1 ? BLK_READ : BLK_WRITE,
+						       .iov = &iov[i],
+						       .count = 1,
+						       .offset = 512 * i,
+						       .length = 512};
+		blk_engine_add(fixture->engine, &operations[i]);
+	}
+	blk_engine_submit(fixture->engine);
+	blk_engine_drain(fixture->engine);
+	assert_int_equal(fixture->done, 100);
+	assert_int_equal(fixture->status, 0);
+}
+
+#define TEST(function, with)                                                                    \
+	{                                                                                       \
+		.name = #function " " #with, .test_func = function, .setup_func = setup_##with, \
+		.teardown_func = teardown                                                       \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_all_kinds, ring),	  TEST(test_all_kinds, inline),
+		TEST(test_all_kinds, plain),	  TEST(test_end_of_file, ring),
+		TEST(test_end_of_file, inline),	  TEST(test_end_of_file, plain),
+		TEST(test_errors, ring),	  TEST(test_errors, inline),
+		TEST(test_errors, plain),	  TEST(test_more_than_fit, ring),
+		TEST(test_more_than_fit, inline), TEST(test_more_than_fit, plain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
