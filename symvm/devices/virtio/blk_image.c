@@ -44,6 +44,9 @@ static int image_lock(struct blk_image *image, const char *path, struct error *e
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return error_set(err, -EBUSY, "disk %s: in use by another virtual machine", path);
+	/* Some network file systems have no locks. */
+	if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+		return 0;
 	return error_set_errno(err, -errno, "disk %s: lock", path);
 }
 
