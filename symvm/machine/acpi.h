@@ -12,7 +12,7 @@
 #include "util/error.h"
 
 #define ACPI_AREA_START 0xe0000ull /* where guests without a boot protocol's help look, too */
-#define ACPI_AREA_END	0x100000ull
+#define ACPI_AREA_END	0xffff0ull /* the reset stub follows: BOOT_RESET_GPA */
 
 /*
  * Writes RSDP, XSDT, FADT, DSDT, MADT (for @cpus vCPUs) and MCFG into the area and

@@ -187,6 +187,19 @@ static int page_tables_build(struct vm *vm)
 	return memory_write(&vm->memory, base, tables, sizeof(tables));
 }
 
+/*
+ * All the firmware there is. On hardware-reduced ACPI Linux reboots by EFI and, where there is
+ * none, by a jump to the BIOS in real mode (arch/x86/kernel/reboot.c): that must reset. Port and
+ * value are those of the reset register in acpi/fadt.asl.
+ */
+static const uint8_t reset_stub[] = {
+	0xba, 0x02, 0x06, /* mov dx, 0x602 */
+	0xb0, 0x52,	  /* mov al, 0x52 */
+	0xee,		  /* out dx, al */
+	0xf4,		  /* hlt */
+	0xeb, 0xfd,	  /* jmp to the hlt */
+};
+
 int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err)
 {
 	const char *command_line = vm->boot.command_line;
@@ -197,6 +210,7 @@ int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err)
 		return status;
 	if (page_tables_build(vm) < 0 ||
 	    memory_write(&vm->memory, BOOT_GDT_GPA, boot_gdt, sizeof(boot_gdt)) < 0 ||
+	    memory_write(&vm->memory, BOOT_RESET_GPA, reset_stub, sizeof(reset_stub)) < 0 ||
 	    memory_write(&vm->memory, BOOT_CMDLINE_GPA, command_line, strlen(command_line) + 1) < 0)
 		return error_set(err, -EFAULT, "boot: low memory is missing");
 	if (is_elf(&vm->boot.kernel))

@@ -23,6 +23,7 @@ struct vcpu;
 #define BOOT_CMDLINE_GPA     0x20000ull
 #define BOOT_CMDLINE_MAX     0x10000ull
 #define BOOT_LOW_END	     0x9fc00ull /* usable low memory ends; EBDA and video follow */
+#define BOOT_RESET_GPA	     0xffff0ull /* FFFF:0000, where a PC's firmware starts */
 #define BOOT_HIGH_START	     0x100000ull
 
 struct boot_file {
