@@ -31,11 +31,34 @@ random_file() {
 	sum=$(sha256sum <"$scratch/www/file")
 }
 
-# user VERSION: DHCP, a download from the host, a download by the host through a forwarded port.
+# dns_serve: a name server on the loopback, which the host's resolv.conf names: each name has the
+# address 192.0.2.77.
+dns_serve() {
+	python3 -u - >"$scratch/dns.log" 2>&1 3>&- <<'PYTHON' &
+import socket, struct
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+print("listens")
+while True:
+    query, peer = server.recvfrom(512)
+    end = query.index(0, 12) + 5
+    is_address = query[end - 4:end - 2] == b"\0\1"
+    answer = query[:2] + struct.pack(">HHHHH", 0x8180, 1, is_address, 0, 0) + query[12:end]
+    if is_address:
+        answer += struct.pack(">HHHIH4s", 0xC00C, 1, 1, 60, 4, bytes([192, 0, 2, 77]))
+    server.sendto(answer, peer)
+PYTHON
+	dns_pid=$!
+	wait_until 60 grep -q listens "$scratch/dns.log"
+	echo nameserver 127.0.0.1 >/etc/resolv.conf
+}
+
+# user VERSION: DHCP, DNS, a download from the host, a download by the host through a forwarded port.
 user() {
 	random_file 2000000
 	http_serve "$scratch/www"
-	start "$1" "set -e; ip addr show eth0; cat /etc/resolv.conf
+	dns_serve
+	start "$1" "set -e; ip addr show eth0; cat /etc/resolv.conf; nslookup name.test
 		wget -q -O /tmp/file http://10.0.2.2:$http_port/file; sha256sum </tmp/file
 		httpd -p 80 -h /tmp; echo served; until [ -e /tmp/stop ]; do
 		nc -l -p 81 >/tmp/got; grep -q stop /tmp/got && touch /tmp/stop; done" \
@@ -44,19 +67,21 @@ user() {
 	grep -q 'inet 10.0.2.15/24' "$scratch/console"
 	grep -q 'ether 52:54:00:00:00:07' "$scratch/console"
 	grep -q 'nameserver 10.0.2.3' "$scratch/console"
+	grep -q 'Address.* 192.0.2.77' "$scratch/console"
 	grep -q "$sum" "$scratch/console"
 	[ "$(curl -s http://127.0.0.1:18080/file | sha256sum)" = "$sum" ]
 	until ! kill -0 "$guest_pid" 2>/dev/null || [ -e "$scratch/told" ]; do
 		echo stop | socat -u - TCP:127.0.0.1:18081 && touch "$scratch/told"
 	done
+	kill "$dns_pid"
 	finished
 }
 
-@test "6.1: user-mode network: DHCP, download, forwarded ports" {
+@test "6.1: user-mode network: DHCP, DNS, download, forwarded ports" {
 	user 6.1
 }
 
-@test "6.12: user-mode network: DHCP, download, forwarded ports" {
+@test "6.12: user-mode network: DHCP, DNS, download, forwarded ports" {
 	user 6.12
 }
 
