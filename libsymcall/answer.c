@@ -62,7 +62,7 @@ static bool same_exit(const struct sym_exit *exit, const struct kvm_run *run)
 /* Run until the instruction exits as before; no interrupt or NMI may come between. */
 static int run_to_same_exit(struct sym_vcpu *vcpu)
 {
-	uint64_t deadline = sym_deadline_start(vcpu, sym_now_ns(), vcpu->vm->deadline_us);
+	uint64_t deadline = sym_deadline_start(vcpu, vcpu->vm->deadline_us);
 	int result = -EIO;
 
 	for (int i = 0; i < REEXECUTE_EXITS_MAX; i++) {

@@ -2,9 +2,16 @@
 /* An atomic call: complete, check, save, enter, run, return or give up, restore. */
 #include "internal.h"
 
-/* Start the clock of a call that began at `now`; returns its end, CLOCK_MONOTONIC in ns. */
-uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint64_t now, uint32_t deadline_us)
+/* From here on a deadline may end a tick early, for the sake of a cheaper clock. */
+#define COARSE_DEADLINE_US 50000u
+
+/*
+ * Start the clock of a call; returns its end, CLOCK_MONOTONIC in ns. Never later than
+ * the embedder's timer, which may fire but once.
+ */
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us)
 {
+	uint64_t now = deadline_us < COARSE_DEADLINE_US ? sym_now_ns() : sym_now_coarse_ns();
 	uint64_t end = now + (uint64_t)deadline_us * 1000;
 
 	atomic_store_explicit(&vcpu->deadline_ns, end, memory_order_relaxed);
@@ -135,8 +142,7 @@ static void finish_return(struct sym_vcpu *vcpu)
 		sym_exit_complete(vcpu, true);
 }
 
-static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, uint64_t start,
-		 int64_t *value)
+static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, int64_t *value)
 {
 	struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	uint32_t deadline_us = request->deadline_us ? request->deadline_us : vcpu->vm->deadline_us;
@@ -151,7 +157,7 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 	sym_spy_write_context(vcpu);
 	sym_context_load(vcpu, request);
 	sym_count(vcpu, calls);
-	deadline = sym_deadline_start(vcpu, start, deadline_us);
+	deadline = sym_deadline_start(vcpu, deadline_us);
 	error = handler_run(vcpu, deadline);
 	sym_deadline_stop(vcpu);
 	*value = (int64_t)vcpu->run->s.regs.regs.rax;
@@ -176,17 +182,17 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
  * KVM, so the context has to be there first.
  */
 static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request *request,
-			    uint64_t start, int64_t *value)
+			    int64_t *value)
 {
 	struct kvm_guest_debug off = {0};
 	int error, rearm;
 
 	if (!(vcpu->debug.control & KVM_GUESTDBG_ENABLE))
-		return enter(vcpu, request, start, value);
+		return enter(vcpu, request, value);
 	error = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &off);
 	if (error)
 		return error;
-	error = enter(vcpu, request, start, value);
+	error = enter(vcpu, request, value);
 	rearm = sym_exit_complete(vcpu, true);
 	if (!rearm)
 		rearm = sym_kvm_ioctl(vcpu, KVM_SET_GUEST_DEBUG, &vcpu->debug);
@@ -195,7 +201,7 @@ static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request
 
 /* Everything between the embedder's exit and the embedder's exit again. */
 static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *request,
-			uint64_t start, int64_t *value)
+			int64_t *value)
 {
 	struct sym_exit *exit = &vcpu->exit;
 	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
@@ -211,7 +217,7 @@ static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *re
 		error = sym_gate_context(vcpu);
 	}
 	if (!error)
-		error = enter_undebugged(vcpu, request, start, value);
+		error = enter_undebugged(vcpu, request, value);
 	vcpu->run->kvm_valid_regs = valid_regs;
 	sym_exit_describe_again(vcpu);
 	return error;
@@ -220,7 +226,7 @@ static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *re
 int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 	     struct sym_call_result *result)
 {
-	uint64_t start = sym_now_ns();
+	uint64_t start = __builtin_ia32_rdtsc();
 	int error, before;
 
 	*result = (struct sym_call_result){0};
@@ -232,11 +238,11 @@ int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 	if (error)
 		return error;
 	before = sym_activity_set(vcpu, SYM_IN_CALL);
-	error = call_in_exit(vcpu, request, start, &result->value);
+	error = call_in_exit(vcpu, request, &result->value);
 	sym_activity_set(vcpu, before);
 	if (!error && request->message)
 		error = sym_spy_message(vcpu, result->value, request->message,
 					request->message_size, &result->message_length);
-	sym_count_add(&vcpu->stats.call_ns, sym_now_ns() - start);
+	sym_count_add(&vcpu->stats.call_cycles, __builtin_ia32_rdtsc() - start);
 	return error;
 }

@@ -17,7 +17,7 @@ static bool take_token(struct sym_vcpu *vcpu)
 {
 	uint64_t rate = vcpu->vm->doorbells_per_sec;
 	uint64_t burst = rate / BURST_PER_SEC_DIVISOR;
-	uint64_t now = sym_now_ns();
+	uint64_t now = sym_now_coarse_ns();
 	uint64_t passed = now - vcpu->tokens_ns;
 
 	if (burst < BURST_MIN)
@@ -153,8 +153,7 @@ static int safepoint_gate(struct sym_vcpu *vcpu, const struct sym_call_request *
 	return 0;
 }
 
-static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *request,
-			 uint64_t start)
+static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *request)
 {
 	struct sym_spy_vcpu *spy = vcpu->spy;
 	uint32_t valid_regs = vcpu->run->kvm_valid_regs;
@@ -167,7 +166,7 @@ static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *r
 	__atomic_store_n(&spy->doorbell.state, SYM_DOORBELL_STATE_CALL, __ATOMIC_RELEASE);
 	sym_count(vcpu, safepoint_calls);
 	sym_activity_set(vcpu, SYM_IN_SAFEPOINT);
-	deadline = sym_deadline_start(vcpu, start, deadline_us);
+	deadline = sym_deadline_start(vcpu, deadline_us);
 	error = run_to_answer(vcpu, spy, deadline);
 	sym_deadline_stop(vcpu);
 	sym_activity_set(vcpu, SYM_IN_DOORBELL);
@@ -187,13 +186,13 @@ static int safepoint_run(struct sym_vcpu *vcpu, const struct sym_call_request *r
 int sym_call_safepoint(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 		       struct sym_call_result *result)
 {
-	uint64_t start = sym_now_ns();
+	uint64_t start = __builtin_ia32_rdtsc();
 	int error = safepoint_gate(vcpu, request);
 
 	*result = (struct sym_call_result){0};
 	if (error)
 		return error;
-	error = safepoint_run(vcpu, request, start);
+	error = safepoint_run(vcpu, request);
 	if (!error) {
 		result->value = (int64_t)__atomic_load_n(&vcpu->spy->doorbell.result,
 							 __ATOMIC_RELAXED);
@@ -201,6 +200,6 @@ int sym_call_safepoint(struct sym_vcpu *vcpu, const struct sym_call_request *req
 			error = sym_spy_message(vcpu, result->value, request->message,
 						request->message_size, &result->message_length);
 	}
-	sym_count_add(&vcpu->stats.call_ns, sym_now_ns() - start);
+	sym_count_add(&vcpu->stats.call_cycles, __builtin_ia32_rdtsc() - start);
 	return error;
 }

@@ -170,6 +170,7 @@ static inline int sym_activity_set(struct sym_vcpu *vcpu, int activity)
 
 /* kvm.c: everything that touches KVM */
 uint64_t sym_now_ns(void);
+uint64_t sym_now_coarse_ns(void);
 int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument);
 int sym_kvm_ioctl(struct sym_vcpu *vcpu, unsigned long request, void *argument);
 int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs);
@@ -214,7 +215,7 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 void sym_context_restore(struct sym_vcpu *vcpu);
 
 /* call.c */
-uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint64_t now, uint32_t deadline_us);
+uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us);
 void sym_deadline_stop(struct sym_vcpu *vcpu);
 
 /* spy.c */

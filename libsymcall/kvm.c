@@ -7,19 +7,39 @@
 
 #include "internal.h"
 
-/*
- * kvm_run->immediate_exit is shared with the embedder's signal handler, which may
- * set it to 1 at any instruction. The library writes another non-zero value and
- * exchanges it, so that it can tell and never loses such a kick.
- */
-#define IMMEDIATE_OURS 2
-
-uint64_t sym_now_ns(void)
+static uint64_t now_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t sym_now_ns(void)
+{
+	return now_ns(CLOCK_MONOTONIC);
+}
+
+/* Up to a tick (10 ms) late, but much cheaper than the exact time. */
+uint64_t sym_now_coarse_ns(void)
+{
+	return now_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+/*
+ * kvm_run->immediate_exit is shared with the embedder's signal handler, which may
+ * set it to 1 on this thread at any instruction. The library uses another bit, and
+ * changes it by single instructions (which a signal cannot divide, so that no bus
+ * lock is needed): such a kick stays set and ends the next run.
+ */
+static void immediate_set(uint8_t *immediate_exit)
+{
+	__asm__ volatile("orb $2, %0" : "+m"(*immediate_exit));
+}
+
+static void immediate_clear(uint8_t *immediate_exit)
+{
+	__asm__ volatile("andb $0xfd, %0" : "+m"(*immediate_exit));
 }
 
 void sym_log(const struct sym_vm *vm, enum sym_log_level level, const char *format, ...)
@@ -59,12 +79,6 @@ static int run_once(struct sym_vcpu *vcpu)
 	return result;
 }
 
-static void note_kick(struct sym_vcpu *vcpu, uint8_t immediate)
-{
-	if (immediate && immediate != IMMEDIATE_OURS)
-		vcpu->kicked = true;
-}
-
 /*
  * Run the guest until an exit (0) or a kick (-EINTR), which is remembered for the
  * embedder. Registers in `valid_regs` are in kvm_run afterwards.
@@ -90,12 +104,11 @@ int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs)
  */
 int sym_kvm_run_immediate(struct sym_vcpu *vcpu)
 {
-	uint8_t *immediate = &vcpu->run->immediate_exit;
 	int result;
 
 	vcpu->run->kvm_valid_regs = SYM_SYNC_ALL;
-	note_kick(vcpu, __atomic_exchange_n(immediate, IMMEDIATE_OURS, __ATOMIC_RELAXED));
+	immediate_set(&vcpu->run->immediate_exit);
 	result = run_once(vcpu);
-	note_kick(vcpu, __atomic_exchange_n(immediate, 0, __ATOMIC_RELAXED));
+	immediate_clear(&vcpu->run->immediate_exit);
 	return result;
 }

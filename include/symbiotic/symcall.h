@@ -60,7 +60,7 @@ struct sym_ops {
 	 * thread `usec` microseconds from now (for instance a timer_create() timer
 	 * with SIGEV_THREAD_ID), and take that back. A signal just before KVM_RUN is
 	 * lost, as everywhere with KVM, unless its handler sets kvm_run->immediate_exit
-	 * to 1 or it comes again and again until it is disarmed. Without the pair
+	 * to 1 (on the vCPU's thread, never from another) or it comes again and again until it is disarmed. Without the pair
 	 * another thread has to watch sym_vcpu_overdue() and kick.
 	 */
 	void (*arm_deadline)(void *vcpu, uint64_t usec);
@@ -78,7 +78,7 @@ struct sym_vm_config {
 	const char *name;         /* published to the guest; copied; may be NULL */
 	uint8_t uuid[16];
 	uint32_t features;        /* SYM_FEATURE_* to offer; 0: the interface is off */
-	uint32_t deadline_us;     /* of one call, 0: 100000 */
+	uint32_t deadline_us;     /* of one call, 0: 100000; from 50000 on a tick early at worst */
 	uint32_t doorbells_per_sec; /* limit per vCPU, 0: 100000 */
 };
 
@@ -304,7 +304,7 @@ SYM_API void sym_vcpu_publish_steal(struct sym_vcpu *vcpu, uint64_t steal_ns);
 	X(reexecuted, "reads answered by executing the instruction again")             \
 	X(kvm_runs, "KVM_RUN issued for calls and completions")                        \
 	X(other_ioctls, "other ioctls issued on the vCPU for calls")                   \
-	X(call_ns, "time inside calls, ns")
+	X(call_cycles, "time inside calls, TSC cycles")
 
 struct sym_vcpu_stats {
 #define SYM_STATS_FIELD(name, text) uint64_t name;
