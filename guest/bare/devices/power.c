@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The ends of a VM: power-off, reset, triple fault. What was in RAM survives a reset. */
+#include "runtime.h"
+
+#define BOOTS (*(volatile uint32_t *)0x80000)
+
+static void off(void)
+{
+	check(true, "powering off");
+}
+TEST("power-off", off);
+
+static void reset(void)
+{
+	if (BOOTS != 0xb007) {
+		BOOTS = 0xb007;
+		check(true, "first boot");
+		out8(PORT_POWER + 2, 0x51);
+		check(true, "another value does not reset");
+		for (;;)
+			out8(PORT_POWER + 2, 0x52);
+	}
+	BOOTS = 0;
+	check(true, "second boot");
+}
+TEST("reset", reset);
+
+static void triple_fault(void)
+{
+	const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) nothing = {0, 0};
+
+	__asm__ volatile("lidt %0; ud2" : : "m"(nothing));
+	check(false, "the VM ends at a triple fault");
+}
+TEST("triple-fault", triple_fault);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* virtio-net on the user network: who has 10.0.2.2? */
+#include "virtio.h"
+
+#define HEADER 12
+
+static uint8_t sent[HEADER + 60], received[2048];
+
+static void frame_make(const uint8_t *mac)
+{
+	static const uint8_t arp[] = {0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1};
+	uint8_t *frame = sent + HEADER;
+
+	memset(frame, 0xff, 6);
+	memcpy(frame + 6, mac, 6);
+	memcpy(frame + 12, arp, sizeof(arp));
+	memcpy(frame + 22, mac, 6);
+	memcpy(frame + 28, "\x0a\x00\x02\x0f", 4);
+	memcpy(frame + 38, "\x0a\x00\x02\x02", 4);
+}
+
+static bool is_reply(const uint8_t *mac)
+{
+	const uint8_t *frame = received + HEADER;
+
+	return memcmp(frame, mac, 6) == 0 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2 &&
+	       memcmp(frame + 28, "\x0a\x00\x02\x02", 4) == 0;
+}
+
+static void net(void)
+{
+	const struct part out = {sent, sizeof(sent), false};
+	const struct part in = {received, sizeof(received), true};
+	struct virtio device;
+	uint8_t mac[6];
+	bool good = false;
+
+	if (!check(virtio_find(&device, VIRTIO_NET, 0), "virtio-net is there") ||
+	    !check(virtio_start(&device, 1ull << 5), "its driver starts"))
+		return;
+	for (unsigned i = 0; i < 6; i++)
+		mac[i] = read8(device.config + i);
+	check(!(mac[0] & 1) && (mac[0] | mac[1] | mac[2]), "a MAC address, %02x:%02x:%02x...",
+	      mac[0], mac[1], mac[2]);
+	frame_make(mac);
+	virtio_queue_add(&device, 0, &in, 1);
+	check(virtio_request(&device, 1, &out, 1) >= 0, "an ARP request left");
+	/* What comes first may be something else, a router advertisement for one. */
+	for (unsigned i = 0; i < 5 && !good; i++) {
+		if (virtio_queue_wait(&device, 0) < 0)
+			break;
+		good = is_reply(mac);
+		if (!good)
+			virtio_queue_add(&device, 0, &in, 1);
+	}
+	check(good, "the gateway answered");
+}
+TEST("virtio-net", net);

@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# Devices and exits, seen by bare guests that symvm boots by PVH. Each guest prints TAP.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	build=${BUILD_DIR:-build}
+	guest=$build/guest/bare/devices/devices.elf
+	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/devices.XXXXXX")
+	truncate -s 2M "$scratch/disk"
+}
+
+teardown() {
+	rm -rf "$scratch"
+}
+
+# boots STATUS WORDS [SYMVM OPTION]...: run the guest's test; its output, and how it ended.
+boots() {
+	local wanted=$1 words=$2
+	shift 2
+	run "-$wanted" timeout -k 5 "${GUEST_LIMIT:-120}" "$build/symvm/symvm" run \
+		--name "bare-$$-$BATS_TEST_NUMBER" --kernel "$guest" --memory 64M \
+		--append "$words" --log-file "$scratch/log" "$@" </dev/null
+}
+
+# passes WORDS [SYMVM OPTION]...: all the guest's checks hold, as many as it planned, and it
+# powered off.
+passes() {
+	boots 0 "$@"
+	[[ $output != *"not ok"* ]] || failed
+	local plan=${output##*1..}
+	[ "$(grep -c '^ok ' <<<"$output")" -eq "${plan%%[!0-9]*}" ] || failed
+}
+
+failed() {
+	echo "$output"
+	cat "$scratch/log"
+	return 1
+}
+
+@test "serial port: loopback, FIFO, interrupt through IOAPIC and local APIC" {
+	passes serial
+}
+
+@test "CMOS clock" {
+	passes rtc
+}
+
+@test "CPU: no nested virtualization, unknown MSRs fault, MTRRs, x2APIC" {
+	passes cpu
+}
+
+@test "nothing answers where nothing is" {
+	passes unclaimed
+}
+
+@test "PCI: config space by both ways, BARs sized and moved" {
+	passes pci --rng
+}
+
+@test "MSI-X: masked vectors and functions become pending, unmasked they fire" {
+	passes msix --rng
+}
+
+@test "virtio-rng" {
+	passes virtio-rng --rng
+}
+
+@test "virtio-blk: data come back, bounds hold, misuse needs a reset" {
+	passes "virtio-blk sectors=4096" --disk "path=$scratch/disk"
+	# What the guest wrote from sector 16 on: (7 i + i / 512) mod 256.
+	[ "$(od -An -tu1 -j 8192 -N 4 "$scratch/disk" | tr -s ' ')" = " 0 7 14 21" ]
+	[ "$(od -An -tu1 -j 8704 -N 2 "$scratch/disk" | tr -s ' ')" = " 1 8" ]
+	[ "$(tr -d '\0' <"$scratch/disk" | wc -c)" -le 4096 ]
+	[ "$(stat -c %s "$scratch/disk")" -eq 2097152 ]
+}
+
+@test "virtio-net: the user network's gateway answers" {
+	passes virtio-net --net user
+}
+
+@test "virtio-console" {
+	passes virtio-console --virtio-console "file:$scratch/console"
+	[ "$(cat "$scratch/console")" = "hello from the other console" ]
+}
+
+@test "1, 2, 4 and 16 CPUs by INIT and SIPI" {
+	for cpus in 1 2 4 16; do
+		passes "smp cpus=$cpus" --cpus "$cpus"
+	done
+}
+
+@test "memory below and above 4 GiB" {
+	passes "memory mib=64 high=0"
+	# Only touched pages cost the host anything.
+	passes "memory mib=3200 high=128" --memory 3200M
+}
+
+@test "power-off: 0; panic: 3; triple fault: 4" {
+	boots 0 power-off
+	boots 3 panic
+	[[ $output == *"ok 1"* && $output != *"not ok"* ]]
+	boots 4 triple-fault
+	[[ $output != *"not ok"* ]]
+	grep -q 'triple fault' "$scratch/log"
+}
+
+@test "reset: boots again, or ends with 6 under --on-reboot exit" {
+	boots 0 reset
+	[[ $output == *"first boot"*"second boot"* && $output != *"not ok"* ]]
+	boots 6 reset --on-reboot exit
+	[[ $output == *"first boot"* && $output != *"second boot"* ]]
+}
