@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Contents of requests: near enough to right ones that parsers go on to their ends. */
+#include "hostile.h"
+
+static void fill_blk(struct hostile *hostile, uint64_t at)
+{
+	static const uint32_t types[] = {0, 1, 4, 8, 11, 13, 5, 0x80000000u};
+	uint64_t sectors[] = {0,
+			      1,
+			      random_below(hostile, 4096),
+			      2047,
+			      2048,
+			      4095,
+			      4096,
+			      1ull << 55,
+			      (1ull << 55) - 1,
+			      ~0ull,
+			      hostile_value(hostile)};
+
+	write32(at, random_one_in(hostile, 8) ? (uint32_t)random_next(hostile)
+					      : types[random_below(hostile, 8)]);
+	write32(at + 4, (uint32_t)random_next(hostile));
+	write64(at + 8, sectors[random_below(hostile, sizeof(sectors) / sizeof(sectors[0]))]);
+	/* A discard's segment, where the data follow directly. */
+	write64(at + 16, sectors[random_below(hostile, sizeof(sectors) / sizeof(sectors[0]))]);
+	write32(at + 24, (uint32_t)hostile_value(hostile));
+	write32(at + 28, (uint32_t)random_below(hostile, 4));
+}
+
+/* A virtio_net_hdr, then a frame for the user network: ARP, IPv4 (ICMP, TCP, UDP), IPv6. */
+static void fill_net(struct hostile *hostile, uint64_t at)
+{
+	static const uint16_t kinds[] = {0x0608, 0x0008, 0x0008, 0x0008, 0xdd86};
+	static const uint8_t protocols[] = {1, 6, 17, 2, 255};
+	uint64_t frame = at + 12;
+
+	write64(at, random_one_in(hostile, 2) ? 0 : random_next(hostile));
+	write32(at + 8, random_one_in(hostile, 2) ? 0 : (uint32_t)random_next(hostile));
+	write32(frame, 0x000a5552); /* libslirp's gateway */
+	write16(frame + 4, 0x0202);
+	write16(frame + 12, kinds[random_below(hostile, 5)]);
+	write32(frame + 14, 0x45 | (uint32_t)random_below(hostile, 0x10000) << 16);
+	if (random_one_in(hostile, 8))
+		write8(frame + 14, (uint8_t)random_next(hostile));
+	write16(frame + 16,
+		(uint16_t)(random_below(hostile, 6) << 8)); /* total length, big-endian */
+	if (!random_one_in(hostile, 4))
+		write16(frame + 20, 0); /* no fragment */
+	write8(frame + 23, protocols[random_below(hostile, 5)]);
+	write32(frame + 26, 0x0f02000a);
+	/* Inside of the user network only: nothing leaves for the world. */
+	write32(frame + 30, 0x0002000a | (uint32_t)random_below(hostile, 5) << 24);
+	write16(frame + 36,
+		(uint16_t)(random_one_in(hostile, 2) ? 0x4300 : random_below(hostile, 65536)));
+	write16(frame + 38, (uint16_t)(random_below(hostile, 4) << 8));
+}
+
+void request_fill(struct hostile *hostile, unsigned type, uint64_t address, uint64_t length)
+{
+	if (address < ARENA_START || address > arena_end() || length > arena_end() - address)
+		return;
+	for (uint64_t at = 0; at + 8 <= length && at < 64; at += 8)
+		write64(address + at, random_next(hostile));
+	if (length < 64)
+		return;
+	if (type == VIRTIO_BLOCK)
+		fill_blk(hostile, address);
+	else if (type == VIRTIO_NET)
+		fill_net(hostile, address);
+}

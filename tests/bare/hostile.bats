@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# A hostile bare guest against a symvm with AddressSanitizer and UBSan (scripts/build-sanitized):
+# no crash, no report, nothing touched but its own memory and disk, and the VM still obeys.
+#
+# HOSTILE_SEEDS and HOSTILE_SECONDS (of each run) say how much; the seed stands in the output.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	symvm=${ASAN_BUILD_DIR:-build-asan}/symvm/symvm
+	guest=${BUILD_DIR:-build}/guest/bare/hostile/hostile.elf
+	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/hostile.XXXXXX")
+	seconds=${HOSTILE_SECONDS:-20}
+	[ -z "${SYMVM_SOAK:-}" ] || seconds=${HOSTILE_SECONDS:-600}
+	name=hostile-$$-$BATS_TEST_NUMBER
+	vm=
+	# Leaks are for other tests: the leak checker stops threads, which a jail forbids it.
+	export ASAN_OPTIONS=detect_leaks=0:log_path=$scratch/report
+	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$scratch/report
+}
+
+teardown() {
+	[ -z "$vm" ] || kill -KILL "$vm" 2>/dev/null || true
+	rm -rf "$scratch"
+}
+
+explain() {
+	echo "seed $seed"
+	tail -c 2000 "$scratch/console"
+	tail -n 20 "$scratch/log"
+	cat "$scratch"/report* 2>/dev/null
+	return 1
+}
+
+# until SECONDS COMMAND...: poll; fails when the time is over or the VM is gone.
+until_holds() {
+	local limit=$1
+	shift
+	for _ in $(seq $((limit * 4))); do
+		! "$@" || return 0
+		kill -0 "$vm" 2>/dev/null || return 1
+		sleep 0.25
+	done
+	return 1
+}
+
+is_done() {
+	grep -aq 'hostile: done' "$scratch/console"
+}
+
+# files_make: a disk, one that is read only, and a bystander in the same directory.
+files_make() {
+	truncate -s 2M "$scratch/disk"
+	head -c 1048576 /dev/urandom >"$scratch/readonly"
+	head -c 1048576 /dev/urandom >"$scratch/bystander"
+	(cd "$scratch" && sha256sum readonly bystander >sums)
+}
+
+# attack SEED CPUS: one run, judged from outside.
+attack() {
+	seed=$1
+	local cpus=$2 status=0 options=()
+	[ ! -e /dev/vhost-vsock ] || options=(--vsock cid=$((1000 + seed)))
+	files_make
+	rm -f "$scratch"/report* "$scratch/console"
+	timeout -k 5 $((seconds + 240)) "$symvm" run --name "$name" --kernel "$guest" \
+		--memory 64M --cpus "$cpus" --append "hostile seed=$seed seconds=$seconds cpus=$cpus" \
+		--disk "path=$scratch/disk,queues=2" --disk "path=$scratch/readonly,readonly" \
+		--net user --rng --virtio-console "file:$scratch/hvc" "${options[@]}" \
+		--console "file:$scratch/console" --log-file "$scratch/log" \
+		</dev/null >"$scratch/output" 2>&1 3>&- &
+	vm=$!
+	until_holds $((seconds + 180)) is_done || explain
+	timeout 60 "$symvm" info "$name" >"$scratch/info" || explain
+	timeout 90 "$symvm" stop "$name" --timeout 60 || explain
+	wait "$vm" || status=$?
+	vm=
+	[ "$status" -eq 0 ] || explain
+	! compgen -G "$scratch/report*" >/dev/null || explain
+	! grep -aq '^not ok' "$scratch/console" || explain
+	(cd "$scratch" && sha256sum --quiet -c sums) || explain
+	[ "$(stat -c %s "$scratch/disk")" -eq 2097152 ] || explain
+	# At most 20 lines of guests' making a second.
+	[ "$(wc -l <"$scratch/log")" -le $((25 * (seconds + 240))) ] || explain
+	echo "# seed $seed, $cpus CPUs, $seconds s: $(grep -a '^# .* steps' "$scratch/console" | tail -n 1)" >&3
+}
+
+@test "hostile guest, one CPU" {
+	for seed in ${HOSTILE_SEEDS:-1 $((RANDOM + 100))}; do
+		attack "$seed" 1
+	done
+}
+
+@test "hostile guest, two CPUs at the same queues" {
+	for seed in ${HOSTILE_SEEDS:-2 $((RANDOM + 100))}; do
+		attack "$seed" 2
+	done
+}
