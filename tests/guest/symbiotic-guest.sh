@@ -8,13 +8,19 @@ for word in $(cat /proc/cmdline); do
 	seconds=* | reload=*) eval "$word" ;;
 	esac
 done
+
+# The kernel's messages are on the console when this returns; a tty's output may be cut off by reboot.
+say() {
+	echo "<0>guest: $*" >/dev/kmsg
+}
+
 mount -t debugfs none /sys/kernel/debug
 dd if=/dev/urandom of=/tmp/data bs=64k count=32 2>/dev/null
 sum=$(sha256sum </tmp/data)
 
 work() {
 	while [ ! -e /tmp/stop ]; do
-		[ "$(sha256sum </tmp/data)" = "$sum" ] || echo "guest: WRONG checksum"
+		[ "$(sha256sum </tmp/data)" = "$sum" ] || say WRONG checksum
 		true | cat | true
 	done
 }
@@ -35,7 +41,7 @@ reloading() {
 	[ "$reload" = 1 ] || return
 	while [ ! -e /tmp/stop ]; do
 		sleep 4
-		rmmod symbiotic && modprobe symbiotic || echo "guest: WRONG reload"
+		rmmod symbiotic && modprobe symbiotic || say WRONG reload
 	done
 }
 
@@ -48,16 +54,17 @@ end=$(($(cut -d. -f1 /proc/uptime) + seconds))
 while [ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ]; do
 	sleep 1
 	[ "$reload" = 0 ] || continue
-	insmod /etc/symvm/symbiotic_probe.ko && rmmod symbiotic_probe || echo "guest: WRONG probe"
+	insmod /etc/symvm/symbiotic_probe.ko && rmmod symbiotic_probe || say WRONG probe
 	probes=$((probes + 1))
 done
-echo "guest: $probes probes"
+say "$probes probes"
 touch /tmp/stop
 wait
 grep -H . /sys/kernel/symbiotic/*
 cat /sys/kernel/debug/symbiotic/calls
 # What the kernel said since the module came; boot messages are not ours.
 dmesg | sed -n '/symbiotic:/,$p' | grep -E 'WARNING|BUG|Oops|Call Trace|stall|lockup|scheduling while' &&
-	echo "guest: WRONG kernel messages"
-echo "guest: done"
+	say WRONG kernel messages
+sleep 2 # for the tty
+say done
 reboot -f
