@@ -12,6 +12,7 @@
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
 #define HUGE_PAGE_SIZE	 (2ull << 20)
+#define GUARD_SIZE	 HUGE_PAGE_SIZE
 
 /* What the host could give at most; more would only be killed later. */
 static uint64_t host_memory_size(void)
@@ -59,15 +60,51 @@ static int memslot_set(struct guest_memory *memory, const struct memory_region *
 	return 0;
 }
 
+/*
+ * Maps @size bytes of @fd between two guards of GUARD_SIZE that nobody can access, so that an
+ * access beyond RAM faults instead of reaching whatever the host happened to map there. Aligned to
+ * huge pages. NULL with errno.
+ */
+static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset)
+{
+	/* One guard more than needed, of which the alignment takes a part. */
+	uint64_t reserved = size + 3 * GUARD_SIZE;
+	uint8_t *base = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			     -1, 0);
+	uint8_t *start, *end;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	start = base + (HUGE_PAGE_SIZE - (uintptr_t)base % HUGE_PAGE_SIZE) % HUGE_PAGE_SIZE;
+	end = start + size + 2 * GUARD_SIZE;
+	if (start > base)
+		munmap(base, (size_t)(start - base));
+	if (base + reserved > end)
+		munmap(end, (size_t)(base + reserved - end));
+	if (mmap(start + GUARD_SIZE, size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (off_t)fd_offset) == MAP_FAILED) {
+		int error = errno;
+
+		munmap(start, size + 2 * GUARD_SIZE);
+		errno = error;
+		return NULL;
+	}
+	return start + GUARD_SIZE;
+}
+
+static void ram_unmap(uint8_t *hva, uint64_t size)
+{
+	munmap(hva - GUARD_SIZE, size + 2 * GUARD_SIZE);
+}
+
 static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int fd,
 		   uint64_t fd_offset, const struct memory_config *config, struct error *err)
 {
 	struct memory_region *region = &memory->regions[memory->count];
-	void *hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-			 (off_t)fd_offset);
+	uint8_t *hva = ram_map(size, fd, fd_offset);
 	int status;
 
-	if (hva == MAP_FAILED)
+	if (!hva)
 		return error_set_errno(err, -errno, "memory: mmap of %llu MiB%s",
 				       (unsigned long long)(size >> 20),
 				       config->huge_pages ? " of huge pages" : "");
@@ -84,7 +121,7 @@ static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int
 	};
 	status = memslot_set(memory, region, 0);
 	if (status < 0) {
-		munmap(hva, size);
+		ram_unmap(hva, size);
 		return error_set_errno(err, status, "memory: memslot at 0x%llx",
 				       (unsigned long long)gpa);
 	}
@@ -127,7 +164,7 @@ int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_conf
 void memory_destroy(struct guest_memory *memory)
 {
 	for (unsigned i = 0; i < memory->count; i++) {
-		munmap(memory->regions[i].hva, memory->regions[i].size);
+		ram_unmap(memory->regions[i].hva, memory->regions[i].size);
 		/* Regions of one memfd share the descriptor; the first owns it. */
 		if (memory->regions[i].fd_offset == 0)
 			close(memory->regions[i].fd);
