@@ -33,6 +33,7 @@ struct event_loop {
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* a callback ended */
 	bool running;
+	unsigned direct; /* event_loop_call() without a running loop: the loop starts after these */
 	pthread_t thread;	   /* valid while running */
 	struct event_source *busy; /* whose callback runs now */
 	struct event_source *sources;
@@ -221,9 +222,14 @@ int event_loop_call(struct event_loop *loop, event_function function, void *opaq
 
 	pthread_mutex_lock(&loop->lock);
 	direct = !loop->running || on_loop_thread(loop);
+	loop->direct += direct;
 	pthread_mutex_unlock(&loop->lock);
 	if (direct) {
 		function(opaque);
+		pthread_mutex_lock(&loop->lock);
+		loop->direct--;
+		pthread_cond_broadcast(&loop->idle);
+		pthread_mutex_unlock(&loop->lock);
 		return 0;
 	}
 	status = event_loop_post(loop, run_waited, &waited);
@@ -279,6 +285,8 @@ void event_loop_run(struct event_loop *loop)
 	struct event_source *dead;
 
 	pthread_mutex_lock(&loop->lock);
+	while (loop->direct)
+		pthread_cond_wait(&loop->idle, &loop->lock);
 	loop->thread = pthread_self();
 	loop->running = true;
 	pthread_mutex_unlock(&loop->lock);
