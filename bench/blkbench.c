@@ -38,8 +38,8 @@ struct job {
 };
 
 static const struct job jobs[] = {
-	{"seq_read", 64, 131072, 4, 0, 0},  {"seq_write", 64, 131072, 4, 100, 0},
-	{"rand_read", 64, 4096, 1, 0, 1},   {"rand_write", 64, 4096, 1, 100, 1},
+	{"seq_read", 64, 131072, 4, 0, 0},   {"seq_write", 64, 131072, 4, 100, 0},
+	{"rand_read", 64, 4096, 1, 0, 1},    {"rand_write", 64, 4096, 1, 100, 1},
 	{"rand_deep", 256, 4096, 16, 30, 1},
 };
 #define JOBS		(sizeof(jobs) / sizeof(jobs[0]))

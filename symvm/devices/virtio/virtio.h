@@ -155,7 +155,7 @@ struct virtio_device {
 	struct virtio_queue *queues;
 	_Atomic bool active;			  /* between activate() and the next reset */
 	_Atomic bool failed;			  /* needs a reset by the driver */
-	_Atomic bool saved; /* quiesced for a save, until the VM goes on */
+	_Atomic bool saved;			  /* quiesced for a save, until the VM goes on */
 	const struct virtio_queue_state *loading; /* where queues go on while a saved state is being
 						   * taken over; else NULL */
 
