@@ -23,7 +23,6 @@ struct series {
 	const char *name, *result;
 	double *ratios;
 	double runs_per_call, ioctls_per_call;
-	double limit;
 };
 
 static uint64_t now_ns(void)
@@ -241,11 +240,11 @@ static void run_series(struct series *series, void (*measure)(struct machine *, 
 int main(int argc, char **argv)
 {
 	struct series series[] = {
-		{.name = "safepoint call", .result = "safepoint", .limit = 1.03},
-		{.name = "call, kernel mode", .result = "kernel", .limit = 1.35},
-		{.name = "call, kernel mode, user GS", .result = "kernel_user_gs"},
-		{.name = "call, user mode", .result = "user", .limit = 1.70},
-		{.name = "call, user mode, KPTI", .result = "user_kpti"},
+		{.name = "safepoint", .result = "safepoint"},
+		{.name = "kernel mode", .result = "kernel"},
+		{.name = "kernel, user GS", .result = "kernel_user_gs"},
+		{.name = "user mode", .result = "user"},
+		{.name = "user, KPTI", .result = "user_kpti"},
 	};
 	void (*const measures[])(struct machine *, struct series *) = {
 		measure_safepoint, measure_kernel,    measure_kernel_user_gs,
