@@ -142,7 +142,8 @@ static int deliver(struct net_device *net, const struct virtio_net_hdr_v1 *from,
  */
 static bool wait_for_buffers(struct virtio_queue *queue)
 {
-	if (!queue->used)
+	/* A queue that failed gives no more buffers, whatever its index says. */
+	if (!queue->used || atomic_load(&queue->device->failed))
 		return false;
 	if (queue->event_idx)
 		__atomic_store_n((uint16_t *)(void *)&queue->used->ring[queue->size],

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/virtio/net.h"
 #include "driver.h"
@@ -242,6 +243,24 @@ static void an_unusable_buffer_costs_one_frame(void **state)
 	check_received(gpa, 100, 1, frame, 80);
 }
 
+/* With frames waiting, the available index jumps: the device fails, and nobody waits for ever. */
+static void a_jumping_index_ends_the_wait(void **state)
+{
+	const uint8_t frame[60] = {0};
+
+	driver_start(MERGEABLE);
+	for (unsigned i = 0; i < 3; i++)
+		net_receive(stub.net, NULL, frame, sizeof(frame));
+	for (unsigned i = 0; i <= DRIVER_QUEUE_SIZE; i++)
+		driver_make_available(RX, 0);
+	alarm(20);
+	driver_kick(RX);
+	alarm(0);
+	assert_true(atomic_load(&driver.device->failed));
+	driver_reset();
+	assert_false(atomic_load(&driver.device->failed));
+}
+
 static void a_driver_that_is_not_ready_gets_nothing(void **state)
 {
 	uint8_t frame[60] = {0};
@@ -340,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_backlog_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_unusable_buffer_costs_one_frame, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_jumping_index_ends_the_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_driver_that_is_not_ready_gets_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(state_survives, setup, teardown),
