@@ -162,7 +162,8 @@ int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state)
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_FPU, &state->fpu) < 0 ||
-	    ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0 ||
+	    /* None were read on a host without XSAVE, where setting them is -EINVAL. */
+	    (state->xcrs.nr_xcrs && ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0) ||
 	    ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events) < 0 ||
