@@ -101,7 +101,16 @@ int blk_image_open(struct blk_image *image, const char *path, bool readonly, boo
 
 void blk_image_close(struct blk_image *image)
 {
-	if (image->fd >= 0)
+	/*
+	 * Explicitly: io_uring lets go of its reference to the file some time after its ring was
+	 * closed, and a VM that starts meanwhile would find the disk in use. Without locks:
+	 * nothing.
+	 */
+	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	if (image->fd >= 0) {
+		fcntl(image->fd, F_OFD_SETLK, &unlock);
 		close(image->fd);
+	}
 	image->fd = -1;
 }
