@@ -415,7 +415,7 @@ static void do_reset(void *opaque)
 		vm_end(vm, VM_END_FAILURE);
 		return;
 	}
-	log_info(&vm->log, "the guest reboots");
+	log_limited(&vm->log, LOG_LEVEL_INFO, "the guest reboots");
 	pthread_mutex_lock(&vm->state_lock);
 	atomic_store(&vm->reset_requested, false);
 	if (vm->state == VM_STATE_RUNNING)

@@ -131,7 +131,8 @@ static void net_tap_quiesce(struct net_backend *backend)
 	if (tap->vhost.fd < 0 || !tap->vhost.started)
 		return;
 	if (set_vhost_backend(tap, -1) < 0 || vhost_stop(&tap->vhost, VHOST_COUNT) < 0)
-		log_warn(&backend->vm->log, "net: %s: vhost-net did not stop cleanly", tap->name);
+		log_limited(&backend->vm->log, LOG_LEVEL_WARN,
+			    "net: %s: vhost-net did not stop cleanly", tap->name);
 }
 
 static int net_tap_activate(struct net_backend *backend)

@@ -41,8 +41,8 @@ static void vsock_quiesce(struct virtio_device *virtio)
 	if (!vsock->vhost.started)
 		return;
 	if (set_running(vsock, 0) < 0 || vhost_stop(&vsock->vhost, VHOST_COUNT) < 0)
-		log_warn(&virtio->vm->log, "%s: vhost-vsock did not stop cleanly",
-			 virtio->device.name);
+		log_limited(&virtio->vm->log, LOG_LEVEL_WARN,
+			    "%s: vhost-vsock did not stop cleanly", virtio->device.name);
 }
 
 static int vsock_activate(struct virtio_device *virtio)
