@@ -149,6 +149,7 @@ int boot_initrd_load(struct vm *vm, uint64_t floor, uint64_t limit, uint64_t *gp
 			initrd->path, (unsigned long long)(initrd->size >> 20),
 			(unsigned long long)(vm->memory.ram_size >> 20));
 	*gpa = (top - initrd->size) & ~0xfffull;
+	memory_back_huge(&vm->memory, *gpa, initrd->size);
 	return boot_file_load(vm, initrd, 0, initrd->size, *gpa, err);
 }
 

@@ -187,6 +187,7 @@ static int segments_load(struct vm *vm, const Elf64_Phdr *segments, unsigned cou
 					 "RAM from 1 MiB on",
 					 kernel->path, i, (unsigned long long)segment->p_memsz,
 					 (unsigned long long)segment->p_paddr);
+		memory_back_huge(&vm->memory, segment->p_paddr, segment->p_memsz);
 		status = boot_file_read(kernel, segment->p_offset, hva, segment->p_filesz, err);
 		if (status < 0)
 			return status;

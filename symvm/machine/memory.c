@@ -3,16 +3,20 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
-#include <linux/memfd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "machine/memory_file.h"
+
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
 #define HUGE_PAGE_SIZE	 (2ull << 20)
 #define GUARD_SIZE	 HUGE_PAGE_SIZE
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; newer than Debian 12's headers of the C library */
+#endif
 
 /* What the host could give at most; more would only be killed later. */
 static uint64_t host_memory_size(void)
@@ -110,6 +114,8 @@ static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int
 				       config->huge_pages ? " of huge pages" : "");
 	if (!config->dump)
 		madvise(hva, size, MADV_DONTDUMP);
+	if (memory->huge)
+		madvise(hva, size, MADV_HUGEPAGE);
 	*region = (struct memory_region){
 		.gpa = gpa,
 		.size = size,
@@ -132,7 +138,6 @@ static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err)
 {
-	unsigned flags = MFD_CLOEXEC | (config->huge_pages ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
 	uint64_t low = config->size < MEMORY_HOLE_START ? config->size : MEMORY_HOLE_START;
 	int status = memory_check_config(config, err);
 	int fd;
@@ -142,15 +147,10 @@ int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_conf
 	memset(memory, 0, sizeof(*memory));
 	memory->vm_fd = vm_fd;
 	memory->ram_size = config->size;
-	fd = memfd_create("symvm-ram", flags);
+	memory->huge = !config->huge_pages && memory_file_huge_allowed();
+	fd = memory_file_create(config, err);
 	if (fd < 0)
-		return error_set_errno(err, -errno, "memory: memfd_create");
-	if (ftruncate(fd, (off_t)config->size) < 0) {
-		status = error_set_errno(err, -errno, "memory: cannot size the memfd to %llu MiB",
-					 (unsigned long long)(config->size >> 20));
-		close(fd);
-		return status;
-	}
+		return fd;
 	status = ram_add(memory, 0, low, fd, 0, config, err);
 	if (status < 0)
 		close(fd);
@@ -186,6 +186,27 @@ void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t
 		return region->hva + (gpa - region->gpa);
 	}
 	return NULL;
+}
+
+void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	for (unsigned i = 0; memory->huge && i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		uint64_t offset = gpa & ~(HUGE_PAGE_SIZE - 1);
+
+		if (!region->ram || gpa < region->gpa || gpa - region->gpa >= region->size ||
+		    length > region->size - (gpa - region->gpa))
+			continue;
+		for (offset -= region->gpa; offset < gpa - region->gpa + length &&
+					    region->size - offset >= HUGE_PAGE_SIZE;
+		     offset += HUGE_PAGE_SIZE) {
+			/* The kernel collapses only what has a page already. */
+			(void)*(volatile uint8_t *)(region->hva + offset);
+			if (madvise(region->hva + offset, HUGE_PAGE_SIZE, MADV_COLLAPSE) < 0 &&
+			    errno == EINVAL)
+				return; /* a kernel before 6.1, or one that may not */
+		}
+	}
 }
 
 int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length)

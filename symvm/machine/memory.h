@@ -2,7 +2,7 @@
 /*
  * Guest-physical memory. RAM lies in [0, 3 GiB) and from 4 GiB upwards; the
  * hole between holds the PCI windows and the interrupt controllers. Each region
- * is one memslot backed by a memfd.
+ * is one memslot backed by a memfd, or by a file in a tmpfs of its own (memory_file.h).
  */
 #ifndef SYMVM_MACHINE_MEMORY_H
 #define SYMVM_MACHINE_MEMORY_H
@@ -30,6 +30,7 @@ struct memory_region {
 struct guest_memory {
 	int vm_fd;
 	uint64_t ram_size;
+	bool huge; /* transparent huge pages where possible */
 	unsigned count;
 	struct memory_region regions[MEMORY_REGIONS_MAX];
 };
@@ -58,6 +59,13 @@ void memory_destroy(struct guest_memory *memory);
  * region. Length 0 is refused. Any thread; the result is valid as long as the VM.
  */
 void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
+
+/*
+ * Backs the 2 MiB blocks around [@gpa, @gpa + @length) with huge pages now, best effort, contents
+ * kept. For memory that is about to be filled whole: one fault per block instead of one per 4 KiB,
+ * the host's and then the guest's. Other blocks stay unallocated. Any thread.
+ */
+void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 
 /* Copy from and to guest RAM; -EFAULT unless the whole range is RAM. Any thread. */
 int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length);

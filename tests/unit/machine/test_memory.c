@@ -7,10 +7,13 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "machine/memory.h"
+#include "machine/memory_file.h"
 
 #define LOW  (1ull << 20)
 #define HIGH (2ull << 20)
@@ -134,6 +137,36 @@ static void test_ram_lies_between_guards(void **state)
 	close(pipe_fds[1]);
 }
 
+/* With huge pages or without (as the host lets it), the file is private, whole and zero. */
+static void test_backs_with_huge_pages_where_it_may(void **state)
+{
+	struct memory_config config = {.size = 16ull << 20};
+	struct guest_memory ram = {.huge = true, .count = 1};
+	struct error err;
+	struct stat status;
+	uint8_t *hva;
+	int fd = memory_file_create(&config, &err);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(status.st_size, config.size);
+	assert_int_equal(status.st_nlink, 0);
+	hva = mmap(NULL, config.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(hva, MAP_FAILED);
+	ram.regions[0] = (struct memory_region){.size = config.size, .hva = hva, .ram = true};
+	hva[0] = 1;
+	hva[config.size - 1] = 2;
+	memory_back_huge(&ram, 0, config.size);
+	memory_back_huge(&ram, config.size - 1, 1);
+	memory_back_huge(&ram, config.size - 1, 2); /* not whole: left alone */
+	memory_back_huge(&ram, UINT64_MAX, 1);
+	assert_int_equal(hva[0], 1);
+	assert_int_equal(hva[config.size - 1], 2);
+	assert_int_equal(hva[4096], 0);
+	munmap(hva, config.size);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_checks_sizes),
 		cmocka_unit_test(test_dirty_log_needs_room),
 		cmocka_unit_test(test_ram_lies_between_guards),
+		cmocka_unit_test(test_backs_with_huge_pages_where_it_may),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The file that a VM's RAM lies in. */
+#ifndef SYMVM_MACHINE_MEMORY_FILE_H
+#define SYMVM_MACHINE_MEMORY_FILE_H
+
+#include "machine/memory.h"
+#include "util/error.h"
+
+/* Whether the host's administrator lets transparent huge pages be used at all. Any thread. */
+bool memory_file_huge_allowed(void);
+
+/*
+ * A new anonymous file of @config->size bytes, the caller's to close. With MFD_HUGETLB where the
+ * configuration says so. Otherwise in a tmpfs of its own that honours MADV_HUGEPAGE, where this
+ * process may make one; else a plain memfd, where it depends on the host's shmem_enabled.
+ * -errno with the reason in @err. Before the jail closes.
+ */
+int memory_file_create(const struct memory_config *config, struct error *err);
+
+#endif
