@@ -30,6 +30,7 @@ explain() {
 	echo "seed $seed"
 	tail -c 2000 "$scratch/console"
 	tail -n 20 "$scratch/log"
+	cat "$scratch/info" 2>/dev/null
 	cat "$scratch"/report* 2>/dev/null
 	return 1
 }
@@ -58,6 +59,35 @@ files_make() {
 	(cd "$scratch" && sha256sum readonly bystander >sums)
 }
 
+# value FILTER: of `symvm info --json`, as it was after the attack.
+value() {
+	jq -r "$1" "$scratch/info"
+}
+
+# The attack got to where data move: else it tests no more than register decoding.
+went_deep() {
+	[ "$(value '[.devices[] | select(.name == "disk0")][0] | .reads * .written_bytes')" -gt 0 ] &&
+		[ "$(value '[.devices[] | select(.name == "net0")][0].tx_frames')" -gt 0 ] &&
+		[ "$(value '[.devices[] | select(.name == "rng0")][0].bytes')" -gt 0 ] &&
+		[ "$(value '[.devices[] | select(.name == "console0")][0].bytes_out')" -gt 0 ]
+}
+
+# io_ticks: CPU time of the I/O thread so far, in ticks.
+io_ticks() {
+	local task
+	for task in "/proc/$(value .pid)/task"/*; do
+		[ "$(cat "$task/comm")" != io ] || awk '{ print $14 + $15 }' "$task/stat"
+	done
+}
+
+# The guest is quiet now, so the I/O thread must be, too: no event source may spin.
+io_rests() {
+	local before
+	before=$(io_ticks)
+	sleep 2
+	[ $(($(io_ticks) - before)) -lt $(($(getconf CLK_TCK) / 2)) ]
+}
+
 # attack SEED CPUS: one run, judged from outside.
 attack() {
 	seed=$1
@@ -73,7 +103,9 @@ attack() {
 		</dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
 	until_holds $((seconds + 180)) is_done || explain
-	timeout 60 "$symvm" info "$name" >"$scratch/info" || explain
+	timeout 60 "$symvm" info "$name" --json >"$scratch/info" || explain
+	went_deep || explain
+	io_rests || explain
 	timeout 90 "$symvm" stop "$name" --timeout 60 || explain
 	wait "$vm" || status=$?
 	vm=

@@ -10,15 +10,15 @@ static uint64_t seed;
 
 static void step(struct hostile *hostile)
 {
-	/* Queues twice: the most code is behind them. */
+	/* Queues more often: the most code is behind them. */
 	static void (*const attacks[])(struct hostile *) = {
-		attack_queues, attack_queues, attack_registers, attack_config,
-		attack_ports,  attack_hole,   attack_symbiotic};
+		attack_queues,	  attack_queues, attack_queues, attack_queues, attack_registers,
+		attack_registers, attack_config, attack_ports,	attack_hole,   attack_symbiotic};
 
 	attacks[random_below(hostile, sizeof(attacks) / sizeof(attacks[0]))](hostile);
 	hostile->steps++;
 	/* Otherwise BARs are soon all out of reach. */
-	if (random_one_in(hostile, 16) && target_count)
+	if (random_one_in(hostile, 8) && target_count)
 		target_restore(&targets[random_below(hostile, target_count)]);
 }
 

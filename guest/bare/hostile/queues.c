@@ -6,6 +6,7 @@
 #include "hostile.h"
 
 #define BURST 8
+#define CHAIN 8 /* descriptors; chains of a gentle burst do not overlap */
 
 /* What we know of each queue; the device may know better. Shared by CPUs, without a lock. */
 static struct {
@@ -85,29 +86,50 @@ static void fill_descriptor(struct hostile *hostile, unsigned type, struct descr
 	descriptor->length = length;
 }
 
-/* As a driver makes it: parts to read, then parts to write. @hurt: one thing in it is wrong. */
-static void fill_chain(struct hostile *hostile, unsigned type, struct descriptor *table,
-		       unsigned entries, unsigned head, bool hurt)
+/* How many of @count parts the device is to read, as a right driver of @type has it. */
+static unsigned readable_parts(struct hostile *hostile, unsigned type, unsigned queue,
+			       unsigned count)
 {
-	unsigned count = (unsigned)random_below(hostile, 6) + 1;
-	unsigned readable = (unsigned)random_below(hostile, count + 1);
+	switch (type) {
+	case VIRTIO_BLOCK: /* reads have a header only, writes all but the status */
+		return random_one_in(hostile, 2) ? 1 : count - 1;
+	case VIRTIO_NET:
+	case VIRTIO_CONSOLE:
+		return queue % 2 ? count : 0;
+	case VIRTIO_RNG:
+		return 0;
+	default:
+		return (unsigned)random_below(hostile, count + 1);
+	}
+}
+
+/* virtio-blk's header of 16 bytes, data of whole sectors, status of one byte. */
+static uint32_t block_length(unsigned i, unsigned count, uint32_t length)
+{
+	if (i == 0)
+		return 16;
+	return i + 1 == count ? 1 : (length % 4 + 1) * 512;
+}
+
+/* As a driver makes it: parts to read, then parts to write. @hurt: one thing in it is wrong. */
+static void fill_chain(struct hostile *hostile, unsigned type, unsigned queue,
+		       struct descriptor *table, unsigned entries, unsigned head, bool hurt)
+{
+	unsigned count = (unsigned)random_below(hostile, CHAIN - 2) + 2;
+	unsigned readable = readable_parts(hostile, type, queue, count);
 	unsigned wrong = hurt ? (unsigned)random_below(hostile, count) : count;
 	unsigned at = head % entries;
 
-	if (type == VIRTIO_BLOCK)
-		count = count < 2 ? 2 : count, readable = readable ? readable : 1;
+	if (random_one_in(hostile, 16))
+		readable = (unsigned)random_below(hostile, count + 1);
 	for (unsigned i = 0; i < count; i++) {
 		struct descriptor *descriptor = &table[at];
 
-		fill_descriptor(hostile, type, descriptor, i != wrong || random_one_in(hostile, 2));
+		fill_descriptor(hostile, type, descriptor, i != wrong);
+		if (type == VIRTIO_BLOCK && i != wrong)
+			descriptor->length = block_length(i, count, descriptor->length);
 		descriptor->flags = (uint16_t)((i >= readable ? DESC_WRITE : 0) |
 					       (i + 1 < count ? DESC_NEXT : 0));
-		if (type == VIRTIO_BLOCK && i == 0)
-			descriptor->length = random_one_in(hostile, 8) ? descriptor->length : 16;
-		else if (type == VIRTIO_BLOCK && i + 1 < count)
-			descriptor->length = descriptor->length % 8 * 512 + (hurt ? 0 : 512);
-		else if (type == VIRTIO_BLOCK && i + 1 == count && !hurt)
-			descriptor->length = 1, descriptor->flags = DESC_WRITE;
 		at = (at + 1) % entries;
 		descriptor->next = (uint16_t)at;
 		if (i == wrong && random_one_in(hostile, 2)) {
@@ -118,12 +140,14 @@ static void fill_chain(struct hostile *hostile, unsigned type, struct descriptor
 }
 
 /* An indirect table in the arena, which sometimes names itself. */
-static void fill_indirect(struct hostile *hostile, unsigned type, struct descriptor *descriptor)
+static void fill_indirect(struct hostile *hostile, unsigned type, unsigned queue,
+			  struct descriptor *descriptor)
 {
 	uint64_t table = arena_address(hostile, 65536, random_one_in(hostile, 16) ? 1 : 16);
-	unsigned entries = (unsigned)random_below(hostile, 64) + 1;
+	unsigned entries = (unsigned)random_below(hostile, 64) +
+			   (random_one_in(hostile, 8) ? 1 : CHAIN);
 
-	fill_chain(hostile, type, (struct descriptor *)table, entries, 0,
+	fill_chain(hostile, type, queue, (struct descriptor *)table, entries, 0,
 		   random_one_in(hostile, 8));
 	if (random_one_in(hostile, 16)) {
 		struct descriptor *inner = (struct descriptor *)table;
@@ -140,30 +164,36 @@ static void fill_indirect(struct hostile *hostile, unsigned type, struct descrip
 	descriptor->next = (uint16_t)random_next(hostile);
 }
 
-static void make_available(struct hostile *hostile, unsigned index, unsigned queue)
+/*
+ * Requests in the available ring. Half of the bursts are gentle, right in all but their contents:
+ * otherwise the device would fail at the first request, and what lies behind stay untested.
+ */
+static void make_available(struct hostile *hostile, unsigned index, unsigned queue, bool gentle)
 {
 	struct queue_memory *memory = (struct queue_memory *)known[index][queue].memory;
 	unsigned type = targets[index].virtio.type, size = known[index][queue].size;
-	unsigned count = (unsigned)random_below(hostile, BURST) + 1;
+	unsigned limit = size / CHAIN < BURST ? size / CHAIN : BURST;
+	unsigned count = (unsigned)random_below(hostile, limit ? limit : 1) + 1;
 	uint16_t next = memory->available.index;
-	bool hurt = random_one_in(hostile, 8);
 
 	for (unsigned i = 0; i < count; i++) {
-		unsigned head = (unsigned)random_below(hostile, size);
+		bool hurt = !gentle && random_one_in(hostile, 4);
+		unsigned head = i * CHAIN % size;
 
-		if (random_one_in(hostile, 4))
-			fill_indirect(hostile, type, &memory->table[head]);
+		if (hurt)
+			head = (unsigned)random_below(hostile, size);
+		if (!gentle && random_one_in(hostile, 4))
+			fill_indirect(hostile, type, queue, &memory->table[head]);
 		else
-			fill_chain(hostile, type, memory->table, size, head, hurt);
-		memory->available.ring[(next + i) % size] = (uint16_t)(random_one_in(hostile, 64)
-									       ? random_next(
-											 hostile)
-									       : head);
+			fill_chain(hostile, type, queue, memory->table, size, head, hurt);
+		memory->available.ring[(uint16_t)(next + i) % size] =
+			(uint16_t)(hurt && random_one_in(hostile, 16) ? random_next(hostile)
+								      : head);
 	}
 	memory->available.flags = (uint16_t)random_below(hostile, 2);
-	memory->available.ring[size % QUEUE_ENTRIES] = (uint16_t)random_next(hostile);
+	memory->available.ring[size] = (uint16_t)random_next(hostile);
 	barrier();
-	if (random_one_in(hostile, 64))
+	if (!gentle && random_one_in(hostile, 32))
 		memory->available.index = (uint16_t)random_next(hostile);
 	else
 		memory->available.index = (uint16_t)(next + count);
@@ -196,6 +226,7 @@ static void scribble(struct hostile *hostile, unsigned index, unsigned queue)
 
 void attack_queues(struct hostile *hostile)
 {
+	bool gentle = random_one_in(hostile, 2);
 	unsigned index, queue;
 
 	if (!target_count)
@@ -203,13 +234,15 @@ void attack_queues(struct hostile *hostile)
 	index = (unsigned)random_below(hostile, target_count);
 	queue = (unsigned)random_below(hostile, targets[index].virtio.queue_count);
 	queue %= VIRTIO_QUEUES;
-	if (!known[index][queue].memory || random_one_in(hostile, 24) ||
-	    (read8(targets[index].virtio.common + COMMON_STATUS) & 0xc0))
+	if (!known[index][queue].memory || random_one_in(hostile, 48) ||
+	    read8(targets[index].virtio.common + COMMON_STATUS) != 15)
 		set_up(hostile, index);
-	make_available(hostile, index, queue);
-	if (random_one_in(hostile, 4))
-		scribble(hostile, index, queue);
-	out16((uint16_t)(targets[index].virtio.notify + 4 * queue), (uint16_t)queue);
-	if (random_one_in(hostile, 4))
-		scribble(hostile, index, queue);
+	for (unsigned i = 0; i < 4; i++) {
+		make_available(hostile, index, queue, gentle);
+		if (!gentle && random_one_in(hostile, 4))
+			scribble(hostile, index, queue);
+		out16((uint16_t)(targets[index].virtio.notify + 4 * queue), (uint16_t)queue);
+		if (!gentle && random_one_in(hostile, 4))
+			scribble(hostile, index, queue);
+	}
 }

@@ -4,27 +4,42 @@
 
 static void fill_blk(struct hostile *hostile, uint64_t at)
 {
-	static const uint32_t types[] = {0, 1, 4, 8, 11, 13, 5, 0x80000000u};
-	uint64_t sectors[] = {0,
-			      1,
-			      random_below(hostile, 4096),
-			      2047,
-			      2048,
-			      4095,
-			      4096,
-			      1ull << 55,
-			      (1ull << 55) - 1,
-			      ~0ull,
-			      hostile_value(hostile)};
+	static const uint32_t types[] = {0, 0, 0, 1, 1, 1, 4, 8, 11, 13, 13, 5};
+	const uint64_t edges[] = {0, 2047, 2048, 4095, 4096, 1ull << 55, (1ull << 55) - 1, ~0ull};
+	uint64_t sector = random_below(hostile, 2040);
 
-	write32(at, random_one_in(hostile, 8) ? (uint32_t)random_next(hostile)
-					      : types[random_below(hostile, 8)]);
+	if (random_one_in(hostile, 3))
+		sector = edges[random_below(hostile, sizeof(edges) / sizeof(edges[0]))];
+	write32(at, random_one_in(hostile, 8)
+			    ? (uint32_t)random_next(hostile)
+			    : types[random_below(hostile, sizeof(types) / sizeof(types[0]))]);
 	write32(at + 4, (uint32_t)random_next(hostile));
-	write64(at + 8, sectors[random_below(hostile, sizeof(sectors) / sizeof(sectors[0]))]);
+	write64(at + 8, sector);
 	/* A discard's segment, where the data follow directly. */
-	write64(at + 16, sectors[random_below(hostile, sizeof(sectors) / sizeof(sectors[0]))]);
+	write64(at + 16, sector);
 	write32(at + 24, (uint32_t)hostile_value(hostile));
 	write32(at + 28, (uint32_t)random_below(hostile, 4));
+}
+
+/* Of an IPv4 header without options, in place. */
+static void seal_ipv4(uint64_t header)
+{
+	uint32_t sum = 0;
+
+	write16(header + 10, 0);
+	for (unsigned i = 0; i < 20; i += 2)
+		sum += read16(header + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	write16(header + 10, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
+}
+
+/* Who has 10.0.2.2? It is answered, so that frames come back. */
+static void fill_arp(uint64_t frame)
+{
+	write16(frame + 12, 0x0608);
+	write64(frame + 14, 0x0100040600080100ull);
+	write32(frame + 28, 0x0f02000a);
+	write32(frame + 38, 0x0202000a);
 }
 
 /* A virtio_net_hdr, then a frame for the user network: ARP, IPv4 (ICMP, TCP, UDP), IPv6. */
@@ -53,6 +68,10 @@ static void fill_net(struct hostile *hostile, uint64_t at)
 	write16(frame + 36,
 		(uint16_t)(random_one_in(hostile, 2) ? 0x4300 : random_below(hostile, 65536)));
 	write16(frame + 38, (uint16_t)(random_below(hostile, 4) << 8));
+	if (random_one_in(hostile, 3))
+		fill_arp(frame);
+	else if (!random_one_in(hostile, 4))
+		seal_ipv4(frame + 14);
 }
 
 void request_fill(struct hostile *hostile, unsigned type, uint64_t address, uint64_t length)
