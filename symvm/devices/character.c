@@ -34,6 +34,7 @@ struct character {
 	struct event_source *input_source;
 	struct event_source *output_source;
 	struct event_source *timer_source;
+	bool input_ended; /* the client sends no more */
 	int timer_fd;
 
 	pthread_mutex_t lock;
@@ -57,6 +58,7 @@ static void drop_client(struct character *character)
 	event_source_remove(character->output_source);
 	character->input_source = NULL;
 	character->output_source = NULL;
+	character->input_ended = false;
 	pthread_mutex_lock(&character->lock);
 	character->connected = false;
 	character->armed = false;
@@ -157,6 +159,10 @@ static void output_ready(void *opaque, uint32_t events)
 	/* The reader is gone; what it sent before is still read, up to the end of file. */
 	event_source_remove(character->output_source);
 	character->output_source = NULL;
+	if (character->input_ended) {
+		drop_client(character);
+		return;
+	}
 	pthread_mutex_lock(&character->lock);
 	character->connected = false;
 	character->armed = false;
@@ -190,12 +196,16 @@ static size_t filter_escapes(struct character *character, uint8_t *data, size_t 
 
 static void end_input(struct character *character)
 {
-	if (character->host.is_socket) {
+	/* A client that sends no more may still want to read: it leaves when it hangs up. */
+	if (character->host.is_socket && !character->output_source) {
 		drop_client(character);
 		return;
 	}
 	event_source_remove(character->input_source);
 	character->input_source = NULL;
+	character->input_ended = true;
+	if (character->host.is_socket)
+		return;
 	character_host_close_input(&character->host);
 }
 
@@ -247,7 +257,7 @@ static void watch_input(void *opaque)
 	struct character *character = opaque;
 	bool stopped = false;
 
-	if (character->host.input_fd < 0 || character->input_source)
+	if (character->host.input_fd < 0 || character->input_source || character->input_ended)
 		return;
 	character->input_source = event_loop_add(character->loop, character->host.input_fd, EPOLLIN,
 						 input_ready, character);

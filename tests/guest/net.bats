@@ -132,7 +132,7 @@ tap() {
 
 @test "virtio-console: both directions through a socket" {
 	random_file 200000
-	start 6.1 'set -e; stty -F /dev/hvc0 raw -echo; exec 5<>/dev/hvc0; echo ready
+	start 6.1 'set -e; exec 5<>/dev/hvc0; stty -F /dev/hvc0 raw -echo; echo ready
 		head -c 200000 <&5 >/tmp/file; sha256sum </tmp/file; cat /tmp/file >&5' \
 		--virtio-console "socket:$scratch/hvc"
 	shows ready

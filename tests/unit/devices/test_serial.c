@@ -218,6 +218,35 @@ static void output_reaches_the_client(void **state)
 	close(fd);
 }
 
+static void a_half_closed_client_still_reads(void **state)
+{
+	static const char text[] = "answer";
+	char got[sizeof(text)] = {0};
+	int fd = attach(), next;
+
+	port_write(FCR, 1);
+	port_write(MCR, 3);
+	assert_int_equal(write(fd, "q", 1), 1);
+	shutdown(fd, SHUT_WR);
+	await_data();
+	assert_int_equal(port_read(DATA), 'q');
+	usleep(20000);
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		port_write(DATA, (uint8_t)text[i]);
+	assert_int_equal(recv(fd, got, sizeof(text) - 1, MSG_WAITALL), sizeof(text) - 1);
+	assert_string_equal(got, text);
+	close(fd);
+	/* The next client is served. */
+	next = attach();
+	assert_int_equal(write(next, "n", 1), 1);
+	await_data();
+	assert_int_equal(port_read(DATA), 'n');
+	port_write(DATA, 'y');
+	assert_int_equal(recv(next, got, 1, 0), 1);
+	assert_int_equal(got[0], 'y');
+	close(next);
+}
+
 static void state_survives(void **state)
 {
 	int fd = attach();
@@ -256,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(input_waits_for_the_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_input_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(output_reaches_the_client, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_half_closed_client_still_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(state_survives, setup, teardown),
 	};
 
