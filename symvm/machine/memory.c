@@ -197,8 +197,8 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 		if (!region->ram || gpa < region->gpa || gpa - region->gpa >= region->size ||
 		    length > region->size - (gpa - region->gpa))
 			continue;
-		for (offset -= region->gpa; offset < gpa - region->gpa + length &&
-					    region->size - offset >= HUGE_PAGE_SIZE;
+		for (offset -= region->gpa;
+		     offset < gpa - region->gpa + length && region->size - offset >= HUGE_PAGE_SIZE;
 		     offset += HUGE_PAGE_SIZE) {
 			/* The kernel collapses only what has a page already. */
 			(void)*(volatile uint8_t *)(region->hva + offset);

@@ -9,7 +9,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <slirp/libslirp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "devices/virtio/net.h"
+#include "devices/virtio/slirp.h"
 #include "machine/vm.h"
 #include "util/option.h"
 
@@ -46,6 +46,7 @@ struct watched {
 
 struct net_user {
 	struct net_backend backend;
+	struct slirp_calls lib;
 	Slirp *slirp;
 	struct event_loop *loop;
 	struct event_source *poll_source;
@@ -245,7 +246,7 @@ static void refresh(struct net_user *user)
 {
 	uint32_t timeout_ms = UINT32_MAX;
 
-	slirp_pollfds_fill(user->slirp, &timeout_ms, user_add_poll, user);
+	user->lib.pollfds_fill(user->slirp, &timeout_ms, user_add_poll, user);
 	update_watched(user);
 	arm_timer(user, timeout_ms);
 }
@@ -260,7 +261,7 @@ static void run_round(struct net_user *user, struct epoll_event *events, int cou
 		if (fd < user->watched_count)
 			user->watched[fd].ready = events[i].events;
 	}
-	slirp_pollfds_poll(user->slirp, 0, user_get_events, user);
+	user->lib.pollfds_poll(user->slirp, 0, user_get_events, user);
 	refresh(user);
 	net_receive_flush(user->backend.net);
 }
@@ -290,7 +291,7 @@ static void net_user_send(struct net_backend *backend, const uint8_t *frame, siz
 {
 	struct net_user *user = (struct net_user *)backend;
 
-	slirp_input(user->slirp, frame, (int)length);
+	user->lib.input(user->slirp, frame, (int)length);
 }
 
 static void net_user_sent(struct net_backend *backend)
@@ -318,7 +319,7 @@ static void net_user_destroy(struct net_backend *backend)
 	event_source_remove(user->poll_source);
 	event_source_remove(user->timer_source);
 	if (user->slirp)
-		slirp_cleanup(user->slirp);
+		user->lib.cleanup(user->slirp);
 	if (user->poll_fd >= 0)
 		close(user->poll_fd);
 	if (user->timer_fd >= 0)
@@ -339,12 +340,12 @@ static int net_user_save(struct net_backend *backend, struct state_writer *write
 	struct net_user *user = (struct net_user *)backend;
 	struct state_writer inner = {0};
 
-	slirp_state_save(user->slirp, state_append, &inner);
+	user->lib.state_save(user->slirp, state_append, &inner);
 	if (inner.status < 0) {
 		state_writer_free(&inner);
 		return inner.status;
 	}
-	state_put_u32(writer, (uint32_t)slirp_state_version());
+	state_put_u32(writer, (uint32_t)user->lib.state_version());
 	state_put_u32(writer, (uint32_t)inner.length);
 	state_put_bytes(writer, inner.data, inner.length);
 	state_writer_free(&inner);
@@ -367,10 +368,11 @@ static int net_user_load(struct net_backend *backend, struct state_reader *reade
 	struct state_reader inner = {.data = reader->data + reader->offset, .length = length};
 
 	if (reader->status < 0 || length > STATE_MAX || length > reader->length - reader->offset ||
-	    version != (uint32_t)slirp_state_version())
+	    version != (uint32_t)user->lib.state_version())
 		return -EINVAL;
 	reader->offset += length;
-	return slirp_state_load(user->slirp, (int)version, state_take, &inner) < 0 ? -EINVAL : 0;
+	return user->lib.state_load(user->slirp, (int)version, state_take, &inner) < 0 ? -EINVAL
+										       : 0;
 }
 
 static void net_user_describe(struct net_backend *backend, json_t *object)
@@ -473,8 +475,8 @@ static int add_forwards(struct net_user *user, const struct option_list *texts, 
 		if (status < 0)
 			return status;
 		errno = EIO;
-		if (slirp_add_hostfwd(user->slirp, forward.udp, forward.host, forward.host_port,
-				      forward.guest, forward.guest_port) < 0)
+		if (user->lib.add_hostfwd(user->slirp, forward.udp, forward.host, forward.host_port,
+					  forward.guest, forward.guest_port) < 0)
 			return error_set_errno(err, -errno, "--net: forward=%s: cannot listen",
 					       texts->items[i]);
 		user->forwards++;
@@ -497,11 +499,15 @@ static int open_network(struct net_user *user, const struct net_parameters *para
 		.if_mru = parameters->mtu,
 	};
 
+	int status = slirp_load(&user->lib, err);
+
+	if (status < 0)
+		return status;
 	user->poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	user->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (user->poll_fd < 0 || user->timer_fd < 0)
 		return error_set_errno(err, -errno, "--net: cannot create the user network");
-	user->slirp = slirp_new(&config, &user_callbacks, user);
+	user->slirp = user->lib.new(&config, &user_callbacks, user);
 	user->poll_source = event_loop_add(user->loop, user->poll_fd, EPOLLIN, poll_ready, user);
 	user->timer_source = event_loop_add(user->loop, user->timer_fd, EPOLLIN, timer_ready, user);
 	if (!user->slirp || !user->poll_source || !user->timer_source)
