@@ -81,6 +81,28 @@ failed() {
 	passes virtio-net --net user
 }
 
+@test "virtio-net: a flood of flows leaves the VM manageable" {
+	local vm name="flood-$$" status=0
+	(
+		ulimit -n 256
+		exec timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+			--memory 64M --net user --append "virtio-net-flood flows=400" \
+			--console "file:$scratch/console" --log-file "$scratch/log"
+	) </dev/null 3>&- &
+	vm=$!
+	for _ in $(seq 200); do
+		! grep -q 'flood: done' "$scratch/console" 2>/dev/null || break
+		sleep 0.25
+	done
+	grep -q '^ok .* 400 datagrams left' "$scratch/console"
+	refused=$("$build/symvm/symvm" info "$name" --json |
+		jq '[.devices[] | select(.name == "net0")][0].flows_refused')
+	[ "$refused" -ge 200 ] # 128 may be open; a few were over already
+	timeout 90 "$build/symvm/symvm" stop "$name" --timeout 60
+	wait "$vm" || status=$?
+	[ "$status" -eq 0 ]
+}
+
 @test "virtio-console" {
 	passes virtio-console --virtio-console "file:$scratch/console"
 	[ "$(cat "$scratch/console")" = "hello from the other console" ]

@@ -56,3 +56,51 @@ static void net(void)
 	check(good, "the gateway answered");
 }
 TEST("virtio-net", net);
+
+/* From a port of its own each: the user network opens a socket on the host for every one. */
+static void datagram_make(uint16_t port)
+{
+	static const uint8_t header[] = {0x08, 0x00, 0x45, 0,  0, 46, 0,  0,  0, 0, 64,
+					 17,   0,    0,	   10, 0, 2,  15, 10, 0, 2, 2};
+	uint8_t *ip = sent + HEADER + 14;
+	uint32_t sum = 0;
+
+	memset(sent, 0, sizeof(sent));
+	memcpy(sent + HEADER, "\x52\x55\x0a\x00\x02\x02", 6);
+	memcpy(sent + HEADER + 12, header, sizeof(header));
+	for (unsigned i = 0; i < 20; i += 2)
+		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip[10] = (uint8_t)(~sum >> 8);
+	ip[11] = (uint8_t)~sum;
+	ip[20] = (uint8_t)(port >> 8);
+	ip[21] = (uint8_t)port;
+	ip[23] = 9;
+	ip[25] = 26; /* UDP length; no checksum */
+}
+
+/* A guest that opens as many flows as it can; the VM must stay manageable. */
+static void flood(void)
+{
+	const struct part out = {sent, sizeof(sent), false};
+	unsigned flows = (unsigned)option_number("flows", 100), answered = 0;
+	struct virtio device;
+	uint8_t mac[6];
+
+	if (!check(virtio_find(&device, VIRTIO_NET, 0), "virtio-net is there") ||
+	    !check(virtio_start(&device, 1ull << 5), "its driver starts"))
+		return;
+	for (unsigned i = 0; i < 6; i++)
+		mac[i] = read8(device.config + i);
+	frame_make(mac);
+	for (unsigned i = 0; i < flows; i++) {
+		datagram_make((uint16_t)(10000 + i));
+		answered += virtio_request(&device, 1, &out, 1) >= 0;
+	}
+	check(answered == flows, "%u datagrams left", flows);
+	print("# flood: done\n");
+	while (!(in8(PORT_POWER + 3) & 1))
+		delay_us(10000);
+	check(true, "the power button was pressed");
+}
+TEST("virtio-net-flood", flood);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "devices/virtio/net.h"
+#include "devices/virtio/net_flow.h"
 #include "devices/virtio/slirp.h"
 #include "machine/vm.h"
 #include "util/option.h"
@@ -58,6 +59,9 @@ struct net_user {
 	struct watched *watched; /* indexed by descriptor */
 	unsigned watched_count;
 	unsigned forwards;
+	unsigned sockets; /* that libslirp holds open, and how many it may */
+	unsigned sockets_max;
+	_Atomic uint64_t flows_refused;
 	_Atomic uint64_t rounds;
 	_Atomic uint64_t guest_errors;
 };
@@ -139,6 +143,9 @@ static struct watched *watched_at(struct net_user *user, int fd)
 
 static void user_register(int fd, void *opaque)
 {
+	struct net_user *user = opaque;
+
+	user->sockets++;
 }
 
 /* @fd is about to be closed, and the number may come back as another socket. */
@@ -146,6 +153,7 @@ static void user_unregister(int fd, void *opaque)
 {
 	struct net_user *user = opaque;
 
+	user->sockets -= user->sockets > 0;
 	if (fd < 0 || (unsigned)fd >= user->watched_count)
 		return;
 	if (user->watched[fd].events)
@@ -291,6 +299,17 @@ static void net_user_send(struct net_backend *backend, const uint8_t *frame, siz
 {
 	struct net_user *user = (struct net_user *)backend;
 
+	/*
+	 * Every flow is a socket of ours. Without a limit a process in the guest could take all
+	 * descriptors, and the control socket with them. libslirp ends idle flows in time.
+	 */
+	if (user->sockets >= user->sockets_max && net_flow_begins(frame, length)) {
+		if (atomic_fetch_add(&user->flows_refused, 1) == 0)
+			log_limited(&user->backend.vm->log, LOG_LEVEL_WARN,
+				    "net: the guest has %u flows open, no more are taken",
+				    user->sockets);
+		return;
+	}
 	user->lib.input(user->slirp, frame, (int)length);
 }
 
@@ -382,6 +401,8 @@ static void net_user_describe(struct net_backend *backend, json_t *object)
 	json_object_set_new(object, "backend", json_string("user"));
 	json_object_set_new(object, "forwards", json_integer(user->forwards));
 	json_object_set_new(object, "rounds", json_integer((json_int_t)atomic_load(&user->rounds)));
+	json_object_set_new(object, "flows_refused",
+			    json_integer((json_int_t)atomic_load(&user->flows_refused)));
 	json_object_set_new(object, "guest_errors",
 			    json_integer((json_int_t)atomic_load(&user->guest_errors)));
 }
@@ -529,6 +550,7 @@ static int create_user(struct vm *vm, const struct option_list *forwards,
 	user->poll_fd = -1;
 	user->timer_fd = -1;
 	user->armed = INT64_MAX;
+	user->sockets_max = net_flow_limit();
 	status = open_network(user, parameters, err);
 	if (status == 0)
 		status = add_forwards(user, forwards, err);

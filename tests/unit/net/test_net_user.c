@@ -194,6 +194,27 @@ static void dhcp_gives_an_address(void **state)
 	driver_destroy();
 }
 
+static void what_begins_a_flow(void **state)
+{
+	uint8_t frame[60] = {[12] = 0x08, [14] = 0x45};
+
+	frame[23] = IPPROTO_UDP;
+	assert_true(net_flow_begins(frame, sizeof(frame)));
+	assert_false(net_flow_begins(frame, 33));
+	frame[13] = 0x06; /* ARP */
+	assert_false(net_flow_begins(frame, sizeof(frame)));
+	frame[13] = 0;
+	frame[23] = IPPROTO_TCP;
+	assert_false(net_flow_begins(frame, sizeof(frame)));
+	frame[47] = 0x02; /* SYN */
+	assert_true(net_flow_begins(frame, sizeof(frame)));
+	assert_false(net_flow_begins(frame, 47));
+	frame[47] = 0x12;
+	assert_false(net_flow_begins(frame, sizeof(frame)));
+	frame[21] = 1; /* a later fragment */
+	assert_true(net_flow_begins(frame, sizeof(frame)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +222,7 @@ int main(void)
 		cmocka_unit_test(bad_forwards_are_refused),
 		cmocka_unit_test(bad_options_are_refused),
 		cmocka_unit_test(a_taken_port_is_named),
+		cmocka_unit_test(what_begins_a_flow),
 		cmocka_unit_test(the_host_answers_arp),
 		cmocka_unit_test(dhcp_gives_an_address),
 	};
