@@ -40,13 +40,17 @@ static int file_open(struct boot_file *file, const char *what, const char *path,
 	uint64_t bytes;
 
 	file->path = path;
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Not blocking: a FIFO would be waited for. */
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0)
 		return error_set_errno(err, -errno, "%s %s", what, path);
 	if (fstat(file->fd, &status) < 0)
 		return error_set_errno(err, -errno, "%s %s", what, path);
 	if (S_ISDIR(status.st_mode))
 		return error_set(err, -EISDIR, "%s %s: is a directory", what, path);
+	if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+		return error_set(err, -EINVAL, "%s %s: is neither a file nor a block device", what,
+				 path);
 	file->size = (uint64_t)status.st_size;
 	if (S_ISBLK(status.st_mode) && ioctl(file->fd, BLKGETSIZE64, &bytes) == 0)
 		file->size = bytes;

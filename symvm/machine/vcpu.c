@@ -17,6 +17,12 @@
 
 #define VCPU_STACK_SIZE (256u << 10)
 
+/* Written by the vCPU's thread, by others and by a signal handler; read by KVM. */
+static void set_immediate_exit(struct kvm_run *run, uint8_t value)
+{
+	__atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
+}
+
 /*
  * A kick may hit between the check for requests and KVM_RUN; the flag makes that KVM_RUN
  * return at once. Only our own timers and sigqueue() carry a pointer worth following.
@@ -26,7 +32,7 @@ static void kick_handler(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	(void)context;
 	if (info->si_code == SI_TIMER && info->si_value.sival_ptr)
-		((volatile struct kvm_run *)info->si_value.sival_ptr)->immediate_exit = 1;
+		set_immediate_exit(info->si_value.sival_ptr, 1);
 }
 
 int vcpu_signal_setup(struct error *err)
@@ -133,7 +139,7 @@ void vcpu_request(struct vcpu *vcpu, enum vcpu_request request)
 	struct vm *vm = vcpu->vm;
 
 	atomic_fetch_or(&vcpu->requests, request);
-	((volatile struct kvm_run *)vcpu->run)->immediate_exit = 1;
+	set_immediate_exit(vcpu->run, 1);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self())) {
 		atomic_fetch_add_explicit(&vcpu->counters.kicks, 1, memory_order_relaxed);
@@ -183,12 +189,11 @@ static int run_once(struct vcpu *vcpu)
  */
 static void complete_exit(struct vcpu *vcpu)
 {
-	volatile struct kvm_run *run = vcpu->run;
 
 	for (;;) {
 		int status;
 
-		run->immediate_exit = 1;
+		set_immediate_exit(vcpu->run, 1);
 		status = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
 		if (vcpu->symbiotic)
 			status = sym_vcpu_handle_exit(vcpu->symbiotic, status);
@@ -251,13 +256,12 @@ static bool serve_requests(struct vcpu *vcpu)
 
 static void run_loop(struct vcpu *vcpu)
 {
-	volatile struct kvm_run *run = vcpu->run;
 	int status;
 
 	for (;;) {
 		/* Before the check: a request that comes after it finds the flag clear, and sets
 		 * it. */
-		run->immediate_exit = 0;
+		set_immediate_exit(vcpu->run, 0);
 		atomic_thread_fence(memory_order_seq_cst);
 		if (atomic_load(&vcpu->requests) && !serve_requests(vcpu))
 			return;

@@ -160,6 +160,7 @@ static void test_source_names_the_file(void **state)
 	assert_int_equal(boot_source_open(&source, "/", NULL, "", &err), -EISDIR);
 	assert_non_null(strstr(err.text, "directory"));
 	assert_int_equal(boot_source_open(&source, "/dev/null", NULL, "", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "neither a file"));
 	assert_int_equal(source.kernel.fd, -1);
 }
 
