@@ -60,7 +60,9 @@ const struct jail_rule jail_rules[] = {
 	CALL(clock_nanosleep, ALL),   /* bounded waits */
 	CALL(gettid, ALL),	      /* abort(), and to address signals */
 	CALL(getpid, ALL),	      /* the same */
-	CALL(tgkill, ALL),	      /* kicks a vCPU's thread; abort() */
+	CALL(tgkill, ALL),	      /* abort() */
+	CALL(rt_tgsigqueueinfo, ALL), /* kicks a vCPU's thread */
+	CALL(getuid, ALL),	      /* the same: pthread_sigqueue() */
 	CALL(rt_sigprocmask, ALL),    /* around a thread's end; abort() */
 	CALL(rt_sigreturn, ALL),      /* out of a signal's handler */
 	CALL(restart_syscall, ALL),   /* the kernel's own, after a stop and go on */

@@ -17,7 +17,6 @@
 
 #define VCPU_STACK_SIZE (256u << 10)
 
-/* Written by the vCPU's thread, by others and by a signal handler; read by KVM. */
 static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 {
 	__atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
@@ -25,13 +24,16 @@ static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 
 /*
  * A kick may hit between the check for requests and KVM_RUN; the flag makes that KVM_RUN
- * return at once. Only our own timers and sigqueue() carry a pointer worth following.
+ * return at once. It is written on the vCPU's own thread only, here too: libsymcall changes it by
+ * plain instructions. Only our own timers and pthread_sigqueue() carry a pointer worth following.
  */
 static void kick_handler(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
 	(void)context;
-	if (info->si_code == SI_TIMER && info->si_value.sival_ptr)
+	if (!info->si_value.sival_ptr)
+		return;
+	if (info->si_code == SI_TIMER || (info->si_code == SI_QUEUE && info->si_pid == getpid()))
 		set_immediate_exit(info->si_value.sival_ptr, 1);
 }
 
@@ -139,11 +141,10 @@ void vcpu_request(struct vcpu *vcpu, enum vcpu_request request)
 	struct vm *vm = vcpu->vm;
 
 	atomic_fetch_or(&vcpu->requests, request);
-	set_immediate_exit(vcpu->run, 1);
-	atomic_thread_fence(memory_order_seq_cst);
 	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self())) {
 		atomic_fetch_add_explicit(&vcpu->counters.kicks, 1, memory_order_relaxed);
-		pthread_kill(vcpu->thread, VCPU_KICK_SIGNAL);
+		pthread_sigqueue(vcpu->thread, VCPU_KICK_SIGNAL,
+				 (union sigval){.sival_ptr = vcpu->run});
 	}
 	pthread_mutex_lock(&vm->state_lock);
 	pthread_cond_broadcast(&vm->state_changed);
@@ -189,17 +190,19 @@ static int run_once(struct vcpu *vcpu)
  */
 static void complete_exit(struct vcpu *vcpu)
 {
+	int status;
 
-	for (;;) {
-		int status;
-
-		set_immediate_exit(vcpu->run, 1);
-		status = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
-		if (vcpu->symbiotic)
-			status = sym_vcpu_handle_exit(vcpu->symbiotic, status);
-		if (status < 0 || (status == 0 && vcpu_service_exit(vcpu, vcpu->run) < 0))
-			break;
+	if (vcpu->symbiotic) {
+		status = sym_vcpu_settle(vcpu->symbiotic);
+		if (status < 0 && status != -ESHUTDOWN)
+			log_limited(&vcpu->vm->log, LOG_LEVEL_WARN,
+				    "vCPU %u: its last exit could not be completed: %s", vcpu->id,
+				    strerror(-status));
+		return;
 	}
+	do {
+		set_immediate_exit(vcpu->run, 1);
+	} while (ioctl(vcpu->fd, KVM_RUN, 0) == 0 && vcpu_service_exit(vcpu, vcpu->run) == 0);
 }
 
 static void do_work(struct vcpu *vcpu)
