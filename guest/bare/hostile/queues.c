@@ -234,7 +234,7 @@ void attack_queues(struct hostile *hostile)
 	index = (unsigned)random_below(hostile, target_count);
 	queue = (unsigned)random_below(hostile, targets[index].virtio.queue_count);
 	queue %= VIRTIO_QUEUES;
-	if (!known[index][queue].memory || random_one_in(hostile, 48) ||
+	if (!known[index][queue].memory || random_one_in(hostile, 12) ||
 	    read8(targets[index].virtio.common + COMMON_STATUS) != 15)
 		set_up(hostile, index);
 	for (unsigned i = 0; i < 4; i++) {
