@@ -118,8 +118,8 @@ int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, stru
 				 "kernel %s: needs memory up to %llu MiB, the guest has %llu MiB",
 				 kernel->path, (unsigned long long)(end >> 20),
 				 (unsigned long long)(vm->memory.ram_size >> 20));
-	/* All of it: the kernel unpacks itself there. */
-	memory_back_huge(&vm->memory, load, end - load);
+	/* Not all up to the end: where the kernel unpacks itself, it chooses (KASLR). */
+	memory_back_huge(&vm->memory, load, kernel->size - offset);
 	status = boot_file_load(vm, kernel, offset, kernel->size - offset, load, err);
 	if (status == 0)
 		status = initrd_place(vm, &params, end, err);
