@@ -3,7 +3,7 @@
 # A hostile bare guest against a symvm with AddressSanitizer and UBSan (scripts/build-sanitized):
 # no crash, no report, nothing touched but its own memory and disk, and the VM still obeys.
 #
-# HOSTILE_SEEDS and HOSTILE_SECONDS (of each run) say how much; the seed stands in the output.
+# SYMVM_HOSTILE_SEEDS and SYMVM_HOSTILE_SECONDS (of each run) say how much; the seed stands in the output.
 
 bats_require_minimum_version 1.5.0
 
@@ -12,8 +12,8 @@ setup() {
 	symvm=${ASAN_BUILD_DIR:-build-asan}/symvm/symvm
 	guest=${BUILD_DIR:-build}/guest/bare/hostile/hostile.elf
 	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/hostile.XXXXXX")
-	seconds=${HOSTILE_SECONDS:-20}
-	[ -z "${SYMVM_SOAK:-}" ] || seconds=${HOSTILE_SECONDS:-600}
+	seconds=${SYMVM_HOSTILE_SECONDS:-20}
+	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
 	name=hostile-$$-$BATS_TEST_NUMBER
 	vm=
 	# Leaks are for other tests: the leak checker stops threads, which a jail forbids it.
@@ -97,6 +97,7 @@ attack() {
 	seed=$1
 	local cpus=$2 status=0 options=()
 	[ ! -e /dev/vhost-vsock ] || options=(--vsock cid=$((1000 + seed)))
+	echo "# seed $seed, $cpus CPUs: starts" >&3
 	files_make
 	rm -f "$scratch"/report* "$scratch/console"
 	timeout -k 5 $((seconds + 240)) "$symvm" run --name "$name" --kernel "$guest" \
@@ -124,13 +125,13 @@ attack() {
 }
 
 @test "hostile guest, one CPU" {
-	for seed in ${HOSTILE_SEEDS:-1 $((RANDOM + 100))}; do
+	for seed in ${SYMVM_HOSTILE_SEEDS:-1 $((RANDOM + 100))}; do
 		attack "$seed" 1
 	done
 }
 
 @test "hostile guest, two CPUs at the same queues" {
-	for seed in ${HOSTILE_SEEDS:-2 $((RANDOM + 100))}; do
+	for seed in ${SYMVM_HOSTILE_SEEDS:-2 $((RANDOM + 100))}; do
 		attack "$seed" 2
 	done
 }

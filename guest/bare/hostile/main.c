@@ -76,8 +76,8 @@ static void hostile(void)
 	arena_find();
 	targets_find();
 	hostile_init(&hostile, 0);
-	print("# hostile: seed %lu, %lu s, %u CPUs, %u virtio devices, RAM to 0x%lx\n", seed,
-	      seconds, cpus, target_count, arena_end());
+	print("# hostile: seed %lu, %lu s, %u CPUs, %u virtio devices, RAM to 0x%lx, %lu kHz\n",
+	      seed, seconds, cpus, target_count, arena_end(), tsc_per_ms());
 	apic_enable();
 	start = tsc();
 	next = start + REPORT_MS * tsc_per_ms();

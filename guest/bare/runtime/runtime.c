@@ -11,6 +11,7 @@
 #define APIC_ICR_HIGH 0x310
 #define MSR_APIC_BASE 0x1b
 #define MSR_X2APIC    0x800
+#define MSR_KVMCLOCK  0x4b564d01
 #define TRAMPOLINE    0x10000ull
 
 struct frame {
@@ -205,22 +206,54 @@ uint64_t tsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/* By channel 2 of the PIT, gated by port 0x61: 10 ms of 1.193182 MHz. */
-uint64_t tsc_per_ms(void)
+/*
+ * What kvmclock says (Documentation/virt/kvm/x86/msr.rst, pvclock_vcpu_time_info): exact, however
+ * busy the host is. 0: it is not there.
+ */
+static uint64_t tsc_per_ms_by_kvmclock(void)
 {
-	static uint64_t per_ms;
-	uint64_t start, limit;
+	static volatile struct {
+		uint32_t version, pad;
+		uint64_t tsc, system_time;
+		uint32_t multiplier;
+		int8_t shift;
+		uint8_t flags, pad2[2];
+	} clock __attribute__((aligned(32)));
+	uint64_t value;
 
-	if (per_ms)
-		return per_ms;
+	if (!msr_write(MSR_KVMCLOCK, (uint64_t)&clock | 1))
+		return 0;
+	for (unsigned i = 0; i < 1000 && !clock.multiplier; i++)
+		in8(0x80);
+	value = clock.multiplier ? (1000000ull << 32) / clock.multiplier : 0;
+	value = clock.shift < 0 ? value << -clock.shift : value >> clock.shift;
+	msr_write(MSR_KVMCLOCK, 0);
+	return value;
+}
+
+/* By channel 2 of the PIT, gated by port 0x61: 10 ms of 1.193182 MHz. */
+static uint64_t tsc_per_ms_by_pit(void)
+{
+	uint64_t start;
+
 	out8(0x61, (uint8_t)((in8(0x61) & ~2u) | 1));
 	out8(0x43, 0xb0);
 	out8(0x42, 11932 & 0xff);
 	out8(0x42, 11932 >> 8);
 	start = tsc();
-	for (limit = 0; limit < 1000000 && !(in8(0x61) & 0x20); limit++)
+	for (unsigned i = 0; i < 1000000 && !(in8(0x61) & 0x20); i++)
 		pause();
-	per_ms = (tsc() - start) / 10;
+	return (tsc() - start) / 10;
+}
+
+uint64_t tsc_per_ms(void)
+{
+	static uint64_t per_ms;
+
+	if (!per_ms)
+		per_ms = tsc_per_ms_by_kvmclock();
+	if (!per_ms)
+		per_ms = tsc_per_ms_by_pit();
 	return per_ms;
 }
 

@@ -156,7 +156,7 @@ bool interrupt_wait(uint8_t vector, uint32_t count);
 
 /* Time. */
 uint64_t tsc(void);
-uint64_t tsc_per_ms(void); /* measured by the PIT, or asked from CPUID */
+uint64_t tsc_per_ms(void); /* from kvmclock, or measured by the PIT */
 void delay_us(uint64_t us);
 
 /*
