@@ -18,13 +18,15 @@ static ssize_t counters(int meminfo, char *answer, size_t size)
 	if (length <= 0)
 		return -1;
 	text[length] = 0;
-	sscanf(text, "MemTotal: %lu kB MemFree: %lu kB MemAvailable: %lu", &total, &free, &available);
+	sscanf(text, "MemTotal: %lu kB MemFree: %lu kB MemAvailable: %lu", &total, &free,
+	       &available);
 	return snprintf(answer, size, "%lu %lu %lu\n", total, free, available);
 }
 
 int main(void)
 {
-	int console = open("/dev/hvc0", O_RDWR | O_NOCTTY), meminfo = open("/proc/meminfo", O_RDONLY);
+	int console = open("/dev/hvc0", O_RDWR | O_NOCTTY),
+	    meminfo = open("/proc/meminfo", O_RDONLY);
 	struct termios raw;
 	char request[64], answer[128];
 

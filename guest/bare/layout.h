@@ -9,38 +9,38 @@
 #define GUEST_HIGH 0xffffffff80000000
 #define USER_BASE  0x40000000
 
-#define GDT          0x1000
-#define TSS          0x1800
-#define PML4         0x2000 /* the kernel's, */
+#define GDT	     0x1000
+#define TSS	     0x1800
+#define PML4	     0x2000 /* the kernel's, */
 #define PML4_USER    0x3000 /* and without the upper half: bit 12 tells them apart */
 #define PDPT_LOW     0x4000
-#define PD_LOW       0x5000
-#define PD_USER      0x6000
+#define PD_LOW	     0x5000
+#define PD_USER	     0x6000
 #define PD_DEVICES   0x7000
 #define PDPT_HIGH    0x8000
-#define IDT          0x9000
+#define IDT	     0x9000
 #define COUNTERS     0xa000 /* of interrupts, by vector */
-#define FRAMES       0xa800 /* RIP that the last one hit */
-#define BUFFER       0xb000
+#define FRAMES	     0xa800 /* RIP that the last one hit */
+#define BUFFER	     0xb000
 #define KERNEL_STACK 0x20000
 #define INTR_STACK   0x24000
 #define USER_STACK   0x40028000
-#define CODE         0x100000
+#define CODE	     0x100000
 
 /* From here on a call may change memory: its stack, SymSpy pages. Not compared. */
-#define EXCLUDED     0x180000
-#define CALL_STACK   0x190000
-#define SPY_VM       0x1a0000
-#define SPY_VCPU     0x1b0000
-#define SPY_VCPU_2   0x1c0000
-#define ECHO         0x1d0000
-#define GS_DATA      0x1e0000
+#define EXCLUDED   0x180000
+#define CALL_STACK 0x190000
+#define SPY_VM	   0x1a0000
+#define SPY_VCPU   0x1b0000
+#define SPY_VCPU_2 0x1c0000
+#define ECHO	   0x1d0000
+#define GS_DATA	   0x1e0000
 
 #define SEL_KCODE 0x08
 #define SEL_KDATA 0x10
 #define SEL_UDATA 0x1b
 #define SEL_UCODE 0x23
-#define SEL_TSS   0x28
+#define SEL_TSS	  0x28
 
 #define VECTOR_IRQ  0x40
 #define VECTOR_GATE 0x41

@@ -60,8 +60,8 @@ struct sym_ops {
 	 * thread `usec` microseconds from now (for instance a timer_create() timer
 	 * with SIGEV_THREAD_ID), and take that back. A signal just before KVM_RUN is
 	 * lost, as everywhere with KVM, unless its handler sets kvm_run->immediate_exit
-	 * to 1 (on the vCPU's thread, never from another) or it comes again and again until it is disarmed. Without the pair
-	 * another thread has to watch sym_vcpu_overdue() and kick.
+	 * to 1 (on the vCPU's thread, never from another) or it comes again and again until it is
+	 * disarmed. Without the pair another thread has to watch sym_vcpu_overdue() and kick.
 	 */
 	void (*arm_deadline)(void *vcpu, uint64_t usec);
 	void (*disarm_deadline)(void *vcpu);
@@ -71,14 +71,14 @@ struct sym_ops {
 };
 
 struct sym_vm_config {
-	size_t size;              /* sizeof(struct sym_vm_config) of the embedder */
-	int vm_fd;                /* stays the embedder's */
+	size_t size;		   /* sizeof(struct sym_vm_config) of the embedder */
+	int vm_fd;		   /* stays the embedder's */
 	const struct sym_ops *ops; /* must live as long as the VM */
 	void *opaque;
-	const char *name;         /* published to the guest; copied; may be NULL */
+	const char *name; /* published to the guest; copied; may be NULL */
 	uint8_t uuid[16];
-	uint32_t features;        /* SYM_FEATURE_* to offer; 0: the interface is off */
-	uint32_t deadline_us;     /* of one call, 0: 100000; from 50000 on a tick early at worst */
+	uint32_t features;    /* SYM_FEATURE_* to offer; 0: the interface is off */
+	uint32_t deadline_us; /* of one call, 0: 100000; from 50000 on a tick early at worst */
 	uint32_t doorbells_per_sec; /* limit per vCPU, 0: 100000 */
 };
 
@@ -204,17 +204,17 @@ SYM_API int sym_vcpu_set_guest_debug(struct sym_vcpu *vcpu, const struct kvm_gue
 SYM_API int sym_vcpu_settle(struct sym_vcpu *vcpu);
 
 struct sym_call_request {
-	uint64_t number;          /* SYM_CALL_*, of the class that the function wants */
+	uint64_t number; /* SYM_CALL_*, of the class that the function wants */
 	uint64_t args[SYM_CALL_ARGS];
-	uint32_t flags;           /* SYM_CALL_* flags below */
-	uint32_t deadline_us;     /* 0: the VM's */
-	void *message;            /* not NULL: the result is the length of a message, */
-	size_t message_size;      /* copied here */
+	uint32_t flags;	      /* SYM_CALL_* flags below */
+	uint32_t deadline_us; /* 0: the VM's */
+	void *message;	      /* not NULL: the result is the length of a message, */
+	size_t message_size;  /* copied here */
 };
 #define SYM_CALL_MAY_FAIL (1u << 0) /* sym_vcpu_answer_fault() may follow */
 
 struct sym_call_result {
-	int64_t value;            /* the handler's RAX: result or negative errno */
+	int64_t value; /* the handler's RAX: result or negative errno */
 	size_t message_length;
 };
 
@@ -273,37 +273,37 @@ SYM_API bool sym_vcpu_overdue(const struct sym_vcpu *vcpu);
 SYM_API void sym_vcpu_publish_steal(struct sym_vcpu *vcpu, uint64_t steal_ns);
 
 /* Counters of one vCPU since its creation. X(name, what it counts) */
-#define SYM_STATS(X)                                                                   \
-	X(calls, "atomic calls entered")                                               \
-	X(completed, "atomic calls whose handler returned")                            \
-	X(abandoned_deadline, "calls abandoned at the deadline")                       \
-	X(abandoned_fault, "calls abandoned because the handler faulted")              \
-	X(abandoned_stop, "calls abandoned because the VMM stopped the vCPU")          \
-	X(safepoint_calls, "safepoint calls entered")                                  \
-	X(safepoint_completed, "safepoint calls answered")                             \
-	X(refused_number, "calls refused: number of the wrong class")                  \
-	X(refused_unregistered, "calls refused: not registered or disabled")           \
-	X(refused_latched, "calls refused: latched off")                               \
-	X(refused_busy, "calls refused: a call is active")                             \
-	X(refused_nmi, "calls refused: guest handles an NMI or is in SMM")             \
-	X(refused_stack, "calls refused: on a blocked stack")                          \
-	X(refused_mode, "calls refused: not in long mode, or nested guest")            \
-	X(refused_unsupported, "calls refused: CET shadow stack or FRED in use")       \
-	X(returns_without_call, "returns ignored: no call active")                     \
-	X(returns_bad_sequence, "returns ignored: wrong sequence number")              \
-	X(returns_bad_privilege, "returns ignored: not from CPL 0")                    \
-	X(returns_bad_form, "returns ignored: string or multiple OUT")                 \
-	X(messages_refused, "messages refused: length or page")                        \
-	X(msr_writes, "registration MSR writes accepted")                              \
-	X(msr_refused, "registration MSR writes refused")                              \
-	X(doorbells, "doorbells served")                                               \
-	X(doorbells_forged, "doorbells ignored: wrong cookie or no page")              \
-	X(doorbells_nested, "doorbells ignored: inside a call")                        \
-	X(doorbells_limited, "doorbells over the rate limit")                          \
-	X(nested_exits, "exits served inside calls or completions")                    \
-	X(reexecuted, "reads answered by executing the instruction again")             \
-	X(kvm_runs, "KVM_RUN issued for calls and completions")                        \
-	X(other_ioctls, "other ioctls issued on the vCPU for calls")                   \
+#define SYM_STATS(X)                                                             \
+	X(calls, "atomic calls entered")                                         \
+	X(completed, "atomic calls whose handler returned")                      \
+	X(abandoned_deadline, "calls abandoned at the deadline")                 \
+	X(abandoned_fault, "calls abandoned because the handler faulted")        \
+	X(abandoned_stop, "calls abandoned because the VMM stopped the vCPU")    \
+	X(safepoint_calls, "safepoint calls entered")                            \
+	X(safepoint_completed, "safepoint calls answered")                       \
+	X(refused_number, "calls refused: number of the wrong class")            \
+	X(refused_unregistered, "calls refused: not registered or disabled")     \
+	X(refused_latched, "calls refused: latched off")                         \
+	X(refused_busy, "calls refused: a call is active")                       \
+	X(refused_nmi, "calls refused: guest handles an NMI or is in SMM")       \
+	X(refused_stack, "calls refused: on a blocked stack")                    \
+	X(refused_mode, "calls refused: not in long mode, or nested guest")      \
+	X(refused_unsupported, "calls refused: CET shadow stack or FRED in use") \
+	X(returns_without_call, "returns ignored: no call active")               \
+	X(returns_bad_sequence, "returns ignored: wrong sequence number")        \
+	X(returns_bad_privilege, "returns ignored: not from CPL 0")              \
+	X(returns_bad_form, "returns ignored: string or multiple OUT")           \
+	X(messages_refused, "messages refused: length or page")                  \
+	X(msr_writes, "registration MSR writes accepted")                        \
+	X(msr_refused, "registration MSR writes refused")                        \
+	X(doorbells, "doorbells served")                                         \
+	X(doorbells_forged, "doorbells ignored: wrong cookie or no page")        \
+	X(doorbells_nested, "doorbells ignored: inside a call")                  \
+	X(doorbells_limited, "doorbells over the rate limit")                    \
+	X(nested_exits, "exits served inside calls or completions")              \
+	X(reexecuted, "reads answered by executing the instruction again")       \
+	X(kvm_runs, "KVM_RUN issued for calls and completions")                  \
+	X(other_ioctls, "other ioctls issued on the vCPU for calls")             \
 	X(call_cycles, "time inside calls, TSC cycles")
 
 struct sym_vcpu_stats {

@@ -11,15 +11,15 @@
 #include "machine/vm.h"
 #include "util/state.h"
 
-#define POWER_BASE         0x600u
-#define POWER_SIZE         4u
-#define POWER_SLEEP        0u /* sleep control register, ACPI 6.3 section 4.8.3.7 */
-#define POWER_RESET        2u
-#define POWER_EVENTS       3u /* read clears */
-#define SLEEP_ENABLE       0x20u
+#define POWER_BASE	   0x600u
+#define POWER_SIZE	   4u
+#define POWER_SLEEP	   0u /* sleep control register, ACPI 6.3 section 4.8.3.7 */
+#define POWER_RESET	   2u
+#define POWER_EVENTS	   3u /* read clears */
+#define SLEEP_ENABLE	   0x20u
 #define SLEEP_TYPE(value)  (((value) >> 2) & 7u)
-#define SLEEP_TYPE_OFF     5u /* \_S5 in the DSDT */
-#define RESET_VALUE        0x52u
+#define SLEEP_TYPE_OFF	   5u /* \_S5 in the DSDT */
+#define RESET_VALUE	   0x52u
 #define EVENT_POWER_BUTTON 0x01u
 
 struct power {

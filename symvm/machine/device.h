@@ -28,8 +28,8 @@ struct device_ops {
 	/* Writes the whole guest-visible state; in-flight requests are drained first. vCPUs are
 	 * stopped. */
 	int (*save)(struct device *device, struct state_writer *writer);
-	/* Optional: the VM goes on, perhaps after a save(): what that stopped starts again. vCPUs are
-	 * stopped, loops run. */
+	/* Optional: the VM goes on, perhaps after a save(): what that stopped starts again. vCPUs
+	 * are stopped, loops run. */
 	void (*resume)(struct device *device);
 	/* Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is off. */
 	int (*load)(struct device *device, struct state_reader *reader, uint32_t version);

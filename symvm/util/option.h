@@ -22,9 +22,9 @@ struct option_list {
 struct option_field {
 	const char *key;
 	enum {
-		OPTION_TEXT, /* char **: allocated copy, the caller frees it */
-		OPTION_FLAG, /* bool *: "key", "key=on|off" */
-		OPTION_SIZE, /* uint64_t *: bytes, with K, M, G or T */
+		OPTION_TEXT,   /* char **: allocated copy, the caller frees it */
+		OPTION_FLAG,   /* bool *: "key", "key=on|off" */
+		OPTION_SIZE,   /* uint64_t *: bytes, with K, M, G or T */
 		OPTION_NUMBER, /* uint64_t * */
 		OPTION_LIST,   /* struct option_list *: each time the key is given adds one text */
 	} type;
@@ -44,7 +44,8 @@ int option_parse(const char *option, const char *text, const struct option_field
 
 void option_list_free(struct option_list *list);
 
-/* Parses a size in bytes with an optional suffix K, M, G or T (powers of 1024). -EINVAL, -ERANGE. */
+/* Parses a size in bytes with an optional suffix K, M, G or T (powers of 1024). -EINVAL, -ERANGE.
+ */
 int option_parse_size(const char *text, uint64_t *value);
 /* Parses a whole decimal or 0x number. -EINVAL, -ERANGE. */
 int option_parse_number(const char *text, uint64_t *value);

@@ -74,9 +74,9 @@ struct net_backend_class {
 	SECTION_ENTRY(symvm_net_backends, struct net_backend_class, object)
 
 /*
- * Gives the guest one frame: @header may be NULL (a whole frame with valid checksums). What does not
- * fit into the guest's ring is kept for later; false then, and the back end should bring no more
- * until resume(). While the driver is not ready, frames are dropped.
+ * Gives the guest one frame: @header may be NULL (a whole frame with valid checksums). What does
+ * not fit into the guest's ring is kept for later; false then, and the back end should bring no
+ * more until resume(). While the driver is not ready, frames are dropped.
  */
 bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		 const uint8_t *frame, size_t length);

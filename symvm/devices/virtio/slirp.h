@@ -11,8 +11,8 @@
 #include "util/error.h"
 
 /* The functions of libslirp that are used, by the names without its prefix. */
-#define SLIRP_FUNCTIONS(each)                                                                      \
-	each(new) each(cleanup) each(input) each(pollfds_fill) each(pollfds_poll)                  \
+#define SLIRP_FUNCTIONS(each)                                                     \
+	each(new) each(cleanup) each(input) each(pollfds_fill) each(pollfds_poll) \
 		each(add_hostfwd) each(state_save) each(state_load) each(state_version)
 
 struct slirp_calls {
