@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../.."
+	cd "$BATS_TEST_DIRNAME/../../.."
 	program=${BUILD_DIR:-build}/tests/bare/symcall/symcall-bare
 }
 
