@@ -155,14 +155,3 @@ int irq_fd_deassign(struct irq_router *irq, int event_fd, int gsi)
 {
 	return irq_fd_set(irq, event_fd, gsi, KVM_IRQFD_FLAG_DEASSIGN);
 }
-
-int irq_msi_send(struct irq_router *irq, uint64_t address, uint32_t data)
-{
-	struct kvm_msi msi = {
-		.address_lo = (uint32_t)address,
-		.address_hi = (uint32_t)(address >> 32),
-		.data = data,
-	};
-
-	return ioctl(irq->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
-}

@@ -50,7 +50,4 @@ int irq_msi_route(struct irq_router *irq, int gsi, bool enable, uint64_t address
 int irq_fd_assign(struct irq_router *irq, int event_fd, int gsi);
 int irq_fd_deassign(struct irq_router *irq, int event_fd, int gsi);
 
-/* Sends one MSI without a route (KVM_SIGNAL_MSI). Any thread. */
-int irq_msi_send(struct irq_router *irq, uint64_t address, uint32_t data);
-
 #endif

@@ -265,7 +265,6 @@ static void run_loop(struct vcpu *vcpu)
 		/* Before the check: a request that comes after it finds the flag clear, and sets
 		 * it. */
 		set_immediate_exit(vcpu->run, 0);
-		atomic_thread_fence(memory_order_seq_cst);
 		if (atomic_load(&vcpu->requests) && !serve_requests(vcpu))
 			return;
 		status = run_once(vcpu);

@@ -31,7 +31,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-const char *guest_call_strerror(int status)
+static const char *guest_call_strerror(int status)
 {
 	switch (status) {
 	case -ENOTCONN:

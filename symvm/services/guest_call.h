@@ -28,9 +28,6 @@ int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *reques
 int guest_call_message(struct vm *vm, unsigned id, uint64_t number, void *message, size_t size,
 		       struct error *err);
 
-/* What the words of sym_call()'s error @status are. */
-const char *guest_call_strerror(int status);
-
 /* Guest text: at most @size bytes, up to a NUL, what is no UTF-8 replaced. New reference. */
 json_t *guest_text(const void *text, size_t size);
 
