@@ -38,6 +38,7 @@ static void write_vm_host(struct sym_vm *vm)
 	host->psi_some = vm->published.psi_some;
 	host->psi_full = vm->published.psi_full;
 	host->policy = vm->published.policy;
+	memcpy(host->swap_windows, vm->published.swap_windows, sizeof(host->swap_windows));
 	__atomic_store_n(&host->seq, ++vm->spy_seq, __ATOMIC_RELEASE);
 	__atomic_store_n(&host->magic, SYM_SPY_VM_MAGIC, __ATOMIC_RELEASE);
 }

@@ -36,7 +36,7 @@ typedef int64_t sym_s64;
 #endif
 
 #define SYM_ABI_MAJOR 1u
-#define SYM_ABI_MINOR 0u
+#define SYM_ABI_MINOR 1u
 #define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
 
 /*
@@ -63,7 +63,10 @@ typedef int64_t sym_s64;
 #define SYM_FEATURE_SYMCALL   (1u << 0) /* synchronous calls at any exit (atomic class) */
 #define SYM_FEATURE_SPY       (1u << 1) /* SymSpy pages */
 #define SYM_FEATURE_SAFEPOINT (1u << 2) /* doorbells, and calls of the safepoint class in them */
-#define SYM_FEATURES_ALL      (SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT)
+#define SYM_FEATURE_SWAP      (1u << 3) /* slot stores: windows in the VM page, swap doorbells */
+#define SYM_FEATURES_ALL                                                 \
+	(SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT | \
+	 SYM_FEATURE_SWAP)
 
 /*
  * Registration: MSRs, relative to the base from CPUID. A write that the VMM
@@ -123,6 +126,8 @@ typedef int64_t sym_s64;
 #define SYM_CALL_TASKS    0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
 #define SYM_CALL_STACK    0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
+#define SYM_CALL_SWAP_QUERY     0x1001u /* () -> length; message: struct sym_swap_query */
+#define SYM_CALL_SWAP_REVOKE    0x1002u /* (window, pages) -> mapped slots made resident again */
 
 /*
  * SymSpy pages: 4096 bytes, allocated and owned by the guest, page aligned,
@@ -132,6 +137,7 @@ typedef int64_t sym_s64;
  */
 #define SYM_PAGE_SIZE 4096u
 #define SYM_PANIC_SIZE 256u
+#define SYM_SWAP_WINDOWS_MAX 4u
 #define SYM_SPY_VM_MAGIC   0x004d567970536d79ull /* "ymSpyVM\0" */
 #define SYM_SPY_VCPU_MAGIC 0x5550437970536d79ull /* "ymSpyCPU" */
 
@@ -147,7 +153,8 @@ struct sym_spy_vm_host {
 	sym_u32 psi_some;         /* host memory pressure "some avg10", in hundredths of a percent */
 	sym_u32 psi_full;         /* "full avg10" */
 	sym_u64 policy;           /* policy words of services, see docs/abi.md */
-	sym_u64 reserved[49];
+	sym_u64 swap_windows[SYM_SWAP_WINDOWS_MAX]; /* GPA of struct sym_swap_header, or 0 */
+	sym_u64 reserved[45];
 };
 
 /* The guest's part of the VM page. */
@@ -216,7 +223,10 @@ struct sym_doorbell {
 #define SYM_DOORBELL_STATE_CALL    1u
 #define SYM_DOORBELL_STATE_RUNG    2u /* guest, before OUT; still there after it: ignored */
 
-#define SYM_DOORBELL_NONE 0u /* a safepoint without a reason: answered with verdict 0 */
+#define SYM_DOORBELL_NONE         0u /* a safepoint without a reason: answered with verdict 0 */
+#define SYM_DOORBELL_SWAP_RESERVE 1u /* (window, slot): room for a write to it, see below */
+#define SYM_DOORBELL_SWAP_FETCH   2u /* (window, slot): a stored slot is wanted back */
+#define SYM_DOORBELL_SWAP_DECIDE  3u /* (window, slot, SYM_SWAP_DECIDE_*): a swap-in, what now? */
 
 /* The VMM's part of the vCPU page. */
 struct sym_spy_vcpu_host {
@@ -319,6 +329,121 @@ struct sym_task {
 };
 #define SYM_TASK_KERNEL_THREAD (1u << 0)
 
+/*
+ * Slot stores (SYM_FEATURE_SWAP). A window of guest-physical space beyond RAM, where the guest's
+ * swap device keeps pages; the memory behind it is the VMM's. Its header page comes first, then an
+ * array of 32-bit state words, one a slot, then the slots, 4096 bytes each. The VM page has
+ * the windows' addresses (host.swap_windows).
+ *
+ * A slot's word is changed by compare-and-swap only, and says who may touch the slot:
+ *
+ *   FREE      contents dead. The guest may claim it for writing.
+ *   WRITING   the guest copies a page into it.
+ *   RESIDENT  contents are in the window. The guest may read while it holds a reader count (the
+ *             word's bits 8 to 15), without an exit; the VMM takes only slots without readers.
+ *   MAPPED    the guest has it mapped into a process; the VMM asks for it by
+ *             header.revoke_wanted or SYM_CALL_SWAP_REVOKE, it never takes it.
+ *   COPYING   the VMM copies it elsewhere; the guest may still take it back: to RESIDENT, to
+ *             WRITING, to FREE.
+ *   OWNED     the VMM alone, for microseconds: the guest waits; to free such a slot
+ *             it sets SYM_SLOT_DISCARD, and the VMM makes it FREE.
+ *   STORED    contents are elsewhere. To read, ring SYM_DOORBELL_SWAP_FETCH. The guest may claim
+ *             it for writing, or free it.
+ *   FAILED    the VMM lost the contents (its disk, its peer): a read is -EIO, a write mends it.
+ *
+ * The guest: FREE, RESIDENT without readers, COPYING, STORED, FAILED -> WRITING -> RESIDENT;
+ *            RESIDENT <-> MAPPED; RESIDENT readers + 1, - 1; COPYING -> RESIDENT;
+ *            all but OWNED and MAPPED -> FREE
+ * The VMM:   RESIDENT -> COPYING -> OWNED -> STORED or FAILED; FREE -> OWNED -> FREE;
+ *            STORED -> OWNED -> RESIDENT or FAILED
+ *
+ * Before it writes to a FREE, STORED or FAILED slot while header.flags has SYM_SWAP_FULL, the guest
+ * rings SYM_DOORBELL_SWAP_RESERVE: verdict 0, or -ENOSPC, then that write fails. A guest that does
+ * not, or touches slots that it did not claim, may lose its slots' contents, and nothing else.
+ */
+struct sym_swap_header {
+	sym_u64 magic;            /* VMM: SYM_SWAP_MAGIC */
+	sym_u32 version;          /* VMM: SYM_ABI_VERSION */
+	sym_u32 index;            /* VMM: number of the window */
+	sym_u64 size;             /* VMM: of the whole window, bytes */
+	sym_u64 slots;            /* VMM */
+	sym_u64 words_offset;     /* VMM: of the state words from the header, bytes */
+	sym_u64 slots_offset;     /* VMM: of the first slot */
+	sym_u32 flags;            /* VMM: SYM_SWAP_* */
+	sym_u32 verdicts;         /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off */
+	sym_u64 revoke_wanted;    /* VMM: mapped slots that it wants back, as soon as possible */
+	sym_u32 policy_epoch;     /* VMM: changes when the policy did: credit is void */
+	sym_u32 reserved0;
+	sym_u64 reserved1[7];
+	sym_u64 mapped;           /* guest: slots mapped now */
+	sym_u64 reserved2[495];
+};
+#define SYM_SWAP_MAGIC 0x0050415753796d53ull /* "SmySWAP\0" */
+#define SYM_SWAP_FULL  (1u << 0) /* budget used up: reserve before writing */
+
+#define SYM_SLOT_FREE     0u
+#define SYM_SLOT_WRITING  1u
+#define SYM_SLOT_RESIDENT 2u
+#define SYM_SLOT_MAPPED   3u
+#define SYM_SLOT_COPYING  4u
+#define SYM_SLOT_OWNED    5u
+#define SYM_SLOT_STORED   6u
+#define SYM_SLOT_FAILED   7u
+#define SYM_SLOT_STATE(word)   ((word) & 0xffu)
+#define SYM_SLOT_READER        0x100u
+#define SYM_SLOT_READERS(word) (((word) >> 8) & 0xffu)
+#define SYM_SLOT_DISCARD       (1u << 16)
+
+/*
+ * SYM_DOORBELL_SWAP_FETCH: verdict 0: look at the word again; -EAGAIN: it is being fetched: sleep
+ * a little, look, ring again; -ENOSPC: no room within the budget now, as -EAGAIN but longer;
+ * -EINVAL: no such window or slot.
+ *
+ * SYM_DOORBELL_SWAP_DECIDE, for a swap-in for which the guest has no credit: the VMM asks
+ * (SYM_CALL_SWAP_QUERY) and answers with what to do about this one and about `credit` swap-ins
+ * after it, in which `around` pages are mapped at once. The guest falls back to COPY
+ * where it can't do what was asked.
+ */
+#define SYM_SWAP_DECIDE_SHARED (1u << 0) /* more than one mapping: MAP is impossible */
+#define SYM_SWAP_DECIDE_CANMAP (1u << 1) /* asked before the fault is handled: MAP is possible */
+
+#define SYM_VERDICT_COPY  0u /* an ordinary swap-in */
+#define SYM_VERDICT_GRANT 1u /* the same; RAM was given, so nothing need be evicted for it */
+#define SYM_VERDICT_MAP   2u /* map the slot itself */
+#define SYM_VERDICT(kind, credit, around) \
+	((sym_u64)(kind) | (sym_u64)(credit) << 8 | (sym_u64)(around) << 32)
+#define SYM_VERDICT_KIND(verdict)   ((sym_u32)((verdict) & 0xffu))
+#define SYM_VERDICT_CREDIT(verdict) ((sym_u32)(((verdict) >> 8) & 0xffffffu))
+#define SYM_VERDICT_AROUND(verdict) ((sym_u32)(((verdict) >> 32) & 0xffffu))
+
+/* Message of SYM_CALL_SWAP_QUERY: of the task that swaps in. Sizes in bytes. */
+struct sym_swap_query {
+	sym_u32 pid;
+	sym_u32 tgid;
+	sym_u32 uid;
+	sym_u32 weight;           /* of its cgroup as the guest's owner set it; 100: none set */
+	sym_u32 flags;            /* SYM_SWAP_QUERY_* */
+	sym_u32 psi_some;         /* guest's memory pressure "some avg10", hundredths of a percent */
+	sym_u64 address;          /* user address, 0 where not known */
+	sym_u64 vma_start;        /* its mapping, 0 where not known */
+	sym_u64 vma_end;
+	sym_u64 vma_flags;        /* the guest kernel's VM_* */
+	sym_u64 memcg_limit;      /* the lowest of its cgroup's and that one's ancestors; ~0: none */
+	sym_u64 memcg_usage;      /* of the cgroup that has it */
+	sym_u64 mem_total;
+	sym_u64 mem_free;
+	sym_u64 mem_available;
+	sym_u64 high_watermark;   /* sum over zones: kswapd sleeps above it */
+	sym_u64 swap_used;
+	sym_u64 swap_in;          /* pages since boot */
+	sym_u64 swap_out;
+	sym_u64 refault_anon;     /* workingset refaults of anonymous pages since boot */
+	sym_u8 comm[16];          /* NUL terminated */
+	sym_u8 cgroup[96];        /* tail of the cgroup's path, NUL terminated */
+};
+#define SYM_SWAP_QUERY_MEMCG  (1u << 0) /* its cgroup has a limit of its own that is near */
+#define SYM_SWAP_QUERY_KERNEL (1u << 1) /* not a fault of the task's own: GUP, swapoff, a thread */
+
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_host) == 512, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_guest) == 512, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm) == SYM_PAGE_SIZE, "ABI size");
@@ -330,5 +455,7 @@ SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu) == SYM_PAGE_SIZE, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_whoami) == 160, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_meminfo) == 64, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_task) == 128, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_swap_header) == SYM_PAGE_SIZE, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_swap_query) == 248, "ABI size");
 
 #endif

@@ -127,6 +127,7 @@ struct sym_publication {
 	uint32_t psi_some;
 	uint32_t psi_full;
 	uint64_t policy;
+	uint64_t swap_windows[SYM_SWAP_WINDOWS_MAX];
 };
 
 /* Write the VMM's part of the VM's SymSpy page, and remember it for the page to come. */

@@ -101,7 +101,9 @@ static void test_spy_contents(void **state)
 	struct sym_spy_vm *vm_page = (void *)(m->ram + SPY_VM);
 	struct sym_spy_vcpu *page = (void *)(m->ram + SPY_VCPU);
 	struct sym_spy_vcpu *page_2 = (void *)(m->ram + SPY_VCPU_2);
-	const struct sym_publication publication = {150, 8, 42, 7, 0x99};
+	const struct sym_publication publication = {
+		150, 8, 42, 7, 0x99, {1ull << 33},
+	};
 	struct sym_spy_vm_guest guest;
 	struct sym_spy_vcpu_guest vcpu_guest;
 	uint64_t cookie, sum;
@@ -115,6 +117,8 @@ static void test_spy_contents(void **state)
 	assert_int_equal(vm_page->host.uuid[2], 3);
 	assert_int_equal(vm_page->host.host_load, 150);
 	assert_int_equal(vm_page->host.policy, 0x99);
+	assert_true(vm_page->host.swap_windows[0] == 1ull << 33);
+	assert_true(vm_page->host.swap_windows[1] == 0);
 	assert_int_equal(vm_page->host.seq & 1, 0);
 	assert_true(page->host.magic == SYM_SPY_VCPU_MAGIC);
 	assert_int_equal(page->host.preempted, 1);
