@@ -38,8 +38,10 @@ static const struct argp_option fixed_options[] = {
 	{"initrd", KEY_INITRD, "FILE", 0, "Initial RAM disk", 0},
 	{"append", KEY_APPEND, "TEXT", 0,
 	 "The kernel's command line (default: " DEFAULT_COMMAND_LINE ")", 0},
-	{"memory", KEY_MEMORY, "SIZE[,huge]", 0,
-	 "RAM, in bytes or with K, M, G (default: 512M); huge: from 2 MiB pages", 0},
+	{"memory", KEY_MEMORY, "SIZE[,max=SIZE][,huge]", 0,
+	 "RAM, in bytes or with K, M, G (default: 512M); max: with what may be plugged while it "
+	 "runs (virtio-mem); huge: from 2 MiB pages",
+	 0},
 	{"cpus", KEY_CPUS, "N", 0, "vCPUs, 1 to 16 (default: 1)", 0},
 	{"name", KEY_NAME, "NAME", 0, "Name for the other commands (default: vm-PID)", 0},
 	{"symbiotic", KEY_SYMBIOTIC, "on|off", 0, "Offer the symbiotic interface (default: on)", 0},
@@ -84,32 +86,51 @@ static int set_choice(bool *value, const char *option, const char *text, const c
 	return 0;
 }
 
+/* @pages: why it must be whole 2 MiB pages, or NULL. */
+static int set_memory_size(uint64_t *value, const char *text, const char *pages, struct error *err)
+{
+	int status = option_parse_size(text, value);
+
+	if (status == -ERANGE)
+		return error_set(err, status, "--memory: '%s' is too large a number", text);
+	if (status < 0)
+		return error_set(err, status, "--memory: '%s' is not a size", text);
+	if (*value == 0 || *value % MIB)
+		return error_set(err, -EINVAL, "--memory: '%s' is not a multiple of 1 MiB", text);
+	if (pages && *value % (2 * MIB))
+		return error_set(err, -EINVAL, "--memory: '%s' is not a multiple of 2 MiB%s", text,
+				 pages);
+	return 0;
+}
+
 static int set_memory(struct memory_config *memory, const char *text, struct error *err)
 {
-	char *size = NULL;
-	bool huge = false;
+	char *size = NULL, *max = NULL;
+	const char *pages = NULL;
 	const struct option_field fields[] = {
 		{.key = "size", .type = OPTION_TEXT, .value = &size, .required = true},
-		{.key = "huge", .type = OPTION_FLAG, .value = &huge},
+		{.key = "max", .type = OPTION_TEXT, .value = &max},
+		{.key = "huge", .type = OPTION_FLAG, .value = &memory->huge_pages},
 		{0},
 	};
-	int status = option_parse("memory", text, fields, err);
+	int status;
 
+	memory->huge_pages = false;
+	memory->max = 0;
+	status = option_parse("memory", text, fields, err);
 	if (status < 0)
 		return status;
-	status = option_parse_size(size, &memory->size);
-	if (status == -ERANGE)
-		error_set(err, status, "--memory: '%s' is too large a number", size);
-	else if (status < 0)
-		error_set(err, status, "--memory: '%s' is not a size", size);
-	else if (memory->size == 0 || memory->size % MIB)
-		status = error_set(err, -EINVAL, "--memory: '%s' is not a multiple of 1 MiB", size);
-	else if (huge && memory->size % (2 * MIB))
-		status = error_set(err, -EINVAL,
-				   "--memory: '%s' is not a multiple of 2 MiB, the huge page size",
-				   size);
-	memory->huge_pages = huge;
+	if (memory->huge_pages)
+		pages = ", the huge page size";
+	else if (max)
+		pages = ", as max= wants";
+	status = set_memory_size(&memory->size, size, pages, err);
+	if (status == 0 && max)
+		status = set_memory_size(&memory->max, max, pages, err);
+	if (status == 0 && max && memory->max < memory->size)
+		status = error_set(err, -EINVAL, "--memory: max=%s is less than %s", max, size);
 	free(size);
+	free(max);
 	return status;
 }
 

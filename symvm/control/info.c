@@ -82,9 +82,11 @@ static json_t *describe_memory(const struct vm *vm)
 	for (unsigned i = 0; i < vm->memory.count; i++) {
 		const struct memory_region *region = &vm->memory.regions[i];
 
-		json_array_append_new(
-			regions, json_pack("{s:I, s:I, s:b}", "address", (json_int_t)region->gpa,
-					   "size", (json_int_t)region->size, "ram", region->ram));
+		json_array_append_new(regions,
+				      json_pack("{s:I, s:I, s:b, s:b}", "address",
+						(json_int_t)region->gpa, "size",
+						(json_int_t)region->size, "ram", region->ram,
+						"pluggable", region->blocks != NULL));
 	}
 	return json_pack("{s:I, s:b, s:o}", "size", (json_int_t)vm->memory.ram_size, "huge_pages",
 			 vm->config.memory.huge_pages, "regions", regions);

@@ -166,7 +166,7 @@ void boot_map_walk(struct vm *vm, boot_map_add add, void *opaque)
 	for (unsigned i = 0; i < memory->count; i++) {
 		const struct memory_region *region = &memory->regions[i];
 
-		if (!region->ram)
+		if (!region->ram || region->blocks)
 			continue;
 		if (region->gpa == 0)
 			add(opaque, BOOT_HIGH_START, region->size - BOOT_HIGH_START, true);

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "machine/memory_file.h"
+#include "machine/memory_plug.h"
 
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
@@ -45,7 +47,7 @@ int memory_check_config(const struct memory_config *config, struct error *err)
 		return error_set(err, -ENOMEM, "memory: %llu MiB are more than the host's %llu MiB",
 				 (unsigned long long)(config->size >> 20),
 				 (unsigned long long)(host >> 20));
-	return 0;
+	return memory_plug_check_config(config, host, err);
 }
 
 static int memslot_set(struct guest_memory *memory, const struct memory_region *region,
@@ -69,7 +71,7 @@ static int memslot_set(struct guest_memory *memory, const struct memory_region *
  * access beyond RAM faults instead of reaching whatever the host happened to map there. Aligned to
  * huge pages. NULL with errno.
  */
-static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset)
+static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset, int protection)
 {
 	/* One guard more than needed, of which the alignment takes a part. */
 	uint64_t reserved = size + 3 * GUARD_SIZE;
@@ -85,8 +87,8 @@ static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset)
 		munmap(base, (size_t)(start - base));
 	if (base + reserved > end)
 		munmap(end, (size_t)(base + reserved - end));
-	if (mmap(start + GUARD_SIZE, size, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (off_t)fd_offset) == MAP_FAILED) {
+	if (mmap(start + GUARD_SIZE, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+		 (off_t)fd_offset) == MAP_FAILED) {
 		int error = errno;
 
 		munmap(start, size + 2 * GUARD_SIZE);
@@ -101,61 +103,74 @@ static void ram_unmap(uint8_t *hva, uint64_t size)
 	munmap(hva - GUARD_SIZE, size + 2 * GUARD_SIZE);
 }
 
-static int ram_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, int fd,
-		   uint64_t fd_offset, const struct memory_config *config, struct error *err)
+int memory_region_add(struct guest_memory *memory, const struct memory_region *what, int protection,
+		      struct error *err)
 {
 	struct memory_region *region = &memory->regions[memory->count];
-	uint8_t *hva = ram_map(size, fd, fd_offset);
 	int status;
 
-	if (!hva)
-		return error_set_errno(err, -errno, "memory: mmap of %llu MiB%s",
-				       (unsigned long long)(size >> 20),
-				       config->huge_pages ? " of huge pages" : "");
-	if (!config->dump)
-		madvise(hva, size, MADV_DONTDUMP);
-	if (memory->huge)
-		madvise(hva, size, MADV_HUGEPAGE);
-	*region = (struct memory_region){
-		.gpa = gpa,
-		.size = size,
-		.hva = hva,
-		.fd = fd,
-		.fd_offset = fd_offset,
-		.slot = memory->count,
-		.ram = true,
-	};
+	if (memory->count >= MEMORY_REGIONS_MAX)
+		return error_set(err, -ENOSPC, "memory: more than %u regions", MEMORY_REGIONS_MAX);
+	*region = *what;
+	region->slot = memory->count;
+	region->hva = ram_map(region->size, region->fd, region->fd_offset, protection);
+	if (!region->hva)
+		return error_set_errno(err, -errno, "memory: mmap of %llu MiB at 0x%llx",
+				       (unsigned long long)(region->size >> 20),
+				       (unsigned long long)region->gpa);
+	if (!memory->dump)
+		madvise(region->hva, region->size, MADV_DONTDUMP);
+	if (memory->huge && region->ram)
+		madvise(region->hva, region->size, MADV_HUGEPAGE);
 	status = memslot_set(memory, region, 0);
 	if (status < 0) {
-		ram_unmap(hva, size);
+		ram_unmap(region->hva, region->size);
 		return error_set_errno(err, status, "memory: memslot at 0x%llx",
-				       (unsigned long long)gpa);
+				       (unsigned long long)region->gpa);
 	}
 	memory->count++;
 	return 0;
 }
 
+/* RAM of the boot: below the hole, and the rest above it. */
+static int ram_add(struct guest_memory *memory, const struct memory_config *config,
+		   struct error *err)
+{
+	uint64_t low = config->size < MEMORY_HOLE_START ? config->size : MEMORY_HOLE_START;
+	struct memory_region region = {.size = low, .ram = true};
+	int status;
+
+	region.fd = memory_file_create(config, err);
+	if (region.fd < 0)
+		return region.fd;
+	status = memory_region_add(memory, &region, PROT_READ | PROT_WRITE, err);
+	if (status < 0) {
+		close(region.fd);
+		return status;
+	}
+	if (config->size == low)
+		return 0;
+	region.gpa = MEMORY_HOLE_END;
+	region.size = config->size - low;
+	region.fd_offset = low;
+	return memory_region_add(memory, &region, PROT_READ | PROT_WRITE, err);
+}
+
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err)
 {
-	uint64_t low = config->size < MEMORY_HOLE_START ? config->size : MEMORY_HOLE_START;
 	int status = memory_check_config(config, err);
-	int fd;
 
 	if (status < 0)
 		return status;
 	memset(memory, 0, sizeof(*memory));
 	memory->vm_fd = vm_fd;
 	memory->ram_size = config->size;
+	memory->dump = config->dump;
 	memory->huge = !config->huge_pages && memory_file_huge_allowed();
-	fd = memory_file_create(config, err);
-	if (fd < 0)
-		return fd;
-	status = ram_add(memory, 0, low, fd, 0, config, err);
-	if (status < 0)
-		close(fd);
-	if (status == 0 && config->size > low)
-		status = ram_add(memory, MEMORY_HOLE_END, config->size - low, fd, low, config, err);
+	status = ram_add(memory, config, err);
+	if (status == 0 && config->max > config->size)
+		status = memory_plug_create(memory, config, err);
 	if (status < 0)
 		memory_destroy(memory);
 	return status;
@@ -168,24 +183,37 @@ void memory_destroy(struct guest_memory *memory)
 		/* Regions of one memfd share the descriptor; the first owns it. */
 		if (memory->regions[i].fd_offset == 0)
 			close(memory->regions[i].fd);
+		free(memory->regions[i].blocks);
 	}
 	memory->count = 0;
 }
 
-void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+static const struct memory_region *region_find(const struct guest_memory *memory, uint64_t gpa,
+					       uint64_t length)
 {
-	if (length == 0)
-		return NULL;
-	for (unsigned i = 0; i < memory->count; i++) {
+	for (unsigned i = 0; length && i < memory->count; i++) {
 		const struct memory_region *region = &memory->regions[i];
 
-		if (!region->ram || gpa < region->gpa || gpa - region->gpa >= region->size)
-			continue;
-		if (length > region->size - (gpa - region->gpa))
-			return NULL;
-		return region->hva + (gpa - region->gpa);
+		if (region->ram && gpa >= region->gpa && gpa - region->gpa < region->size)
+			return length <= region->size - (gpa - region->gpa) ? region : NULL;
 	}
 	return NULL;
+}
+
+void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	const struct memory_region *region = region_find(memory, gpa, length);
+
+	if (!region || (region->blocks && !memory_plug_test(region, gpa, length, true)))
+		return NULL;
+	return region->hva + (gpa - region->gpa);
+}
+
+void *memory_translate_fixed(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	const struct memory_region *region = region_find(memory, gpa, length);
+
+	return region && !region->blocks ? region->hva + (gpa - region->gpa) : NULL;
 }
 
 void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
@@ -194,7 +222,8 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 		const struct memory_region *region = &memory->regions[i];
 		uint64_t offset = gpa & ~(HUGE_PAGE_SIZE - 1);
 
-		if (!region->ram || gpa < region->gpa || gpa - region->gpa >= region->size ||
+		if (!region->ram || region->blocks || gpa < region->gpa ||
+		    gpa - region->gpa >= region->size ||
 		    length > region->size - (gpa - region->gpa))
 			continue;
 		for (offset -= region->gpa;

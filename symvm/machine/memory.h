@@ -17,26 +17,31 @@
 #define MEMORY_HOLE_END	   0x100000000ull
 #define MEMORY_REGIONS_MAX 8
 
+struct memory_blocks;
+
 struct memory_region {
 	uint64_t gpa;
 	uint64_t size;
 	uint8_t *hva;
 	int fd; /* memfd, and where in it the region starts */
 	uint64_t fd_offset;
-	uint32_t slot; /* KVM memslot */
-	bool ram;      /* false: a window that DMA must not touch (slot store) */
+	uint32_t slot;		      /* KVM memslot */
+	bool ram;		      /* false: a window that DMA must not touch (slot store) */
+	struct memory_blocks *blocks; /* NULL: all of it is there; see memory_plug.h. Owned */
 };
 
 struct guest_memory {
 	int vm_fd;
 	uint64_t ram_size;
 	bool huge; /* transparent huge pages where possible */
+	bool dump; /* in core dumps */
 	unsigned count;
 	struct memory_region regions[MEMORY_REGIONS_MAX];
 };
 
 struct memory_config {
 	uint64_t size;	 /* bytes of RAM, a multiple of 1 MiB */
+	uint64_t max;	 /* bytes with what may be plugged later (memory_plug.h); 0: @size */
 	bool huge_pages; /* back by MFD_HUGETLB (2 MiB pages) */
 	bool dump;	 /* include guest memory in core dumps */
 };
@@ -50,15 +55,26 @@ int memory_check_config(const struct memory_config *config, struct error *err);
  */
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err);
+/*
+ * Maps what @what says (gpa, size, fd, fd_offset, ram, blocks) with @protection, between guards
+ * that nobody can access, and installs the memslot. On success the region owns fd and blocks.
+ * Before any vCPU runs. -ENOSPC (too many regions), -errno.
+ */
+int memory_region_add(struct guest_memory *memory, const struct memory_region *what, int protection,
+		      struct error *err);
 /* Unmaps everything. No vCPU or device may run any more. */
 void memory_destroy(struct guest_memory *memory);
 
 /*
  * The one checked way from a guest-physical address to host memory: the HVA of
  * [@gpa, @gpa + @length), or NULL unless the whole range lies in one RAM
- * region. Length 0 is refused. Any thread; the result is valid as long as the VM.
+ * region, and is plugged. Length 0 is refused. Any thread; the result is valid as long as the VM
+ * where it is RAM of the boot. Plugged memory may go again: on the I/O loop's thread alone, after
+ * virtio_devices_let_go(), so only that thread may use such a result.
  */
 void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
+/* The same for RAM of the boot alone, which never goes: for what is kept, or used by others. */
+void *memory_translate_fixed(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 
 /*
  * Backs the 2 MiB blocks around [@gpa, @gpa + @length) with huge pages now, best effort, contents

@@ -12,6 +12,7 @@
 
 #include "jail/jail.h"
 #include "machine/cpuid.h"
+#include "machine/memory_plug.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
 
@@ -257,6 +258,19 @@ static bool serve_requests(struct vcpu *vcpu)
 	}
 }
 
+/* KVM_RUN failed for good: the guest is over. */
+static void run_failed(struct vcpu *vcpu, int status)
+{
+	struct log *log = &vcpu->vm->log;
+
+	if (status == -EFAULT && memory_plug_region(&vcpu->vm->memory))
+		log_error(log, "vCPU %u: the guest touched memory that it has not plugged",
+			  vcpu->id);
+	else
+		log_error(log, "vCPU %u: KVM_RUN: %s", vcpu->id, strerror(-status));
+	vm_end(vcpu->vm, VM_END_CRASH);
+}
+
 static void run_loop(struct vcpu *vcpu)
 {
 	int status;
@@ -271,9 +285,7 @@ static void run_loop(struct vcpu *vcpu)
 		if (status == 0) {
 			vcpu_service_exit(vcpu, vcpu->run);
 		} else if (status < 0 && status != -EINTR && status != -EAGAIN) {
-			log_error(&vcpu->vm->log, "vCPU %u: KVM_RUN: %s", vcpu->id,
-				  strerror(-status));
-			vm_end(vcpu->vm, VM_END_CRASH);
+			run_failed(vcpu, status);
 		}
 		if (vcpu_must_stop(vcpu))
 			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);

@@ -31,7 +31,8 @@ static void *symbiotic_translate(void *opaque, uint64_t gpa, uint64_t length)
 {
 	struct vm *vm = opaque;
 
-	return memory_translate(&vm->memory, gpa, length);
+	/* Pages that vCPUs' threads keep: never memory that can be unplugged. */
+	return memory_translate_fixed(&vm->memory, gpa, length);
 }
 
 static void symbiotic_log(void *opaque, enum sym_log_level level, const char *message)

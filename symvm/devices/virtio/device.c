@@ -44,8 +44,8 @@ void virtio_device_fail(struct virtio_device *device, const char *format, ...)
 	virtio_transport_config_interrupt(device);
 }
 
-void virtio_device_config_update(struct virtio_device *device, unsigned offset, const void *data,
-				 unsigned length)
+void virtio_device_config_store(struct virtio_device *device, unsigned offset, const void *data,
+				unsigned length)
 {
 	pthread_mutex_lock(&device->config_lock);
 	if (offset <= device->config_size && length <= device->config_size - offset) {
@@ -53,6 +53,12 @@ void virtio_device_config_update(struct virtio_device *device, unsigned offset, 
 		device->config_generation++;
 	}
 	pthread_mutex_unlock(&device->config_lock);
+}
+
+void virtio_device_config_update(struct virtio_device *device, unsigned offset, const void *data,
+				 unsigned length)
+{
+	virtio_device_config_store(device, offset, data, length);
 	virtio_transport_config_interrupt(device);
 }
 
@@ -154,8 +160,84 @@ void virtio_device_deactivate(struct virtio_device *device)
 
 static void device_reset(struct device *device)
 {
-	virtio_device_deactivate(to_virtio(device));
-	virtio_transport_reset(to_virtio(device));
+	struct virtio_device *virtio = to_virtio(device);
+
+	virtio_device_deactivate(virtio);
+	virtio_transport_reset(virtio);
+	if (virtio->ops->power_on)
+		virtio->ops->power_on(virtio);
+}
+
+/* The next virtio device of the VM from @device on, that one included; NULL. */
+static struct virtio_device *next_virtio(struct device *device)
+{
+	while (device && device->ops->reset != device_reset)
+		device = device->next;
+	return device ? to_virtio(device) : NULL;
+}
+
+static bool overlaps(const void *start, uint64_t size, const uint8_t *memory, uint64_t length)
+{
+	const uint8_t *first = start;
+
+	return first && first < memory + length && first + size > memory;
+}
+
+static bool queue_lies_in(const struct virtio_queue *queue, const void *memory, uint64_t length)
+{
+	return overlaps(queue->desc, 16ull * queue->size, memory, length) ||
+	       overlaps(queue->avail, 6 + 2ull * queue->size, memory, length) ||
+	       overlaps(queue->used, 6 + 8ull * queue->size, memory, length);
+}
+
+/* Completes or gives back what the device holds of the driver's. */
+static void device_settle(struct virtio_device *device)
+{
+	bool holds = false;
+
+	for (unsigned i = 0; i < device->queue_count; i++)
+		holds |= !device->queues[i].external && device->queues[i].in_flight;
+	if (!holds || !device->ops->quiesce || !atomic_load(&device->active) ||
+	    atomic_load(&device->saved))
+		return;
+	device->ops->quiesce(device);
+	device->settled = true;
+}
+
+int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length)
+{
+	struct virtio_device *device;
+
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
+		for (unsigned i = 0; i < device->queue_count; i++)
+			if (queue_lies_in(&device->queues[i], memory, length))
+				return -EBUSY;
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
+		device_settle(device);
+	return 0;
+}
+
+void virtio_devices_go_on(struct vm *vm)
+{
+	struct virtio_device *device;
+
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next)) {
+		if (!device->settled)
+			continue;
+		device->settled = false;
+		if (device->ops->resume)
+			device->ops->resume(device);
+		for (unsigned i = 0; i < device->queue_count; i++)
+			virtio_queue_run(&device->queues[i]);
+	}
+}
+
+void virtio_devices_stop(struct vm *vm)
+{
+	struct virtio_device *device;
+
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
+		virtio_device_deactivate(device);
 }
 
 static void device_free_parts(struct virtio_device *device)

@@ -125,6 +125,8 @@ struct virtio_ops {
 	void (*resume)(struct virtio_device *device);
 	/* Back to power-on; comes after quiesce(). Queues are already gone. Optional. */
 	void (*reset)(struct virtio_device *device);
+	/* Optional: the machine's reset, not the driver's; after reset(). vCPUs stopped. */
+	void (*power_on)(struct virtio_device *device);
 	/* Frees the device's resources and @device itself. Main thread, nothing runs any more. */
 	void (*destroy)(struct virtio_device *device);
 
@@ -156,6 +158,7 @@ struct virtio_device {
 	_Atomic bool active;			  /* between activate() and the next reset */
 	_Atomic bool failed;			  /* needs a reset by the driver */
 	_Atomic bool saved;			  /* quiesced for a save, until the VM goes on */
+	bool settled;				  /* between virtio_devices_let_go() and _go_on() */
 	const struct virtio_queue_state *loading; /* where queues go on while a saved state is being
 						   * taken over; else NULL */
 
@@ -194,6 +197,20 @@ void virtio_device_fail(struct virtio_device *device, const char *format, ...)
 /* Changes config space and raises the config change interrupt. Any thread. */
 void virtio_device_config_update(struct virtio_device *device, unsigned offset, const void *data,
 				 unsigned length);
+
+/* The same without the interrupt. Any thread. */
+void virtio_device_config_store(struct virtio_device *device, unsigned offset, const void *data,
+				unsigned length);
+
+/*
+ * Before host memory [@memory, @memory + @length) stops being the guest's: all virtio devices of
+ * @vm complete or give back what they hold of guest memory. -EBUSY where a ring lies there: it must
+ * stay. They look at their queues again at virtio_devices_go_on(), which must follow. Loop thread.
+ */
+int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length);
+void virtio_devices_go_on(struct vm *vm);
+/* Deactivates all virtio devices of @vm, as their driver's reset would. See transport.h. */
+void virtio_devices_stop(struct vm *vm);
 
 /*
  * The eventfd that raises @queue's interrupt when written, for vhost; -1 where the driver

@@ -141,7 +141,8 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 
 	SECTION_FOR_EACH(symvm_device_classes, it)
 	{
-		if ((*it)->option && strcmp((*it)->option, option) == 0)
+		if ((*it)->option == option ||
+		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
 			return (*it)->create(&guest->vm, argument, err);
 	}
 	return -ENODEV;

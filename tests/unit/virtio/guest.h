@@ -42,7 +42,7 @@ void guest_loop_stop(struct guest *guest);
 void guest_loop_settle(struct guest *guest);
 /* Lines logged so far. */
 unsigned guest_log_lines(struct guest *guest);
-/* Makes a device by its option, as the command line does. */
+/* Makes a device by its option (NULL: the one without), as the command line does. */
 int guest_device_create(struct guest *guest, const char *option, const char *argument,
 			struct error *err);
 /* How often the MSI with @data was signalled since the last call; -1: no tied route has it. */
