@@ -14,6 +14,7 @@
 #include <symbiotic/symcall.h>
 
 #include "machine/vm.h"
+#include "services/pressure.h"
 #include "services/service.h"
 
 #define PUBLISH_SECONDS 1
@@ -38,36 +39,17 @@ static bool read_text(int fd, char *text, size_t size)
 	return true;
 }
 
-/* "12.34" as 1234. */
-static uint32_t hundredths(const char *text)
-{
-	unsigned whole = 0, fraction = 0;
-
-	if (sscanf(text, "%u.%2u", &whole, &fraction) < 1 || whole > UINT32_MAX / 100 - 1)
-		return 0;
-	return whole * 100 + fraction;
-}
-
-/* The avg10 of the line that starts with @kind; Documentation/accounting/psi.rst. */
-static uint32_t pressure_of(const char *text, const char *kind)
-{
-	const char *line = strstr(text, kind);
-	const char *value = line ? strstr(line, "avg10=") : NULL;
-
-	return value ? hundredths(value + strlen("avg10=")) : 0;
-}
-
 static void publish_now(struct publish *publish)
 {
 	struct sym_publication what = {.host_cpus = publish->host_cpus};
-	char text[512];
+	struct pressure pressure;
+	char text[128];
 
 	if (read_text(publish->load_fd, text, sizeof(text)))
-		what.host_load = hundredths(text);
-	if (read_text(publish->pressure_fd, text, sizeof(text))) {
-		what.psi_some = pressure_of(text, "some");
-		what.psi_full = pressure_of(text, "full");
-	}
+		what.host_load = pressure_hundredths(text);
+	pressure = pressure_read(publish->pressure_fd);
+	what.psi_some = pressure.some;
+	what.psi_full = pressure.full;
 	sym_vm_publish(publish->vm->symbiotic, &what);
 }
 
@@ -108,7 +90,7 @@ static int publish_start(struct vm *vm, void **state, struct error *err)
 	publish->vm = vm;
 	publish->host_cpus = cpus > 0 ? (uint32_t)cpus : 0;
 	publish->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	publish->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	publish->pressure_fd = pressure_open(NULL, err);
 	publish->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (publish->timer_fd >= 0 && timerfd_settime(publish->timer_fd, 0, &period, NULL) == 0)
 		publish->source = event_loop_add(vm->main_loop, publish->timer_fd, EPOLLIN,
