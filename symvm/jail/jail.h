@@ -25,6 +25,7 @@ enum jail_thread {
 	JAIL_THREAD_IO,	    /* device back ends */
 	JAIL_THREAD_MAIN,   /* control socket, lifecycle, tear-down */
 	JAIL_THREAD_WORKER, /* control commands and services that may wait */
+	JAIL_THREAD_SWAP,   /* slot stores: missing pages, scan, spill */
 	JAIL_THREAD_COUNT,
 };
 

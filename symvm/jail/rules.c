@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -19,7 +20,8 @@
 #define IO     (1u << JAIL_THREAD_IO)
 #define MAIN   (1u << JAIL_THREAD_MAIN)
 #define WORKER (1u << JAIL_THREAD_WORKER)
-#define ALL    (VCPU | IO | MAIN | WORKER)
+#define SWAP   (1u << JAIL_THREAD_SWAP)
+#define ALL    (VCPU | IO | MAIN | WORKER | SWAP)
 
 #define CALL(name, threads)                 \
 	{                                   \
@@ -129,6 +131,11 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(TCGETS, IO | MAIN),
 	IOCTL(TCSETSW, IO | MAIN), /* the terminal, put back at the end */
 	IOCTL(FIONREAD, IO),	   /* libslirp: the next datagram's size */
+
+	/* --- slot stores --- */
+	IOCTL(UFFDIO_WAKE, SWAP), /* a page that a vCPU waited for is there */
+	CALL(sendto, SWAP),	  /* the NBD server that slots are spilled to */
+	CALL(recvfrom, SWAP),
 
 	/* --- vCPU threads --- */
 	CALL(timer_settime, VCPU), /* deadline of a symcall */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "machine/cpuid.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -165,4 +166,13 @@ int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct err
 			return error_set_errno(err, status, "symbiotic CPUID leaves");
 	}
 	return 0;
+}
+
+unsigned cpuid_physical_address_bits(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx))
+		return 36;
+	return (eax & 0xff) < 36 ? 36 : eax & 0xff;
 }

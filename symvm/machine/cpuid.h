@@ -18,4 +18,7 @@ struct vm;
  */
 int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct error *err);
 
+/* The guest's MAXPHYADDR, which is the host's: width of a guest-physical address. Any thread. */
+unsigned cpuid_physical_address_bits(void);
+
 #endif

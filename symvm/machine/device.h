@@ -21,6 +21,9 @@ struct state_reader;
 struct device_ops {
 	const char *name; /* "virtio-blk" */
 	uint32_t version; /* of the saved state */
+	/* Optional: starts threads of its own, each of which enters vm->jail. Main thread, before
+	 * any vCPU runs and before the main thread's own jail closes. */
+	int (*start)(struct device *device, struct error *err);
 	/* Back to power-on state. vCPUs are stopped. */
 	void (*reset)(struct device *device);
 	/* Frees the device. vCPUs and loops are stopped. */

@@ -14,6 +14,7 @@
 
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
+#define WINDOW_ALIGNMENT (1ull << 30)
 #define HUGE_PAGE_SIZE	 (2ull << 20)
 #define GUARD_SIZE	 HUGE_PAGE_SIZE
 #ifndef MADV_COLLAPSE
@@ -130,6 +131,28 @@ int memory_region_add(struct guest_memory *memory, const struct memory_region *w
 	}
 	memory->count++;
 	return 0;
+}
+
+int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64_t limit,
+		      const struct memory_region **out, struct error *err)
+{
+	struct memory_region region = {.gpa = MEMORY_HOLE_END, .size = size, .fd = fd};
+	int status;
+
+	for (unsigned i = 0; i < memory->count; i++)
+		if (memory->regions[i].gpa + memory->regions[i].size > region.gpa)
+			region.gpa = memory->regions[i].gpa + memory->regions[i].size;
+	region.gpa = (region.gpa + WINDOW_ALIGNMENT - 1) & ~(WINDOW_ALIGNMENT - 1);
+	if (region.gpa >= limit || size > limit - region.gpa)
+		return error_set(err, -ERANGE,
+				 "memory: a window of %llu MiB at 0x%llx would reach beyond "
+				 "0x%llx, all that the guest's CPUs can address",
+				 (unsigned long long)(size >> 20), (unsigned long long)region.gpa,
+				 (unsigned long long)limit);
+	status = memory_region_add(memory, &region, PROT_READ | PROT_WRITE, err);
+	if (status == 0)
+		*out = &memory->regions[memory->count - 1];
+	return status;
 }
 
 /* RAM of the boot: below the hole, and the rest above it. */

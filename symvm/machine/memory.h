@@ -66,6 +66,14 @@ int memory_region_add(struct guest_memory *memory, const struct memory_region *w
 void memory_destroy(struct guest_memory *memory);
 
 /*
+ * The same for a window of @size bytes of the memfd @fd that is no RAM: beyond all other regions,
+ * at a multiple of 1 GiB. @limit: the first address that the guest's CPUs cannot reach.
+ * *@region lives as long as the VM. -ERANGE: beyond @limit.
+ */
+int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64_t limit,
+		      const struct memory_region **region, struct error *err);
+
+/*
  * The one checked way from a guest-physical address to host memory: the HVA of
  * [@gpa, @gpa + @length), or NULL unless the whole range lies in one RAM
  * region, and is plugged. Length 0 is refused. Any thread; the result is valid as long as the VM

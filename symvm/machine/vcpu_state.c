@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "machine/vcpu_state.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "machine/cpuid.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 
@@ -42,20 +42,10 @@ struct chip_power_on {
 	struct kvm_pit_state2 pit;
 };
 
-/* The guest's MAXPHYADDR, which is the host's: bits of a mask above it must be clear. */
-static unsigned physical_address_bits(void)
-{
-	unsigned eax, ebx, ecx, edx;
-
-	if (!__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx))
-		return 36;
-	return (eax & 0xff) < 36 ? 36 : eax & 0xff;
-}
-
 /* Write-back by default: memremap(MEMREMAP_WB) of windows beyond RAM depends on it. */
 static int mtrr_set(struct vcpu *vcpu)
 {
-	uint64_t width_mask = (1ull << physical_address_bits()) - 1;
+	uint64_t width_mask = (1ull << cpuid_physical_address_bits()) - 1;
 	struct {
 		struct kvm_msrs header;
 		struct kvm_msr_entry entries[3];

@@ -283,6 +283,9 @@ int vm_start(struct vm *vm, struct error *err)
 			return error_set_errno(err, status, "pthread_create");
 		vm->io_started = true;
 	}
+	for (struct device *device = vm->devices; device && status == 0; device = device->next)
+		if (device->ops->start)
+			status = device->ops->start(device, err);
 	for (unsigned i = 0; i < vm->vcpu_count && status == 0; i++)
 		status = vcpu_start(vm->vcpus[i], err);
 	if (status < 0)

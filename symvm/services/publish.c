@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * What the VMM tells the guest through SymSpy, once a second and without an exit: how loaded the
- * host is and how short of memory, so that the guest can know without asking.
+ * host is and how short of memory, so that the guest can know without asking. Others add what
+ * they have to tell (publish.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +16,12 @@
 
 #include "machine/vm.h"
 #include "services/pressure.h"
+#include "services/publish.h"
 #include "services/service.h"
 
 #define PUBLISH_SECONDS 1
+
+SECTION_DECLARE(symvm_publishers, struct publisher);
 
 /* The files stay open: inside of the jail nothing can be opened any more. */
 struct publish {
@@ -42,6 +46,7 @@ static bool read_text(int fd, char *text, size_t size)
 static void publish_now(struct publish *publish)
 {
 	struct sym_publication what = {.host_cpus = publish->host_cpus};
+	const struct publisher *const *it;
 	struct pressure pressure;
 	char text[128];
 
@@ -50,7 +55,17 @@ static void publish_now(struct publish *publish)
 	pressure = pressure_read(publish->pressure_fd);
 	what.psi_some = pressure.some;
 	what.psi_full = pressure.full;
+	SECTION_FOR_EACH(symvm_publishers, it)
+	(*it)->fill(publish->vm, &what);
 	sym_vm_publish(publish->vm->symbiotic, &what);
+}
+
+void publish_refresh(struct vm *vm)
+{
+	struct publish *publish = services_find(vm, "publish");
+
+	if (publish)
+		publish_now(publish);
 }
 
 static void timer_fired(void *opaque, uint32_t events)

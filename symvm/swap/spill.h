@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where slots go that memory has no room for: blocks of 4 KiB by number, in a file or at an NBD
+ * server. What comes back is checked by whoever asked.
+ */
+#ifndef SYMVM_SWAP_SPILL_H
+#define SYMVM_SWAP_SPILL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+#define SPILL_BLOCK 4096u
+
+struct spill;
+
+struct spill_ops {
+	/* All run on a thread that may wait; -EIO or another errno for that one block alone. @data
+	 * is aligned to 4 KiB. @lane: each thread has its own number below SPILL_LANES. */
+	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, size_t length);
+	int (*write)(struct spill *spill, unsigned lane, uint64_t block, const void *data,
+		     size_t length);
+	/* Optional: the block's contents are dead. */
+	void (*discard)(struct spill *spill, unsigned lane, uint64_t block);
+	/* Frees it; contents are gone. */
+	void (*close)(struct spill *spill);
+};
+
+struct spill {
+	const struct spill_ops *ops;
+	unsigned lanes; /* threads that may use it at once */
+};
+
+#define SPILL_LANES 2u
+
+/*
+ * Opens "nbd://HOST[:PORT]/EXPORT", "nbd+unix:///EXPORT?socket=PATH" or a file (made where it is
+ * missing; one that has other contents is refused) for @blocks blocks. Main thread, before
+ * the jail closes. Words in @err name the option --swap.
+ */
+int spill_open(const char *where, uint64_t blocks, struct spill **spill, struct error *err);
+int spill_file_open(const char *path, uint64_t blocks, struct spill **spill, struct error *err);
+int spill_nbd_open(const char *uri, uint64_t blocks, struct spill **spill, struct error *err);
+
+#endif
