@@ -177,6 +177,7 @@ const struct jail_rule jail_rules[] = {
 	CALL(signalfd4, MAIN),
 	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
 	CALL(rt_sigpending, VCPU),
+	CALL(ftruncate, MAIN), /* a spill file, emptied at the end */
 	CALL(set_robust_list, MAIN),
 };
 const size_t jail_rule_count = sizeof(jail_rules) / sizeof(jail_rules[0]);

@@ -200,6 +200,10 @@ bool swap_move_out_locked(struct swap_store *store, uint32_t slot);
  * room. 0 also where the guest changed its mind; -ENOMEM; -EIO: it is FAILED now.
  */
 int swap_move_in_locked(struct swap_store *store, uint32_t slot, const void *page);
+/* The stored contents of a slot that is not spilled. -EIO. */
+int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page);
+/* Puts contents into the window, and a page there if there is none. -ENOMEM, -errno. */
+int swap_page_write_locked(struct swap_store *store, uint32_t slot, const void *page);
 /* Its word becomes FAILED from @state. */
 void swap_slot_fail_locked(struct swap_store *store, uint32_t slot, uint32_t state);
 
@@ -217,6 +221,8 @@ void *swap_fault_thread(void *store);
 /* --- spilling.c --- */
 
 void *swap_spill_thread(void *store);
+/* The contents of a spilled slot, waiting for the spill store: for saving. @page is aligned. */
+int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Queues the read of a spilled slot. */
 void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot);
 

@@ -6,6 +6,7 @@
 #ifndef SYMVM_SWAP_SPILL_H
 #define SYMVM_SWAP_SPILL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,6 @@ struct spill_ops {
 	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, size_t length);
 	int (*write)(struct spill *spill, unsigned lane, uint64_t block, const void *data,
 		     size_t length);
-	/* Optional: the block's contents are dead. */
-	void (*discard)(struct spill *spill, unsigned lane, uint64_t block);
 	/* Frees it; contents are gone. */
 	void (*close)(struct spill *spill);
 };

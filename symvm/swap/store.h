@@ -133,7 +133,4 @@ const struct swap_config *swap_store_config(const struct swap_store *store);
 int swap_store_save(struct swap_store *store, struct state_writer *writer);
 int swap_store_load(struct swap_store *store, struct state_reader *reader);
 
-/* Whether the spill store still works; true where there is none. Any thread. */
-bool swap_store_spill_works(struct swap_store *store);
-
 #endif

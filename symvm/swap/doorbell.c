@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* RESERVE and FETCH, on the vCPU's thread. */
+#include <errno.h>
+#include <time.h>
+
+#include "swap/internal.h"
+
+#define TRY_SLOTS     8u
+#define NS_PER_SECOND 1000000000ull
+
+static struct timespec deadline_after(uint64_t ms)
+{
+	struct timespec at;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	ns = (uint64_t)at.tv_nsec + ms * 1000000;
+	at.tv_sec += (time_t)(ns / NS_PER_SECOND);
+	at.tv_nsec = (long)(ns % NS_PER_SECOND);
+	return at;
+}
+
+/* One attempt at room on this thread; whether it gave any. */
+static bool make_room_once(struct swap_store *store)
+{
+	unsigned punched, moved;
+
+	pthread_mutex_lock(&store->lock);
+	punched = swap_punch_free_locked(store, 0, CHUNK_SLOTS);
+	swap_pressure_update_locked(store);
+	pthread_mutex_unlock(&store->lock);
+	if (punched)
+		return true;
+	pthread_mutex_lock(&store->sync_lock);
+	moved = swap_move_out(store, store->sync_mover, COLD_SCANS, TRY_SLOTS);
+	if (!moved)
+		moved = swap_move_out(store, store->sync_mover, 0, TRY_SLOTS);
+	pthread_mutex_unlock(&store->sync_lock);
+	return moved;
+}
+
+/*
+ * Returns with the lock held. Room for a page: true. Waits for the spill store, for which the
+ * guest's writes are held back a while rather than refused.
+ */
+static bool room_lock(struct swap_store *store)
+{
+	struct timespec until = deadline_after(RESERVE_WAIT_MS);
+	int status = 0;
+
+	for (;;) {
+		pthread_mutex_lock(&store->lock);
+		if (swap_room_locked(store))
+			return true;
+		pthread_mutex_unlock(&store->lock);
+		if (make_room_once(store))
+			continue;
+		pthread_mutex_lock(&store->lock);
+		if (!store->spill || status == ETIMEDOUT || store->stopping ||
+		    swap_room_locked(store))
+			return swap_room_locked(store) > 0;
+		store->spill_wanted = true;
+		pthread_cond_broadcast(&store->io);
+		status = pthread_cond_clockwait(&store->room, &store->lock, CLOCK_MONOTONIC,
+						&until);
+		pthread_mutex_unlock(&store->lock);
+	}
+}
+
+int swap_store_reserve(struct swap_store *store, uint64_t slot)
+{
+	int status = 0;
+
+	if (slot >= store->slot_count)
+		return -EINVAL;
+	swap_count(store, reserves, 1);
+	pthread_mutex_lock(&store->lock);
+	if (!(store->slots[slot].flags & SLOT_POPULATED)) {
+		if (!swap_room_locked(store)) {
+			pthread_mutex_unlock(&store->lock);
+			if (!room_lock(store))
+				status = -ENOSPC;
+		}
+		if (status == 0 && !(store->slots[slot].flags & SLOT_POPULATED) &&
+		    swap_populate_locked(store, (uint32_t)slot, 1) < 0)
+			status = -ENOSPC;
+		swap_pressure_update_locked(store);
+	}
+	/* Not to be taken as a page of a slot that was freed, before the guest has claimed it. */
+	store->slots[slot].age = 0;
+	pthread_mutex_unlock(&store->lock);
+	if (status < 0)
+		swap_count(store, reserves_refused, 1);
+	return status;
+}
+
+/* With the lock held and room for a page. */
+static int fetch_locked(struct swap_store *store, uint32_t slot)
+{
+	struct swap_slot *what = &store->slots[slot];
+
+	if (SYM_SLOT_STATE(swap_word(store, slot)) != SYM_SLOT_STORED)
+		return 0;
+	if (what->where == WHERE_NONE) {
+		swap_count(store, violations, 1);
+		swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
+		return 0;
+	}
+	if (what->where == WHERE_SPILLED) {
+		swap_fetch_queue_locked(store, slot);
+		return -EAGAIN;
+	}
+	return swap_move_in_locked(store, slot, NULL) == -ENOMEM ? -ENOSPC : 0;
+}
+
+int swap_store_fetch(struct swap_store *store, uint64_t slot)
+{
+	int status;
+
+	if (slot >= store->slot_count)
+		return -EINVAL;
+	swap_count(store, fetches, 1);
+	pthread_mutex_lock(&store->lock);
+	if (!swap_room_locked(store)) {
+		pthread_mutex_unlock(&store->lock);
+		/* Memory that it leaves becomes free in whole slabs, perhaps later: some overrun.
+		 */
+		status = room_lock(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES
+				 ? 0
+				 : -ENOSPC;
+	} else {
+		status = 0;
+	}
+	if (status == 0)
+		status = fetch_locked(store, (uint32_t)slot);
+	pthread_mutex_unlock(&store->lock);
+	if (status == -EAGAIN)
+		swap_count(store, fetches_waiting, 1);
+	else if (status == -ENOSPC)
+		swap_count(store, fetches_refused, 1);
+	return status;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The scan: four times a second it looks at the words of all slots that have a page or a stored
+ * copy. It gives pages of freed slots back, drops copies that the guest has freed or written
+ * over, counts how long contents have been lying there, and puts words right that make no sense.
+ * The same thread makes room when the budget is nearly used up.
+ */
+#include <time.h>
+
+#include "swap/internal.h"
+
+#define RUN_MAX	  CHUNK_SLOTS
+#define NS_PER_MS 1000000ull
+
+/* Consecutive slots whose words are OWNED and whose pages go together. */
+struct run {
+	uint32_t first;
+	uint32_t count;
+	unsigned punched;
+};
+
+static void run_end(struct swap_store *store, struct run *run)
+{
+	if (run->count && swap_punch_locked(store, run->first, run->count) == 0)
+		run->punched += run->count;
+	for (uint32_t i = 0; i < run->count; i++)
+		swap_word_release_locked(store, run->first + i, SYM_SLOT_FREE);
+	run->count = 0;
+}
+
+/* Adds a FREE slot; false where the guest was faster. */
+static void run_add(struct swap_store *store, struct run *run, uint32_t slot)
+{
+	if (run->count && (run->first + run->count != slot || run->count == RUN_MAX))
+		run_end(store, run);
+	if (!swap_word_change(store, slot, SYM_SLOT_FREE, SYM_SLOT_OWNED))
+		return;
+	if (run->count == 0)
+		run->first = slot;
+	run->count++;
+}
+
+unsigned swap_punch_free_locked(struct swap_store *store, unsigned age, unsigned most)
+{
+	struct run run = {0};
+
+	for (uint32_t group = 0; group < store->group_count && run.punched < most; group++) {
+		uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
+
+		if (!store->groups[group].populated)
+			continue;
+		end = end < store->slot_count ? end : store->slot_count;
+		for (; slot < end; slot++) {
+			const struct swap_slot *what = &store->slots[slot];
+			bool old = age == 0 || ((what->flags & SLOT_SEEN_FREE) && what->age >= age);
+
+			if ((what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED && old &&
+			    swap_word(store, slot) == SYM_SLOT_FREE)
+				run_add(store, &run, slot);
+		}
+		run_end(store, &run);
+	}
+	swap_count(store, punched, run.punched);
+	return run.punched;
+}
+
+static void grow_old(struct swap_slot *what, bool is_free)
+{
+	bool was_free = what->flags & SLOT_SEEN_FREE;
+
+	if (was_free != is_free) {
+		what->age = 0;
+		what->flags ^= SLOT_SEEN_FREE;
+	}
+	if (what->age < UINT8_MAX)
+		what->age++;
+}
+
+/* A word that the rules allow to nobody: the guest harmed a slot of its own. */
+static void mend(struct swap_store *store, uint32_t slot, uint32_t word, uint32_t to)
+{
+	if (swap_word_change(store, slot, word, to))
+		swap_count(store, violations, 1);
+}
+
+static void scan_slot(struct swap_store *store, uint32_t slot)
+{
+	struct swap_slot *what = &store->slots[slot];
+	uint32_t word = swap_word(store, slot), state = SYM_SLOT_STATE(word);
+	bool idle_page = (what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED;
+
+	switch (state) {
+	case SYM_SLOT_FREE:
+		what->flags &= (uint8_t)~SLOT_INCOMPRESSIBLE;
+		swap_copy_drop_locked(store, slot);
+		grow_old(what, true);
+		break;
+	case SYM_SLOT_WRITING:
+		what->flags &= (uint8_t) ~(SLOT_INCOMPRESSIBLE | SLOT_SEEN_FREE);
+		what->age = 0;
+		swap_copy_drop_locked(store, slot);
+		break;
+	case SYM_SLOT_MAPPED:
+		store->mapped++;
+		what->age = 0;
+		swap_copy_drop_locked(store, slot);
+		break;
+	case SYM_SLOT_RESIDENT:
+		swap_copy_drop_locked(store, slot);
+		grow_old(what, false);
+		break;
+	case SYM_SLOT_COPYING:
+		if (!(what->flags & SLOT_BUSY))
+			mend(store, slot, word, SYM_SLOT_RESIDENT);
+		break;
+	case SYM_SLOT_STORED:
+		if (what->where == WHERE_NONE)
+			mend(store, slot, word, SYM_SLOT_FAILED);
+		else if (idle_page && swap_punch_dead_locked(store, slot, word))
+			swap_count(store, punched, 1);
+		break;
+	case SYM_SLOT_FAILED:
+		swap_copy_drop_locked(store, slot);
+		if (idle_page && swap_punch_dead_locked(store, slot, word))
+			swap_count(store, punched, 1);
+		break;
+	default: /* OWNED, but not by the VMM, which keeps the lock meanwhile; or no state at all */
+		mend(store, slot, word, SYM_SLOT_FREE);
+		break;
+	}
+}
+
+/* Mapped slots are never taken: the guest is asked for those that the budget lacks. */
+static void revoke_update_locked(struct swap_store *store)
+{
+	uint64_t used = swap_used_locked(store), target = store->budget, wanted = 0;
+
+	if (store->budget < store->slot_count && store->mapped) {
+		target -= target < 3 * store->unit ? target : 3 * store->unit;
+		wanted = used > target ? used - target : 0;
+		wanted = wanted < store->mapped ? wanted : store->mapped;
+	}
+	__atomic_store_n(&store->header->revoke_wanted, wanted, __ATOMIC_RELAXED);
+}
+
+static void scan(struct swap_store *store)
+{
+	uint64_t mapped;
+
+	pthread_mutex_lock(&store->lock);
+	mapped = store->mapped;
+	store->mapped = 0;
+	for (uint32_t group = 0; group < store->group_count && !store->stopping; group++) {
+		uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
+
+		if (!store->groups[group].populated && !store->groups[group].stored)
+			continue;
+		end = end < store->slot_count ? end : store->slot_count;
+		for (; slot < end; slot++)
+			if (store->slots[slot].flags || store->slots[slot].where != WHERE_NONE)
+				scan_slot(store, slot);
+		/* vCPUs may wait for the lock. */
+		pthread_mutex_unlock(&store->lock);
+		pthread_mutex_lock(&store->lock);
+	}
+	if (mapped && !store->mapped)
+		pthread_cond_broadcast(&store->room);
+	swap_punch_free_locked(store, FREE_SCANS, UINT32_MAX);
+	swap_pressure_update_locked(store);
+	pthread_mutex_unlock(&store->lock);
+}
+
+static bool room_enough(struct swap_store *store)
+{
+	bool enough;
+
+	pthread_mutex_lock(&store->lock);
+	enough = store->stopping || store->budget >= store->slot_count ||
+		 swap_room_locked(store) >= 4 * store->unit;
+	pthread_mutex_unlock(&store->lock);
+	return enough;
+}
+
+/* The spill threads are to take over what is left to do. */
+static void spill_ask(struct swap_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	if (store->spill && !store->stopping) {
+		store->spill_wanted = true;
+		pthread_cond_broadcast(&store->io);
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+/*
+ * Makes room until four units are free or nothing more can be done: first what costs nothing, then
+ * cold contents, then any, then the spill store.
+ */
+static void make_room(struct swap_store *store, struct swap_mover *mover)
+{
+	pthread_mutex_lock(&store->lock);
+	swap_punch_free_locked(store, 0, (unsigned)(4 * store->unit));
+	swap_pressure_update_locked(store);
+	pthread_cond_broadcast(&store->room);
+	pthread_mutex_unlock(&store->lock);
+	while (!room_enough(store) && swap_move_out(store, mover, COLD_SCANS, BATCH_SLOTS))
+		;
+	while (!room_enough(store) && swap_move_out(store, mover, 0, BATCH_SLOTS))
+		;
+	if (!room_enough(store))
+		spill_ask(store);
+	pthread_mutex_lock(&store->lock);
+	revoke_update_locked(store);
+	store->room_wanted = false;
+	pthread_cond_broadcast(&store->room);
+	pthread_mutex_unlock(&store->lock);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 * NS_PER_MS + (uint64_t)now.tv_nsec;
+}
+
+/* Waits for the next scan, or until room is wanted; what of the two: true for the scan. */
+static bool wait_for_work(struct swap_store *store, uint64_t next_scan, bool tried)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(next_scan / (1000 * NS_PER_MS)),
+		.tv_nsec = (long)(next_scan % (1000 * NS_PER_MS)),
+	};
+
+	while (!store->stopping && (!store->room_wanted || tried) && now_ns() < next_scan)
+		pthread_cond_clockwait(&store->work, &store->lock, CLOCK_MONOTONIC, &until);
+	return now_ns() >= next_scan;
+}
+
+void *swap_scan_thread(void *opaque)
+{
+	struct swap_store *store = opaque;
+	struct swap_mover *mover = swap_mover_create(store->config.codec);
+	uint64_t next_scan = now_ns() + SCAN_MS * NS_PER_MS;
+	bool in_vain = false;
+
+	if (!mover || !swap_thread_enter(store, "swap-scan")) {
+		swap_mover_destroy(mover);
+		return NULL;
+	}
+	pthread_mutex_lock(&store->lock);
+	while (!store->stopping) {
+		bool due = wait_for_work(store, next_scan, in_vain);
+		bool wanted = store->room_wanted;
+
+		pthread_mutex_unlock(&store->lock);
+		if (due) {
+			scan(store);
+			next_scan = now_ns() + SCAN_MS * NS_PER_MS;
+			in_vain = false;
+		}
+		if (wanted) {
+			make_room(store, mover);
+			/* Not again at once, where there was nothing to be done. */
+			in_vain = !room_enough(store);
+		}
+		pthread_mutex_lock(&store->lock);
+		revoke_update_locked(store);
+	}
+	pthread_mutex_unlock(&store->lock);
+	swap_mover_destroy(mover);
+	return NULL;
+}

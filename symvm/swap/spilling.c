@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The spill threads: they read slots back that the guest asked for, and write out what memory has
+ * no room for: contents that do not compress, straight from the window, and compressed ones. A
+ * slot has at most one I/O under way (SLOT_IO); when its contents die meanwhile (SLOT_STALE),
+ * what comes of it is thrown away. An error costs that slot its contents, or leaves it where it is.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "swap/internal.h"
+
+#define PICK_SLOTS 65536u
+
+static uint64_t checksum(uint32_t slot, const void *data, size_t length)
+{
+	/* Seeded: another slot's block is wrong, too. */
+	return XXH3_64bits_withSeed(data, length, slot);
+}
+
+void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot)
+{
+	if (store->slots[slot].flags & SLOT_IO)
+		return;
+	for (unsigned i = 0; i < store->fetch_count; i++)
+		if (store->fetch_queue[i] == slot)
+			return;
+	/* A full queue: the guest rings again. */
+	if (store->fetch_count == FETCH_QUEUE)
+		return;
+	store->fetch_queue[store->fetch_count++] = slot;
+	pthread_cond_signal(&store->io);
+}
+
+static uint32_t fetch_next_locked(struct swap_store *store)
+{
+	uint32_t slot;
+
+	if (store->fetch_count == 0)
+		return NO_SLOT;
+	slot = store->fetch_queue[0];
+	memmove(store->fetch_queue, store->fetch_queue + 1,
+		--store->fetch_count * sizeof(store->fetch_queue[0]));
+	return slot;
+}
+
+/* Ends the I/O of a slot; false: what it was for is dead. */
+static bool io_end_locked(struct swap_store *store, uint32_t slot)
+{
+	struct swap_slot *what = &store->slots[slot];
+	bool stale = what->flags & SLOT_STALE;
+
+	what->flags &= (uint8_t) ~(SLOT_IO | SLOT_STALE);
+	return !stale;
+}
+
+static void spill_failed(struct swap_store *store, uint32_t slot, const char *what, int status)
+{
+	swap_count(store, spill_errors, 1);
+	log_limited(store->log, LOG_LEVEL_ERROR, "swap%u: spill store: cannot %s slot %u: %s",
+		    store->config.index, what, slot, strerror(-status));
+}
+
+/* Checks what was read and expands it; NULL: it is not what was written. */
+static const void *unpack(struct swap_store *store, const struct swap_slot *what, uint32_t slot,
+			  const void *data, struct swap_mover *mover)
+{
+	if (checksum(slot, data, what->length) != what->value) {
+		swap_count(store, spill_mismatches, 1);
+		log_limited(store->log, LOG_LEVEL_ERROR,
+			    "swap%u: spill store: slot %u came back changed", store->config.index,
+			    slot);
+		return NULL;
+	}
+	if (what->length == SLOT_SIZE)
+		return data;
+	return swap_codec_expand(mover->codec, data, what->length, mover->page, SLOT_SIZE) == 0
+		       ? mover->page
+		       : NULL;
+}
+
+/* Reads a spilled slot back into the window. Called with the lock, returns with it. */
+static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned lane, uint32_t slot,
+		  void *data)
+{
+	struct swap_slot was = store->slots[slot];
+	const void *page = NULL;
+	int status;
+
+	if (was.where != WHERE_SPILLED || (was.flags & SLOT_IO))
+		return;
+	store->slots[slot].flags |= SLOT_IO;
+	pthread_mutex_unlock(&store->lock);
+	status = store->spill->ops->read(store->spill, lane, slot, data, was.length);
+	if (status < 0)
+		spill_failed(store, slot, "read", status);
+	else
+		page = unpack(store, &was, slot, data, mover);
+	pthread_mutex_lock(&store->lock);
+	swap_count(store, spill_reads, 1);
+	if (!io_end_locked(store, slot))
+		return;
+	if (!page)
+		swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
+	else if (swap_room_locked(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES)
+		/* Without room it stays where it is, and the guest asks again. */
+		swap_move_in_locked(store, slot, page);
+}
+
+int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page)
+{
+	const struct swap_slot *what = &store->slots[slot];
+	int status = store->spill->ops->read(store->spill, 0, slot, page, what->length);
+	const void *contents = status < 0 ? NULL : unpack(store, what, slot, page, store->mover);
+
+	if (!contents)
+		return -EIO;
+	if (contents != page)
+		memcpy(page, contents, SLOT_SIZE);
+	return 0;
+}
+
+/* A compressed slot to write out, from the oldest slab. */
+static uint32_t pick_compressed_locked(struct swap_store *store)
+{
+	for (unsigned skip = 0; skip < 2 * SPILL_LANES + 1; skip++) {
+		uint32_t slot = arena_oldest(store->arena, skip);
+
+		if (slot == ARENA_NONE)
+			return NO_SLOT;
+		if (!(store->slots[slot].flags & SLOT_IO))
+			return slot;
+	}
+	return NO_SLOT;
+}
+
+/* A resident slot that compression does not help: claimed. */
+static uint32_t pick_resident_locked(struct swap_store *store)
+{
+	uint32_t slot = store->hand;
+
+	for (uint32_t seen = 0; seen < PICK_SLOTS && seen < store->slot_count; seen++) {
+		struct swap_slot *what = &store->slots[slot];
+
+		if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE | SLOT_IO)) ==
+			    (SLOT_POPULATED | SLOT_INCOMPRESSIBLE) &&
+		    swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING)) {
+			store->hand = slot + 1 < store->slot_count ? slot + 1 : 0;
+			swap_copy_drop_locked(store, slot);
+			what->flags |= SLOT_BUSY;
+			return slot;
+		}
+		slot = slot + 1 < store->slot_count ? slot + 1 : 0;
+	}
+	store->hand = slot;
+	return NO_SLOT;
+}
+
+/* Called with the lock, returns with it. */
+static void write_compressed(struct swap_store *store, unsigned lane, uint32_t slot, void *data)
+{
+	struct swap_slot *what = &store->slots[slot];
+	size_t length = what->length;
+	uint64_t sum;
+	int status;
+
+	memcpy(data, arena_data(store->arena, (uint32_t)what->value), length);
+	what->flags |= SLOT_IO;
+	pthread_mutex_unlock(&store->lock);
+	sum = checksum(slot, data, length);
+	status = store->spill->ops->write(store->spill, lane, slot, data, length);
+	if (status < 0)
+		spill_failed(store, slot, "write", status);
+	pthread_mutex_lock(&store->lock);
+	if (!io_end_locked(store, slot) || status < 0)
+		return; /* it stays in memory */
+	swap_copy_drop_locked(store, slot);
+	swap_copy_set_locked(store, slot, WHERE_SPILLED, sum, (uint32_t)length);
+	swap_count(store, spilled, 1);
+}
+
+/* The same for one that was claimed in the window. */
+static void write_resident(struct swap_store *store, unsigned lane, uint32_t slot, void *data)
+{
+	struct swap_slot *what = &store->slots[slot];
+	int status = 0;
+	uint64_t sum;
+
+	what->flags |= SLOT_IO;
+	pthread_mutex_unlock(&store->lock);
+	if (pread(store->fd, data, SLOT_SIZE, (off_t)swap_slot_offset(store, slot)) != SLOT_SIZE)
+		status = -EIO;
+	sum = checksum(slot, data, SLOT_SIZE);
+	if (status == 0)
+		status = store->spill->ops->write(store->spill, lane, slot, data, SLOT_SIZE);
+	if (status < 0)
+		spill_failed(store, slot, "write", status);
+	pthread_mutex_lock(&store->lock);
+	io_end_locked(store, slot);
+	what->flags &= (uint8_t)~SLOT_BUSY;
+	if (status < 0 || !(what->flags & SLOT_POPULATED)) {
+		swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_RESIDENT);
+		return;
+	}
+	if (!swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_OWNED))
+		return;
+	swap_copy_set_locked(store, slot, WHERE_SPILLED, sum, SLOT_SIZE);
+	swap_count(store, spilled, 1);
+	if (swap_word_release_locked(store, slot,
+				     swap_punch_locked(store, slot, 1) == 0
+					     ? SYM_SLOT_STORED
+					     : SYM_SLOT_RESIDENT) != SYM_SLOT_STORED)
+		swap_copy_drop_locked(store, slot);
+}
+
+/* Writes one slot out; false: there is none. After an error it rests, not to try in a circle. */
+static bool write_one_locked(struct swap_store *store, unsigned lane, void *data)
+{
+	uint64_t errors = store->counters.spill_errors;
+	uint32_t slot = pick_resident_locked(store);
+
+	if (slot != NO_SLOT) {
+		write_resident(store, lane, slot, data);
+	} else {
+		slot = pick_compressed_locked(store);
+		if (slot == NO_SLOT)
+			return false;
+		write_compressed(store, lane, slot, data);
+	}
+	swap_pressure_update_locked(store);
+	pthread_cond_broadcast(&store->room);
+	return errors == store->counters.spill_errors;
+}
+
+void *swap_spill_thread(void *opaque)
+{
+	struct swap_store *store = opaque;
+	struct swap_mover *mover = swap_mover_create(store->config.codec);
+	void *data = aligned_alloc(SPILL_BLOCK, SPILL_BLOCK);
+	unsigned lane;
+
+	if (!mover || !data || !swap_thread_enter(store, "swap-spill")) {
+		swap_mover_destroy(mover);
+		free(data);
+		return NULL;
+	}
+	pthread_mutex_lock(&store->lock);
+	lane = store->io_active++;
+	while (!store->stopping) {
+		uint32_t slot = fetch_next_locked(store);
+
+		if (slot != NO_SLOT)
+			fetch(store, mover, lane, slot, data);
+		else if (!store->spill_wanted || !write_one_locked(store, lane, data)) {
+			store->spill_wanted = false;
+			if (!store->fetch_count && !store->stopping)
+				pthread_cond_wait(&store->io, &store->lock);
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+	swap_mover_destroy(mover);
+	free(data);
+	return NULL;
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The store's threads run free here. */
+#include "jail/jail.h"
+
+int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+{
+	return 0;
+}
