@@ -91,12 +91,13 @@ struct swap_store {
 	struct swap_group *groups;
 	uint32_t group_count;
 	struct arena *arena;
-	uint64_t resident; /* pages behind slots */
-	uint64_t budget;   /* pages */
-	uint64_t ceiling;  /* budget, or what was used when it was lowered below that */
-	uint64_t unit;	   /* pages that are kept free, see pages.c */
-	uint64_t spilled;  /* slots */
-	uint64_t mapped;   /* as the last scan saw them */
+	uint64_t resident;	      /* pages behind slots */
+	uint64_t budget;	      /* pages */
+	uint64_t ceiling;	      /* budget, or what was used when it was lowered below that */
+	uint64_t unit;		      /* pages that are kept free, see pages.c */
+	uint64_t spilled;	      /* slots */
+	uint64_t states[SWAP_STATES]; /* slots by state, of the last scan ... */
+	uint64_t counting[SWAP_STATES]; /* ... and of the one under way */
 	uint32_t verdicts;
 	bool full;
 	bool room_wanted;

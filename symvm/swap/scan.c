@@ -5,6 +5,7 @@
  * over, counts how long contents have been lying there, and puts words right that make no sense.
  * The same thread makes room when the budget is nearly used up.
  */
+#include <string.h>
 #include <time.h>
 
 #include "swap/internal.h"
@@ -89,6 +90,8 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 	uint32_t word = swap_word(store, slot), state = SYM_SLOT_STATE(word);
 	bool idle_page = (what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED;
 
+	if (state < SWAP_STATES)
+		store->counting[state]++;
 	switch (state) {
 	case SYM_SLOT_FREE:
 		what->flags &= (uint8_t)~SLOT_INCOMPRESSIBLE;
@@ -101,7 +104,6 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 		swap_copy_drop_locked(store, slot);
 		break;
 	case SYM_SLOT_MAPPED:
-		store->mapped++;
 		what->age = 0;
 		swap_copy_drop_locked(store, slot);
 		break;
@@ -134,22 +136,20 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 static void revoke_update_locked(struct swap_store *store)
 {
 	uint64_t used = swap_used_locked(store), target = store->budget, wanted = 0;
+	uint64_t mapped = store->states[SYM_SLOT_MAPPED];
 
-	if (store->budget < store->slot_count && store->mapped) {
+	if (store->budget < store->slot_count && mapped) {
 		target -= target < 3 * store->unit ? target : 3 * store->unit;
 		wanted = used > target ? used - target : 0;
-		wanted = wanted < store->mapped ? wanted : store->mapped;
+		wanted = wanted < mapped ? wanted : mapped;
 	}
 	__atomic_store_n(&store->header->revoke_wanted, wanted, __ATOMIC_RELAXED);
 }
 
 static void scan(struct swap_store *store)
 {
-	uint64_t mapped;
-
 	pthread_mutex_lock(&store->lock);
-	mapped = store->mapped;
-	store->mapped = 0;
+	memset(store->counting, 0, sizeof(store->counting));
 	for (uint32_t group = 0; group < store->group_count && !store->stopping; group++) {
 		uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
 
@@ -163,8 +163,7 @@ static void scan(struct swap_store *store)
 		pthread_mutex_unlock(&store->lock);
 		pthread_mutex_lock(&store->lock);
 	}
-	if (mapped && !store->mapped)
-		pthread_cond_broadcast(&store->room);
+	memcpy(store->states, store->counting, sizeof(store->states));
 	swap_punch_free_locked(store, FREE_SCANS, UINT32_MAX);
 	swap_pressure_update_locked(store);
 	pthread_mutex_unlock(&store->lock);

@@ -316,7 +316,7 @@ void swap_store_reset(struct swap_store *store)
 	for (uint32_t group = 0; group < store->group_count; group++)
 		store->groups[group].populated = 0;
 	store->resident = 0;
-	store->mapped = 0;
+	memset(store->states, 0, sizeof(store->states));
 	store->ring_count = 0;
 	store->full = false;
 	header_fill(store);
@@ -362,29 +362,18 @@ int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct erro
 void swap_store_usage(struct swap_store *store, struct swap_usage *usage)
 {
 	*usage = (struct swap_usage){.size = store->config.size};
-	for (uint32_t group = 0; group < store->group_count; group++) {
-		uint32_t first = group * GROUP_SLOTS, count = store->slot_count - first;
-
-		count = count < GROUP_SLOTS ? count : GROUP_SLOTS;
-		pthread_mutex_lock(&store->lock);
-		if (!store->groups[group].populated && !store->groups[group].stored) {
-			usage->states[SYM_SLOT_FREE] += count;
-		} else {
-			for (uint32_t slot = first; slot < first + count; slot++) {
-				uint32_t state = SYM_SLOT_STATE(swap_word(store, slot));
-
-				usage->states[state < 8 ? state : SYM_SLOT_FREE]++;
-			}
-		}
-		pthread_mutex_unlock(&store->lock);
-	}
 	pthread_mutex_lock(&store->lock);
 	usage->budget = store->budget * SLOT_SIZE;
 	usage->resident = store->resident * SLOT_SIZE;
 	usage->compressed = arena_pages(store->arena) * SLOT_SIZE;
 	usage->spilled = store->spilled * SLOT_SIZE;
 	usage->full = store->full;
+	memcpy(usage->states, store->states, sizeof(usage->states));
 	pthread_mutex_unlock(&store->lock);
+	/* What the scan passes over holds nothing. */
+	usage->states[SYM_SLOT_FREE] = store->slot_count;
+	for (unsigned state = SYM_SLOT_FREE + 1; state < SWAP_STATES; state++)
+		usage->states[SYM_SLOT_FREE] -= usage->states[state];
 	usage->mapped = usage->states[SYM_SLOT_MAPPED] * SLOT_SIZE;
 }
 

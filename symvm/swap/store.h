@@ -26,6 +26,7 @@ struct swap_store;
 #define SWAP_SIZE_MINIMUM   (1ull << 20)
 #define SWAP_SIZE_MAXIMUM   (256ull << 30)
 #define SWAP_BUDGET_MINIMUM (1ull << 20)
+#define SWAP_STATES	    8u
 
 struct swap_config {
 	uint64_t size;	 /* bytes of slots, a multiple of 1 MiB */
@@ -65,14 +66,14 @@ struct swap_counters {
 };
 
 struct swap_usage {
-	uint64_t size;	     /* of all slots, bytes */
-	uint64_t budget;     /* these in bytes, too */
-	uint64_t resident;   /* host memory behind the window's slots */
-	uint64_t compressed; /* host memory that compressed slots take */
-	uint64_t spilled;    /* in the spill store */
-	uint64_t mapped;     /* slots that the guest has mapped, by their words */
-	bool full;	     /* the guest has to ask before it writes */
-	uint64_t states[8];  /* slots by SYM_SLOT_* of their words; others are counted as FREE */
+	uint64_t size;		      /* of all slots, bytes */
+	uint64_t budget;	      /* these in bytes, too */
+	uint64_t resident;	      /* host memory behind the window's slots */
+	uint64_t compressed;	      /* host memory that compressed slots take */
+	uint64_t spilled;	      /* in the spill store */
+	uint64_t mapped;	      /* slots that the guest has mapped, by their words */
+	bool full;		      /* the guest has to ask before it writes */
+	uint64_t states[SWAP_STATES]; /* slots by SYM_SLOT_*, as the last scan saw them */
 };
 
 /*
@@ -118,7 +119,7 @@ uint32_t swap_store_verdicts(const struct swap_store *store);
  */
 int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct error *err);
 
-/* What it uses now. Any thread but vCPUs' (it walks the state words). */
+/* What it uses now; words of slots as they were up to a quarter of a second ago. Any thread. */
 void swap_store_usage(struct swap_store *store, struct swap_usage *usage);
 /* resident + compressed, bytes. Any thread, cheap. */
 uint64_t swap_store_used(struct swap_store *store);

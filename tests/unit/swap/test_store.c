@@ -116,6 +116,7 @@ static void test_filled_pages_cost_nothing(void **state)
 		assert_int_equal(guest_read(&guest, slot, page), 0);
 		assert_memory_equal(page, wanted, sizeof(page));
 	}
+	sleep_ms(600);
 	swap_store_usage(guest.store, &usage);
 	assert_int_equal(usage.compressed, 0);
 	assert_true(usage.states[SYM_SLOT_STORED] > guest.count / 2);
