@@ -231,6 +231,15 @@ static int doorbells_connect(struct vm *vm, struct error *err)
 	return status < 0 ? error_set_errno(err, status, "--swap: doorbells") : 0;
 }
 
+static int decide_attach(struct vm *vm, const struct swap_options *options, struct error *err)
+{
+	struct error inner = {0};
+	int status = swap_decide_attach(vm, &store_ops, vm, options->policy, options->pressure,
+					&inner);
+
+	return status < 0 ? error_set(err, status, "--swap: %s", inner.text) : 0;
+}
+
 static int device_create(struct vm *vm, struct swap_options *options, struct error *err)
 {
 	struct swap_config *config = &options->config;
@@ -272,8 +281,7 @@ static int device_create(struct vm *vm, struct swap_options *options, struct err
 	}
 	device_add(vm, &swap->device, &swap_ops, "swap", true);
 	if (config->index == 0)
-		status = swap_decide_attach(vm, &store_ops, vm, options->policy, options->pressure,
-					    err);
+		status = decide_attach(vm, options, err);
 	else
 		swap_store_set_verdicts(swap->store, swap_store_verdicts(swap_store_find(vm, 0)));
 	publish_refresh(vm);

@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# The slot store, used and misused by a bare guest. The misuse under AddressSanitizer and UBSan.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	build=${BUILD_DIR:-build}
+	guest=$build/guest/bare/swap/swap.elf
+	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/swap.XXXXXX")
+	seconds=${SYMVM_HOSTILE_SECONDS:-15}
+	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
+	name=swap-$$-$BATS_TEST_NUMBER
+	vm=
+	export ASAN_OPTIONS=detect_leaks=0:log_path=$scratch/report
+	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$scratch/report
+}
+
+teardown() {
+	[ -z "$vm" ] || kill -KILL "$vm" 2>/dev/null || true
+	rm -rf "$scratch"
+}
+
+failed() {
+	echo "$output"
+	cat "$scratch/log" "$scratch"/report* 2>/dev/null
+	return 1
+}
+
+# passes WORDS [SYMVM OPTION]...: all the guest's checks hold, and it powered off.
+passes() {
+	local words=$1
+	shift
+	run -0 timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+		--memory 64M --jail trap --append "$words" --log-file "$scratch/log" "$@" </dev/null
+	[[ $output != *"not ok"* ]] || failed
+	local plan=${output##*1..}
+	[ "$(grep -c '^ok ' <<<"$output")" -eq "${plan%%[!0-9]*}" ] || failed
+	grep '^# swap' <<<"$output" >&3 || true
+}
+
+@test "swap: contents survive a budget of a quarter, compressed" {
+	passes swap-honest --swap size=32M,memory=12M,compress=lz4
+	passes swap-honest --swap size=32M,memory=12M,compress=zstd
+}
+
+@test "swap: contents survive where nothing is compressed, spilled to a file" {
+	passes swap-honest --swap "size=32M,memory=8M,compress=none,spill=$scratch/spill"
+}
+
+@test "swap: contents survive at an NBD server" {
+	nbdkit -f -U "$scratch/nbd" memory 64M 3>&- &
+	vm=$!
+	for _ in $(seq 50); do [ ! -e "$scratch/nbd" ] || break; sleep 0.2; done
+	passes swap-honest \
+		--swap "size=16M,memory=4M,compress=none,spill=nbd+unix:///?socket=$scratch/nbd"
+}
+
+@test "swap: the window is write-back, and no RAM for devices" {
+	passes swap-memory-type --swap size=64M
+	passes swap-dma --swap size=64M --rng
+	passes swap-memory-type --swap size=1M --swap size=1G
+}
+
+# window_bytes: host memory in the window's slots, as the host's kernel counts it.
+window_bytes() {
+	local fd
+	for fd in "/proc/$vm/fd"/*; do
+		[[ $(readlink "$fd") != *symvm-swap* ]] || break
+	done
+	echo $(($(stat -L -c %b "$fd") * 512 - 4096 - 32 * 1024))
+}
+
+# attack [SYMVM OPTION]...: bounded all the time, and no report. ASan's symvm may be slow.
+attack() {
+	local limit=$(((8 + 2) << 20)) most=0 now status=0
+	timeout -k 5 $((seconds * 4 + 100)) "${ASAN_BUILD_DIR:-build-asan}/symvm/symvm" run \
+		--name "$name" --kernel "$guest" --memory 64M \
+		--append "swap-hostile seconds=$seconds" --log-file "$scratch/log" \
+		--console "file:$scratch/console" "$@" </dev/null >"$scratch/output" 2>&1 3>&- &
+	local runner=$!
+	for _ in $(seq 100); do
+		vm=$(pgrep -P "$runner" -f "$name") && break
+		sleep 0.1
+	done
+	while kill -0 "$vm" 2>/dev/null; do
+		now=$(window_bytes 2>/dev/null) || break
+		[ "$now" -le "$most" ] || most=$now
+		sleep 0.05
+	done
+	wait "$runner" || status=$?
+	vm=
+	output=$(cat "$scratch/output" "$scratch/console")
+	echo "# at most $((most >> 10)) KiB, $(grep -a rounds "$scratch/console")" >&3
+	[ "$status" -eq 0 ] || failed
+	grep -aq '^ok .* rounds' "$scratch/console" || failed
+	! compgen -G "$scratch/report*" >/dev/null || failed
+	[ "$most" -gt 0 ] && [ "$most" -le "$limit" ] || failed
+}
+
+@test "swap: a hostile guest gets the budget and 2 MiB" {
+	attack --swap size=32M,memory=8M
+	attack --swap "size=32M,memory=8M,spill=$scratch/spill"
+}
+
+# refused WORDS OPTION: one line that has the words.
+refused() {
+	run -1 timeout 20 "$build/symvm/symvm" run --name "$name" --kernel "$guest" --memory 64M \
+		--swap "$2" </dev/null
+	[ "${#lines[@]}" -eq 1 ] && [[ ${lines[0]} == *--swap*$1* ]] || failed
+}
+
+@test "swap: what is wrong is said in one line" {
+	refused "size" "memory=1G"
+	refused "size=0 is not from 1 MiB" "size=0"
+	refused "multiple of 1 MiB" "size=1048577"
+	refused "256 GiB" "size=257G"
+	refused "memory=4096 is less than" "size=64M,memory=4096"
+	refused "less than the minimum" "size=64M,memory=0"
+	refused "'gzip' is not lz4, zstd or none" "size=64M,compress=gzip"
+	refused "spill=/tmp: Is a directory" "size=64M,spill=/tmp"
+	refused "no spill file" "size=64M,spill=/etc/passwd"
+	refused "neither a file nor" "size=64M,spill=/dev/full"
+	refused "neither a file nor an nbd" "size=64M,spill=http://x/"
+	refused "nbd://127.0.0.1:1" "size=64M,spill=nbd://127.0.0.1:1/x"
+	refused "policy" "size=64M,policy=never"
+}
