@@ -39,14 +39,45 @@ static bool make_room_once(struct swap_store *store)
 	return moved;
 }
 
+static bool passed(const struct timespec *until)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > until->tv_sec ||
+	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
+/*
+ * Waits until the spill store has made some progress, or for RESERVE_WAIT_MS: false. The lock is
+ * held.
+ */
+static bool spill_wait_locked(struct swap_store *store)
+{
+	uint64_t before = store->counters.spilled;
+	struct timespec until = deadline_after(RESERVE_WAIT_MS);
+	int status = 0;
+
+	if (!store->spill)
+		return false;
+	while (status == 0 && !store->stopping && store->counters.spilled == before &&
+	       !swap_room_locked(store)) {
+		store->spill_wanted = true;
+		pthread_cond_broadcast(&store->io);
+		status = pthread_cond_clockwait(&store->room, &store->lock, CLOCK_MONOTONIC,
+						&until);
+	}
+	return status == 0 && !store->stopping;
+}
+
 /*
  * Returns with the lock held. Room for a page: true. Waits for the spill store, for which the
  * guest's writes are held back a while rather than refused.
  */
 static bool room_lock(struct swap_store *store)
 {
-	struct timespec until = deadline_after(RESERVE_WAIT_MS);
-	int status = 0;
+	struct timespec until = deadline_after(RESERVE_MOST_MS);
+	bool go_on;
 
 	for (;;) {
 		pthread_mutex_lock(&store->lock);
@@ -56,13 +87,9 @@ static bool room_lock(struct swap_store *store)
 		if (make_room_once(store))
 			continue;
 		pthread_mutex_lock(&store->lock);
-		if (!store->spill || status == ETIMEDOUT || store->stopping ||
-		    swap_room_locked(store))
+		go_on = spill_wait_locked(store) && !passed(&until);
+		if (!go_on)
 			return swap_room_locked(store) > 0;
-		store->spill_wanted = true;
-		pthread_cond_broadcast(&store->io);
-		status = pthread_cond_clockwait(&store->room, &store->lock, CLOCK_MONOTONIC,
-						&until);
 		pthread_mutex_unlock(&store->lock);
 	}
 }

@@ -27,9 +27,10 @@
 #define SPILL_THREADS	2u
 #define FETCH_QUEUE	64u
 #define SCAN_MS		250u
-#define COLD_SCANS	3u /* resident for so many scans: cold */
-#define FREE_SCANS	2u /* free for so many: its page goes */
-#define RESERVE_WAIT_MS 100u
+#define COLD_SCANS	3u    /* resident for so many scans: cold */
+#define FREE_SCANS	2u    /* free for so many: its page goes */
+#define RESERVE_WAIT_MS 100u  /* for the spill store, without progress ... */
+#define RESERVE_MOST_MS 1000u /* ... and altogether */
 #define EVENT_QUEUE	256u
 
 /* Where a slot's contents are besides, or instead of, the window. */
@@ -102,7 +103,7 @@ struct swap_store {
 	bool full;
 	bool room_wanted;
 	bool spill_wanted;
-	bool stopping;
+	_Atomic bool stopping;
 	uint32_t ring[RING_SLOTS]; /* oldest first */
 	unsigned ring_count;
 	uint32_t hand; /* slot from which the next cold one is looked for */

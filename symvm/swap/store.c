@@ -12,8 +12,9 @@
 #include "jail/jail.h"
 #include "swap/internal.h"
 
-#define MIB	    (1ull << 20)
-#define SLOTS_ALIGN (2 * MIB)
+#define MIB	      (1ull << 20)
+#define SLOTS_ALIGN   (2 * MIB)
+#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 static int config_check(const struct swap_config *config, struct error *err)
 {
@@ -38,6 +39,23 @@ static uint64_t round_up(uint64_t value, uint64_t to)
 	return (value + to - 1) / to * to;
 }
 
+/* Huge pages behind the memfd would cost the host more than is counted. */
+static void huge_pages_warn(const struct swap_store *store)
+{
+	char text[128] = "";
+	int fd = open(SHMEM_ENABLED, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) > 0 &&
+	    (strstr(text, "[always]") || strstr(text, "[force]")))
+		log_warn(store->log,
+			 "swap%u: the host gives huge pages to all shared memory (" SHMEM_ENABLED
+			 "): the budget will be kept only roughly",
+			 store->config.index);
+	close(fd);
+}
+
 /* The window: header, words, slots. Only header and words are mapped here. */
 static int window_create(struct swap_store *store, struct error *err)
 {
@@ -59,6 +77,7 @@ static int window_create(struct swap_store *store, struct error *err)
 	if (header == MAP_FAILED)
 		return error_set_errno(err, -errno, "--swap: mmap");
 	madvise(header, store->slots_offset, MADV_DONTDUMP);
+	huge_pages_warn(store);
 	store->header = header;
 	store->words = (uint32_t *)((uint8_t *)header + store->words_offset);
 	return 0;

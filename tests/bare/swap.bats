@@ -63,6 +63,39 @@ passes() {
 	passes swap-memory-type --swap size=1M --swap size=1G
 }
 
+@test "swap: shown and changed while it runs" {
+	timeout -k 5 100 "$build/symvm/symvm" run --name "$name" --kernel "$guest" --paused \
+		--memory 64M --jail trap --append swap-honest --log-file "$scratch/log" \
+		--swap size=32M,memory=16M --swap size=8M </dev/null >"$scratch/output" 2>&1 3>&- &
+	vm=$!
+	for _ in $(seq 60); do
+		! "$build/symvm/symvm" info "$name" >/dev/null 2>&1 || break
+		sleep 0.5
+	done
+	run -0 "$build/symvm/symvm" swap "$name" --json --window 0 --budget 12M --policy copy
+	[ "$(jq '.windows[0].budget' <<<"$output")" -eq $((12 << 20)) ]
+	[ "$(jq -r '.policy.policy' <<<"$output")" = copy ]
+	[ "$(jq '.windows[1].slots.free' <<<"$output")" -eq 2048 ]
+	run -1 "$build/symvm/symvm" swap "$name" --budget 12M
+	[[ $output == *"several windows"* ]]
+	run -1 "$build/symvm/symvm" swap "$name" --window 0 --budget 12K
+	[[ $output == *"minimum of 1 MiB"* ]]
+	run -1 "$build/symvm/symvm" swap "$name" --policy perhaps
+	run -1 "$build/symvm/symvm" swap "$name" --window 3
+	"$build/symvm/symvm" resume "$name"
+	for _ in $(seq 200); do
+		run -0 "$build/symvm/symvm" swap "$name"
+		[[ $output != *compressed\ [1-9]* ]] || break
+		sleep 0.1
+	done
+	[[ $output == *"budget"*"12.0 MiB"* ]]
+	run -0 "$build/symvm/symvm" metrics "$name"
+	[[ $output == *'symvm_swap_bytes{vm="'*'of="budget"} 12582912'* ]]
+	[[ $output == *'symvm_swap_compressed_total{'* ]]
+	wait "$vm" || { cat "$scratch/output"; false; }
+	vm=
+}
+
 # window_bytes: host memory in the window's slots, as the host's kernel counts it.
 window_bytes() {
 	local fd
