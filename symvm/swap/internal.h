@@ -24,6 +24,7 @@
 #define BATCH_SLOTS	32u
 #define RING_SLOTS	384u /* beyond the budget, for writes under way ... */
 #define GROWTH_PAGES	128u /* ... and slabs of the arena: together 2 MiB */
+#define SPILL_RUN	16u  /* neighbours that are written together */
 #define SPILL_THREADS	2u
 #define FETCH_QUEUE	64u
 #define SCAN_MS		250u
@@ -202,6 +203,9 @@ bool swap_move_out_locked(struct swap_store *store, uint32_t slot);
  * room. 0 also where the guest changed its mind; -ENOMEM; -EIO: it is FAILED now.
  */
 int swap_move_in_locked(struct swap_store *store, uint32_t slot, const void *page);
+/* Slots that are OWNED, with their copies set: their pages go, those of neighbours together, and
+ * their words tell. */
+void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned count);
 /* The stored contents of a slot that is not spilled. -EIO. */
 int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Puts contents into the window, and a page there if there is none. -ENOMEM, -errno. */

@@ -127,21 +127,16 @@ static void finish_locked(struct swap_store *store, uint32_t slot, bool gone)
 		swap_copy_drop_locked(store, slot);
 		return;
 	}
-	if (store->slots[slot].where == WHERE_FILLED)
+	if (store->slots[slot].where == WHERE_SPILLED)
+		swap_count(store, spilled, 1);
+	else if (store->slots[slot].where == WHERE_FILLED)
 		swap_count(store, filled, 1);
 	else
 		swap_count(store, compressed, 1);
 }
 
-/* Commits the batch, and punches what follows one another together. */
-static unsigned commit_all_locked(struct swap_store *store, struct swap_mover *mover)
+void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned count)
 {
-	uint32_t *slots = mover->slots;
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < mover->count; i++)
-		if (commit_locked(store, mover, i))
-			slots[count++] = slots[i];
 	for (unsigned i = 0, run; i < count; i += run) {
 		bool gone;
 
@@ -152,6 +147,16 @@ static unsigned commit_all_locked(struct swap_store *store, struct swap_mover *m
 			finish_locked(store, slots[j], gone);
 	}
 	swap_pressure_update_locked(store);
+}
+
+static unsigned commit_all_locked(struct swap_store *store, struct swap_mover *mover)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < mover->count; i++)
+		if (commit_locked(store, mover, i))
+			mover->slots[count++] = mover->slots[i];
+	swap_leave_locked(store, mover->slots, count);
 	return count;
 }
 

@@ -17,11 +17,12 @@
 struct spill;
 
 struct spill_ops {
-	/* All run on a thread that may wait; -EIO or another errno for that one block alone. @data
-	 * is aligned to 4 KiB. @lane: each thread has its own number below SPILL_LANES. */
-	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, size_t length);
+	/* Both transfer @count blocks from @block on, on a thread that may wait; -errno for those
+	 * alone. @data is aligned to SPILL_BLOCK. @lane: each thread has its own number below
+	 * spill->lanes. */
+	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count);
 	int (*write)(struct spill *spill, unsigned lane, uint64_t block, const void *data,
-		     size_t length);
+		     unsigned count);
 	/* Frees it; contents are gone. */
 	void (*close)(struct spill *spill);
 };

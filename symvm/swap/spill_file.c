@@ -33,20 +33,21 @@ static off_t offset_of(uint64_t block)
 	return (off_t)((block + 1) * SPILL_BLOCK);
 }
 
-/* Whole blocks, as O_DIRECT wants. */
-static int file_read(struct spill *spill, unsigned lane, uint64_t block, void *data, size_t length)
+static int file_read(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count)
 {
 	struct spill_file *file = (struct spill_file *)spill;
+	size_t length = (size_t)count * SPILL_BLOCK;
 
-	return transfer_status(pread(file->fd, data, SPILL_BLOCK, offset_of(block)), SPILL_BLOCK);
+	return transfer_status(pread(file->fd, data, length, offset_of(block)), length);
 }
 
 static int file_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
-		      size_t length)
+		      unsigned count)
 {
 	struct spill_file *file = (struct spill_file *)spill;
+	size_t length = (size_t)count * SPILL_BLOCK;
 
-	return transfer_status(pwrite(file->fd, data, SPILL_BLOCK, offset_of(block)), SPILL_BLOCK);
+	return transfer_status(pwrite(file->fd, data, length, offset_of(block)), length);
 }
 
 static void file_close(struct spill *spill)

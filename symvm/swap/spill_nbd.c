@@ -18,10 +18,11 @@
 #define NBD_TIMEOUT_SEC 30 /* for one block; then the server counts as gone */
 #define NBD_POLL_MS	1000
 
-#define NBD_FUNCTIONS(X)                                                                        \
-	X(create)                                                                               \
-	X(close)                                                                                \
-	X(connect_uri) X(get_size) X(can_multi_conn) X(is_read_only) X(aio_pread) X(aio_pwrite) \
+#define NBD_FUNCTIONS(X)                                                         \
+	X(create)                                                                \
+	X(close)                                                                 \
+	X(connect_uri)                                                           \
+	X(get_size) X(can_multi_conn) X(is_read_only) X(aio_pread) X(aio_pwrite) \
 		X(aio_command_completed) X(poll) X(get_error) X(get_errno)
 
 struct nbd_calls {
@@ -100,19 +101,21 @@ static int wait_for(struct spill_nbd *nbd, struct nbd_lane *lane, int64_t cookie
 	}
 }
 
-static int transfer(struct spill *spill, unsigned number, uint64_t block, void *in, const void *out)
+static int transfer(struct spill *spill, unsigned number, uint64_t block, unsigned count, void *in,
+		    const void *out)
 {
 	struct spill_nbd *nbd = (struct spill_nbd *)spill;
 	struct nbd_lane *lane = &nbd->lane[number % spill->lanes];
 	uint64_t offset = block * SPILL_BLOCK;
+	size_t length = (size_t)count * SPILL_BLOCK;
 	int status = -ENOTCONN;
 	int64_t cookie;
 
 	pthread_mutex_lock(&lane->lock);
 	if (!lane->dead) {
-		cookie = in ? nbd->nbd.aio_pread(lane->handle, in, SPILL_BLOCK, offset,
+		cookie = in ? nbd->nbd.aio_pread(lane->handle, in, length, offset,
 						 NBD_NULL_COMPLETION, 0)
-			    : nbd->nbd.aio_pwrite(lane->handle, out, SPILL_BLOCK, offset,
+			    : nbd->nbd.aio_pwrite(lane->handle, out, length, offset,
 						  NBD_NULL_COMPLETION, 0);
 		status = cookie < 0 ? last_error(nbd) : wait_for(nbd, lane, cookie);
 	}
@@ -120,15 +123,15 @@ static int transfer(struct spill *spill, unsigned number, uint64_t block, void *
 	return status;
 }
 
-static int nbd_read(struct spill *spill, unsigned lane, uint64_t block, void *data, size_t length)
+static int nbd_read(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count)
 {
-	return transfer(spill, lane, block, data, NULL);
+	return transfer(spill, lane, block, count, data, NULL);
 }
 
 static int nbd_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
-		     size_t length)
+		     unsigned count)
 {
-	return transfer(spill, lane, block, NULL, data);
+	return transfer(spill, lane, block, count, NULL, data);
 }
 
 static void nbd_free(struct spill *spill)

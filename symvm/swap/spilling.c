@@ -95,7 +95,7 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 		return;
 	store->slots[slot].flags |= SLOT_IO;
 	pthread_mutex_unlock(&store->lock);
-	status = store->spill->ops->read(store->spill, lane, slot, data, was.length);
+	status = store->spill->ops->read(store->spill, lane, slot, data, 1);
 	if (status < 0)
 		spill_failed(store, slot, "read", status);
 	else
@@ -114,7 +114,7 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page)
 {
 	const struct swap_slot *what = &store->slots[slot];
-	int status = store->spill->ops->read(store->spill, 0, slot, page, what->length);
+	int status = store->spill->ops->read(store->spill, 0, slot, page, 1);
 	const void *contents = status < 0 ? NULL : unpack(store, what, slot, page, store->mover);
 
 	if (!contents)
@@ -138,26 +138,39 @@ static uint32_t pick_compressed_locked(struct swap_store *store)
 	return NO_SLOT;
 }
 
-/* A resident slot that compression does not help: claimed. */
-static uint32_t pick_resident_locked(struct swap_store *store)
+/* Claims a resident slot that compression does not help. */
+static bool claim_locked(struct swap_store *store, uint32_t slot)
+{
+	struct swap_slot *what = &store->slots[slot];
+
+	if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE | SLOT_IO)) !=
+		    (SLOT_POPULATED | SLOT_INCOMPRESSIBLE) ||
+	    !swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING))
+		return false;
+	swap_copy_drop_locked(store, slot);
+	what->flags |= SLOT_BUSY | SLOT_IO;
+	return true;
+}
+
+/* The first one of up to SPILL_RUN neighbours, claimed; their number. */
+static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 {
 	uint32_t slot = store->hand;
+	unsigned count = 0;
 
-	for (uint32_t seen = 0; seen < PICK_SLOTS && seen < store->slot_count; seen++) {
-		struct swap_slot *what = &store->slots[slot];
-
-		if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE | SLOT_IO)) ==
-			    (SLOT_POPULATED | SLOT_INCOMPRESSIBLE) &&
-		    swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING)) {
-			store->hand = slot + 1 < store->slot_count ? slot + 1 : 0;
-			swap_copy_drop_locked(store, slot);
-			what->flags |= SLOT_BUSY;
-			return slot;
+	for (uint32_t seen = 0; seen < PICK_SLOTS && seen < store->slot_count && !count; seen++) {
+		*first = slot;
+		while (count < SPILL_RUN && slot < store->slot_count && claim_locked(store, slot)) {
+			count++;
+			slot++;
 		}
-		slot = slot + 1 < store->slot_count ? slot + 1 : 0;
+		if (!count)
+			slot++;
+		if (slot >= store->slot_count)
+			slot = 0;
 	}
 	store->hand = slot;
-	return NO_SLOT;
+	return count;
 }
 
 /* Called with the lock, returns with it. */
@@ -172,7 +185,7 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 	what->flags |= SLOT_IO;
 	pthread_mutex_unlock(&store->lock);
 	sum = checksum(slot, data, length);
-	status = store->spill->ops->write(store->spill, lane, slot, data, length);
+	status = store->spill->ops->write(store->spill, lane, slot, data, 1);
 	if (status < 0)
 		spill_failed(store, slot, "write", status);
 	pthread_mutex_lock(&store->lock);
@@ -183,48 +196,59 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 	swap_count(store, spilled, 1);
 }
 
-/* The same for one that was claimed in the window. */
-static void write_resident(struct swap_store *store, unsigned lane, uint32_t slot, void *data)
+/* Ends the copying of one slot; whether it goes. */
+static bool written_locked(struct swap_store *store, uint32_t slot, bool good, uint64_t sum)
 {
 	struct swap_slot *what = &store->slots[slot];
-	int status = 0;
-	uint64_t sum;
 
-	what->flags |= SLOT_IO;
-	pthread_mutex_unlock(&store->lock);
-	if (pread(store->fd, data, SLOT_SIZE, (off_t)swap_slot_offset(store, slot)) != SLOT_SIZE)
-		status = -EIO;
-	sum = checksum(slot, data, SLOT_SIZE);
-	if (status == 0)
-		status = store->spill->ops->write(store->spill, lane, slot, data, SLOT_SIZE);
-	if (status < 0)
-		spill_failed(store, slot, "write", status);
-	pthread_mutex_lock(&store->lock);
 	io_end_locked(store, slot);
 	what->flags &= (uint8_t)~SLOT_BUSY;
-	if (status < 0 || !(what->flags & SLOT_POPULATED)) {
+	/* Not populated: a reset came between. */
+	if (!good || !(what->flags & SLOT_POPULATED)) {
 		swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_RESIDENT);
-		return;
+		return false;
 	}
 	if (!swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_OWNED))
-		return;
+		return false;
 	swap_copy_set_locked(store, slot, WHERE_SPILLED, sum, SLOT_SIZE);
-	swap_count(store, spilled, 1);
-	if (swap_word_release_locked(store, slot,
-				     swap_punch_locked(store, slot, 1) == 0
-					     ? SYM_SLOT_STORED
-					     : SYM_SLOT_RESIDENT) != SYM_SLOT_STORED)
-		swap_copy_drop_locked(store, slot);
+	return true;
 }
 
-/* Writes one slot out; false: there is none. After an error it rests, not to try in a circle. */
-static bool write_one_locked(struct swap_store *store, unsigned lane, void *data)
+/* The same for neighbours that were claimed in the window. */
+static void write_resident(struct swap_store *store, unsigned lane, uint32_t first, unsigned count,
+			   uint8_t *data)
+{
+	uint32_t slots[SPILL_RUN];
+	uint64_t sums[SPILL_RUN];
+	ssize_t length = (ssize_t)count * SLOT_SIZE;
+	unsigned gone = 0;
+	int status = 0;
+
+	pthread_mutex_unlock(&store->lock);
+	if (pread(store->fd, data, (size_t)length, (off_t)swap_slot_offset(store, first)) != length)
+		status = -EIO;
+	for (unsigned i = 0; i < count && status == 0; i++)
+		sums[i] = checksum(first + i, data + (size_t)i * SLOT_SIZE, SLOT_SIZE);
+	if (status == 0)
+		status = store->spill->ops->write(store->spill, lane, first, data, count);
+	if (status < 0)
+		spill_failed(store, first, "write", status);
+	pthread_mutex_lock(&store->lock);
+	for (unsigned i = 0; i < count; i++)
+		if (written_locked(store, first + i, status == 0, status == 0 ? sums[i] : 0))
+			slots[gone++] = first + i;
+	swap_leave_locked(store, slots, gone);
+}
+
+/* Writes something out; false: there is nothing, or an error: it rests, not to try in a circle. */
+static bool write_some_locked(struct swap_store *store, unsigned lane, void *data)
 {
 	uint64_t errors = store->counters.spill_errors;
-	uint32_t slot = pick_resident_locked(store);
+	uint32_t slot;
+	unsigned count = pick_resident_locked(store, &slot);
 
-	if (slot != NO_SLOT) {
-		write_resident(store, lane, slot, data);
+	if (count) {
+		write_resident(store, lane, slot, count, data);
 	} else {
 		slot = pick_compressed_locked(store);
 		if (slot == NO_SLOT)
@@ -240,7 +264,7 @@ void *swap_spill_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
 	struct swap_mover *mover = swap_mover_create(store->config.codec);
-	void *data = aligned_alloc(SPILL_BLOCK, SPILL_BLOCK);
+	void *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
 	unsigned lane;
 
 	if (!mover || !data || !swap_thread_enter(store, "swap-spill")) {
@@ -255,7 +279,7 @@ void *swap_spill_thread(void *opaque)
 
 		if (slot != NO_SLOT)
 			fetch(store, mover, lane, slot, data);
-		else if (!store->spill_wanted || !write_one_locked(store, lane, data)) {
+		else if (!store->spill_wanted || !write_some_locked(store, lane, data)) {
 			store->spill_wanted = false;
 			if (!store->fetch_count && !store->stopping)
 				pthread_cond_wait(&store->io, &store->lock);
