@@ -121,6 +121,26 @@ int swap_store_reserve(struct swap_store *store, uint64_t slot)
 	return status;
 }
 
+/*
+ * Brings those back that follow, as far as there is room that nobody lacks: who swaps in a page
+ * will soon want its neighbours, and each doorbell is an exit.
+ */
+static void fetch_ahead_locked(struct swap_store *store, uint32_t slot)
+{
+	uint32_t end = slot + 1 + FETCH_AHEAD;
+
+	end = end < store->slot_count ? end : store->slot_count;
+	while (++slot < end && swap_room_locked(store) > 3 * store->unit) {
+		const struct swap_slot *what = &store->slots[slot];
+
+		if ((what->where != WHERE_FILLED && what->where != WHERE_COMPRESSED) ||
+		    SYM_SLOT_STATE(swap_word(store, slot)) != SYM_SLOT_STORED ||
+		    swap_move_in_locked(store, slot, NULL) < 0)
+			return;
+		swap_count(store, fetched_ahead, 1);
+	}
+}
+
 /* With the lock held and room for a page. */
 static int fetch_locked(struct swap_store *store, uint32_t slot)
 {
@@ -137,7 +157,10 @@ static int fetch_locked(struct swap_store *store, uint32_t slot)
 		swap_fetch_queue_locked(store, slot);
 		return -EAGAIN;
 	}
-	return swap_move_in_locked(store, slot, NULL) == -ENOMEM ? -ENOSPC : 0;
+	if (swap_move_in_locked(store, slot, NULL) == -ENOMEM)
+		return -ENOSPC;
+	fetch_ahead_locked(store, slot);
+	return 0;
 }
 
 int swap_store_fetch(struct swap_store *store, uint64_t slot)

@@ -24,6 +24,7 @@
 #define BATCH_SLOTS	32u
 #define RING_SLOTS	384u /* beyond the budget, for writes under way ... */
 #define GROWTH_PAGES	128u /* ... and slabs of the arena: together 2 MiB */
+#define FETCH_AHEAD	7u   /* slots that come with one that is fetched */
 #define SPILL_RUN	16u  /* neighbours that are written together */
 #define SPILL_THREADS	2u
 #define FETCH_QUEUE	64u

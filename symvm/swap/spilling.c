@@ -83,32 +83,70 @@ static const void *unpack(struct swap_store *store, const struct swap_slot *what
 		       : NULL;
 }
 
-/* Reads a spilled slot back into the window. Called with the lock, returns with it. */
-static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned lane, uint32_t slot,
-		  void *data)
+/* How many slots from @first on are read together: spilled neighbours, where there is ample room.
+ */
+static unsigned fetch_run_locked(struct swap_store *store, uint32_t first)
+{
+	uint64_t room = swap_room_locked(store), spare = 3 * store->unit;
+	unsigned most = room > spare + FETCH_AHEAD ? FETCH_AHEAD + 1 : 1, count = 0;
+
+	for (; count < most && first + count < store->slot_count; count++) {
+		struct swap_slot *what = &store->slots[first + count];
+
+		if (what->where != WHERE_SPILLED || (what->flags & SLOT_IO) ||
+		    SYM_SLOT_STATE(swap_word(store, first + count)) != SYM_SLOT_STORED)
+			break;
+		what->flags |= SLOT_IO;
+	}
+	return count;
+}
+
+/* Puts what was read for one slot back into the window; @data NULL: it could not be read. */
+static void fetched_locked(struct swap_store *store, struct swap_mover *mover, uint32_t slot,
+			   const void *data)
 {
 	struct swap_slot was = store->slots[slot];
-	const void *page = NULL;
-	int status;
+	const void *page;
 
-	if (was.where != WHERE_SPILLED || (was.flags & SLOT_IO))
+	/* Dead, or written over: what was read may be anything. */
+	if (!io_end_locked(store, slot) || was.where != WHERE_SPILLED)
 		return;
-	store->slots[slot].flags |= SLOT_IO;
-	pthread_mutex_unlock(&store->lock);
-	status = store->spill->ops->read(store->spill, lane, slot, data, 1);
-	if (status < 0)
-		spill_failed(store, slot, "read", status);
-	else
-		page = unpack(store, &was, slot, data, mover);
-	pthread_mutex_lock(&store->lock);
-	swap_count(store, spill_reads, 1);
-	if (!io_end_locked(store, slot))
-		return;
+	page = data ? unpack(store, &was, slot, data, mover) : NULL;
 	if (!page)
 		swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
 	else if (swap_room_locked(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES)
 		/* Without room it stays where it is, and the guest asks again. */
 		swap_move_in_locked(store, slot, page);
+}
+
+/* Reads a spilled slot back, perhaps with its neighbours. Called with the lock, returns with it. */
+static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned lane, uint32_t slot,
+		  uint8_t *data)
+{
+	unsigned count = fetch_run_locked(store, slot), good;
+	int status;
+
+	if (count == 0)
+		return;
+	pthread_mutex_unlock(&store->lock);
+	status = store->spill->ops->read(store->spill, lane, slot, data, count);
+	good = status < 0 ? 0 : count;
+	/* The fault may be a neighbour's. */
+	if (status < 0 && count > 1) {
+		status = store->spill->ops->read(store->spill, lane, slot, data, 1);
+		good = status < 0 ? 0 : 1;
+	}
+	if (status < 0)
+		spill_failed(store, slot, "read", status);
+	pthread_mutex_lock(&store->lock);
+	swap_count(store, spill_reads, good);
+	for (unsigned i = 0; i < count; i++) {
+		if (i < good || i == 0)
+			fetched_locked(store, mover, slot + i,
+				       i < good ? data + (size_t)i * SPILL_BLOCK : NULL);
+		else
+			io_end_locked(store, slot + i);
+	}
 }
 
 int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page)
@@ -264,7 +302,7 @@ void *swap_spill_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
 	struct swap_mover *mover = swap_mover_create(store->config.codec);
-	void *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
+	uint8_t *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
 	unsigned lane;
 
 	if (!mover || !data || !swap_thread_enter(store, "swap-spill")) {

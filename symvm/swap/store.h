@@ -44,6 +44,7 @@ struct swap_config {
 	X(fetches_waiting, "of them, answered: it is being fetched")                 \
 	X(fetches_refused, "of them, refused: no room within the budget")            \
 	X(fetched, "slots brought back into the window")                             \
+	X(fetched_ahead, "of them, unasked: neighbours of one that was asked for")   \
 	X(filled, "slots stored as one repeated word")                               \
 	X(compressed, "slots compressed")                                            \
 	X(incompressible, "slots that compression did not make smaller")             \

@@ -63,6 +63,14 @@ passes() {
 	passes swap-memory-type --swap size=1M --swap size=1G
 }
 
+@test "swap: a reboot of the guest empties the store" {
+	run -0 timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+		--memory 64M --jail trap --append swap-reboot --log-file "$scratch/log" \
+		--swap size=16M,memory=8M </dev/null
+	[[ $output == *"4096 slots used"* && $output == *"a reboot 0 slots"* ]] || failed
+	[[ $output != *"not ok"* && $output == *"0 of 64 have contents"* ]] || failed
+}
+
 @test "swap: shown and changed while it runs" {
 	timeout -k 5 100 "$build/symvm/symvm" run --name "$name" --kernel "$guest" --paused \
 		--memory 64M --jail trap --append swap-honest --log-file "$scratch/log" \

@@ -144,3 +144,32 @@ static void dma(void)
 	virtio_reset(&device);
 }
 TEST("swap-dma", dma);
+
+#define RESET_VALUE 0x52	 /* symvm/devices/power.c */
+#define BOOT_MARK   0x3000000ull /* RAM keeps what it has at a reset */
+
+/* A reboot empties the store. */
+static void reboot(void)
+{
+	struct window window;
+	uint32_t used = 0, left = 0;
+
+	if (!window_find(&window))
+		return;
+	if (read64(BOOT_MARK) != 0x626f6f74) {
+		for (uint32_t slot = 0; slot < window.count; slot++)
+			used += slot_write(&window, slot, 5);
+		write64(BOOT_MARK, 0x626f6f74);
+		print("# %u slots used\n", used);
+		out8(PORT_POWER + 2, RESET_VALUE);
+		for (;;)
+			pause();
+	}
+	for (uint32_t slot = 0; slot < window.count; slot++)
+		used += window.words[slot] != SYM_SLOT_FREE;
+	for (uint32_t slot = 0; slot < 64; slot++)
+		left += read64(window_slot(&window, slot)) != 0;
+	check(used == 0, "after a reboot %u slots are in use", used);
+	check(left == 0, "and %u of 64 have contents", left);
+}
+TEST("swap-reboot", reboot);

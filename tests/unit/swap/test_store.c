@@ -331,7 +331,8 @@ static void *touch(void *opaque)
 
 	while (!atomic_load(racer->stop))
 		for (uint32_t slot = 0; slot < guest->count && !atomic_load(racer->stop); slot++)
-			guest->slots[(size_t)slot * 4096 + slot % 4096] = (uint8_t)slot;
+			__atomic_store_n(&guest->slots[(size_t)slot * 4096 + slot % 4096],
+					 (uint8_t)slot, __ATOMIC_RELAXED);
 	return NULL;
 }
 
