@@ -115,7 +115,7 @@ void *swap_event_thread(void *opaque)
 	struct pollfd polls[2] = {{.fd = store->uffd, .events = POLLIN},
 				  {.fd = store->stop_fd, .events = POLLIN}};
 
-	if (!swap_thread_enter(store, "swap-events"))
+	if (!swap_thread_enter(store, "swap-events", true))
 		return NULL;
 	while (!(polls[1].revents & POLLIN)) {
 		if (poll(polls, 2, -1) < 0 && errno != EINTR)
@@ -144,7 +144,7 @@ void *swap_fault_thread(void *opaque)
 	struct swap_store *store = opaque;
 	uint32_t slot, first, count;
 
-	if (!swap_thread_enter(store, "swap-fault"))
+	if (!swap_thread_enter(store, "swap-fault", true))
 		return NULL;
 	while (event_pop(store, &slot)) {
 		first = swap_serve_fault(store, slot, &count);

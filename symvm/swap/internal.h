@@ -128,7 +128,7 @@ struct swap_store {
 
 	struct spill *spill; /* NULL: none */
 	struct jail *jail;
-	unsigned thread_count;
+	unsigned thread_count, threads_entered, threads_failed;
 	pthread_t threads[4 + SPILL_THREADS];
 };
 
@@ -233,7 +233,8 @@ int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Queues the read of a spilled slot. */
 void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot);
 
-/* Enters the store's jail; false: the thread must not go on. */
-bool swap_thread_enter(struct swap_store *store, const char *name);
+/* Enters the store's jail, and tells swap_store_start(), which waits for it. @ready: the thread has
+ * what it needs. False: it must not go on. */
+bool swap_thread_enter(struct swap_store *store, const char *name, bool ready);
 
 #endif

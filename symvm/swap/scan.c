@@ -243,7 +243,7 @@ void *swap_scan_thread(void *opaque)
 	uint64_t next_scan = now_ns() + SCAN_MS * NS_PER_MS;
 	bool in_vain = false;
 
-	if (!mover || !swap_thread_enter(store, "swap-scan")) {
+	if (!swap_thread_enter(store, "swap-scan", mover)) {
 		swap_mover_destroy(mover);
 		return NULL;
 	}

@@ -305,7 +305,7 @@ void *swap_spill_thread(void *opaque)
 	uint8_t *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
 	unsigned lane;
 
-	if (!mover || !data || !swap_thread_enter(store, "swap-spill")) {
+	if (!swap_thread_enter(store, "swap-spill", mover && data)) {
 		swap_mover_destroy(mover);
 		free(data);
 		return NULL;

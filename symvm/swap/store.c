@@ -237,15 +237,23 @@ void swap_store_destroy(struct swap_store *store)
 	free(store);
 }
 
-bool swap_thread_enter(struct swap_store *store, const char *name)
+bool swap_thread_enter(struct swap_store *store, const char *name, bool ready)
 {
 	struct error err;
 
 	pthread_setname_np(pthread_self(), name);
-	if (jail_enter_thread(store->jail, JAIL_THREAD_SWAP, &err) == 0)
-		return true;
-	log_error(store->log, "swap%u: %s", store->config.index, err.text);
-	return false;
+	if (!ready) {
+		log_error(store->log, "swap%u: %s: out of memory", store->config.index, name);
+	} else if (jail_enter_thread(store->jail, JAIL_THREAD_SWAP, &err) < 0) {
+		log_error(store->log, "swap%u: %s", store->config.index, err.text);
+		ready = false;
+	}
+	pthread_mutex_lock(&store->lock);
+	store->threads_entered++;
+	store->threads_failed += !ready;
+	pthread_cond_broadcast(&store->room);
+	pthread_mutex_unlock(&store->lock);
+	return ready;
 }
 
 static int thread_start(struct swap_store *store, void *(*function)(void *), struct error *err)
@@ -273,6 +281,15 @@ int swap_store_start(struct swap_store *store, struct jail *jail, struct error *
 		status = thread_start(store, swap_fault_thread, err);
 	for (unsigned i = 0; status == 0 && store->spill && i < store->spill->lanes; i++)
 		status = thread_start(store, swap_spill_thread, err);
+	if (status < 0)
+		return status;
+	pthread_mutex_lock(&store->lock);
+	while (store->threads_entered < store->thread_count)
+		pthread_cond_wait(&store->room, &store->lock);
+	if (store->threads_failed)
+		status = error_set(err, -EPERM, "--swap: %u of its %u threads could not start",
+				   store->threads_failed, store->thread_count);
+	pthread_mutex_unlock(&store->lock);
 	return status;
 }
 
