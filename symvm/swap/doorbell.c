@@ -26,7 +26,7 @@ static bool make_room_once(struct swap_store *store)
 	unsigned punched, moved;
 
 	pthread_mutex_lock(&store->lock);
-	punched = swap_punch_free_locked(store, 0, CHUNK_SLOTS);
+	punched = swap_punch_free_locked(store, CHUNK_SLOTS);
 	swap_pressure_update_locked(store);
 	pthread_mutex_unlock(&store->lock);
 	if (punched)

@@ -216,8 +216,8 @@ void swap_slot_fail_locked(struct swap_store *store, uint32_t slot, uint32_t sta
 
 /* --- scan.c --- */
 
-/* Punches all FREE slots that are populated, their number. */
-unsigned swap_punch_free_locked(struct swap_store *store, unsigned age, unsigned most);
+/* Takes pages of FREE slots, @most or some more; their number. */
+unsigned swap_punch_free_locked(struct swap_store *store, unsigned most);
 void *swap_scan_thread(void *store);
 
 /* --- fault.c --- */

@@ -41,28 +41,34 @@ static void run_add(struct swap_store *store, struct run *run, uint32_t slot)
 	run->count++;
 }
 
-unsigned swap_punch_free_locked(struct swap_store *store, unsigned age, unsigned most)
+static unsigned punch_free_group(struct swap_store *store, uint32_t group, unsigned age)
 {
+	uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
 	struct run run = {0};
 
-	for (uint32_t group = 0; group < store->group_count && run.punched < most; group++) {
-		uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
+	if (!store->groups[group].populated)
+		return 0;
+	end = end < store->slot_count ? end : store->slot_count;
+	for (; slot < end; slot++) {
+		const struct swap_slot *what = &store->slots[slot];
+		bool old = age == 0 || ((what->flags & SLOT_SEEN_FREE) && what->age >= age);
 
-		if (!store->groups[group].populated)
-			continue;
-		end = end < store->slot_count ? end : store->slot_count;
-		for (; slot < end; slot++) {
-			const struct swap_slot *what = &store->slots[slot];
-			bool old = age == 0 || ((what->flags & SLOT_SEEN_FREE) && what->age >= age);
-
-			if ((what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED && old &&
-			    swap_word(store, slot) == SYM_SLOT_FREE)
-				run_add(store, &run, slot);
-		}
-		run_end(store, &run);
+		if ((what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED && old &&
+		    swap_word(store, slot) == SYM_SLOT_FREE)
+			run_add(store, &run, slot);
 	}
+	run_end(store, &run);
 	swap_count(store, punched, run.punched);
 	return run.punched;
+}
+
+unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
+{
+	unsigned punched = 0;
+
+	for (uint32_t group = 0; group < store->group_count && punched < most; group++)
+		punched += punch_free_group(store, group, 0);
+	return punched;
 }
 
 static void grow_old(struct swap_slot *what, bool is_free)
@@ -159,12 +165,12 @@ static void scan(struct swap_store *store)
 		for (; slot < end; slot++)
 			if (store->slots[slot].flags || store->slots[slot].where != WHERE_NONE)
 				scan_slot(store, slot);
+		punch_free_group(store, group, FREE_SCANS);
 		/* vCPUs may wait for the lock. */
 		pthread_mutex_unlock(&store->lock);
 		pthread_mutex_lock(&store->lock);
 	}
 	memcpy(store->states, store->counting, sizeof(store->states));
-	swap_punch_free_locked(store, FREE_SCANS, UINT32_MAX);
 	swap_pressure_update_locked(store);
 	pthread_mutex_unlock(&store->lock);
 }
@@ -198,7 +204,7 @@ static void spill_ask(struct swap_store *store)
 static void make_room(struct swap_store *store, struct swap_mover *mover)
 {
 	pthread_mutex_lock(&store->lock);
-	swap_punch_free_locked(store, 0, (unsigned)(4 * store->unit));
+	swap_punch_free_locked(store, (unsigned)(4 * store->unit));
 	swap_pressure_update_locked(store);
 	pthread_cond_broadcast(&store->room);
 	pthread_mutex_unlock(&store->lock);
