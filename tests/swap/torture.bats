@@ -1,0 +1,36 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# swap-torture in a guest of symvm. zram is the yardstick: it shows that the tests are right.
+
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
+
+# torture VERSION CPUS KIND TEST... -- [SYMVM OPTION]...
+torture() {
+	local version=$1 cpus=$2 kind=$3 tests=()
+	shift 3
+	while [ "$1" != -- ]; do
+		tests+=("$1")
+		shift
+	done
+	shift
+	truncate -s 64M "$scratch/disk"
+	run -0 timeout -k 5 200 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
+		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M \
+		--disk "path=$scratch/disk" --append "$(guest_words \
+			"/etc/symvm/swap $kind torture --disk /dev/vda ${tests[*]}; sleep 1")" "$@" </dev/null
+	[[ $output == *'torture ok'* ]]
+	[[ $output != *'not ok'* && $output != *'# SKIP'* ]]
+}
+
+@test "6.1, zram: fork, mappings, O_DIRECT, ptrace" {
+	torture 6.1 1 zram fork munmap mremap mprotect dontneed o-direct ptrace --
+}
+
+@test "6.12, zram: zeros, zswap, userfaultfd, process-vm, KSM" {
+	torture 6.12 1 zram zeros zswap userfaultfd process-vm ksm --
+}
+
+@test "6.1, a virtio disk: fork, io-uring, core dump, memcg" {
+	truncate -s 512M "$scratch/swap"
+	torture 6.1 1 /dev/vdb fork io-uring core-dump memcg -- --disk "path=$scratch/swap"
+}
