@@ -267,7 +267,8 @@ TORTURE_TEST(reload, "reload", "the driver is unloaded and loaded again")
 	return workers_end(&workers, "while the driver was reloaded");
 }
 
-TORTURE_TEST(hibernate, "hibernation", "hibernation onto this swap is refused")
+/* By name: on zram, swapoff after it does not come to an end. */
+TORTURE_TEST_BY_NAME(hibernate, "hibernation", "hibernation onto this swap is refused")
 {
 	struct region region;
 	int error;
