@@ -264,3 +264,10 @@ PYTHON
 		return 1
 	}
 }
+
+@test "run: memory that may grow, wrongly" {
+	refused 2 "--memory: max=128M is less than 256M" run --kernel "$kernel" --memory 256M,max=128M
+	refused 2 "--memory: '257M' is not a multiple of 2 MiB, as max= wants" run --kernel "$kernel" --memory 257M,max=1G
+	refused 2 "--memory: 'lots' is not a size" run --kernel "$kernel" --memory 256M,max=lots
+	refused 1 "max=943718400 MiB are more than the host's" run --kernel "$kernel" --memory 256M,max=900T
+}
