@@ -34,3 +34,13 @@ torture() {
 	truncate -s 512M "$scratch/swap"
 	torture 6.1 1 /dev/vdb fork io-uring core-dump memcg -- --disk "path=$scratch/swap"
 }
+
+@test "6.1, the slot store: fork, mappings, O_DIRECT, ptrace, process-vm" {
+	torture 6.1 1 symbiotic fork munmap mremap mprotect dontneed o-direct ptrace process-vm -- \
+		--swap size=512M,policy=copy
+}
+
+@test "6.12, the slot store with a short budget: zeros, zswap, fork, userfaultfd, KSM" {
+	torture 6.12 1 symbiotic zeros zswap fork userfaultfd ksm -- \
+		--swap size=512M,memory=16M,compress=lz4,policy=copy
+}

@@ -3,6 +3,9 @@
 #include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/workqueue.h>
+#include <linux/psi_types.h>
+#include <linux/sched/loadavg.h>
 #include <linux/swap.h>
 #include <linux/vmstat.h>
 #include "calls.h"
@@ -19,8 +22,8 @@ static u64 sym_vm_event(enum vm_event_item item)
 	return sum;
 }
 
-/* sym_meminfo_read - takes no lock: safe in an atomic call. */
-void sym_meminfo_read(struct sym_meminfo *info)
+/* symbiotic_meminfo - takes no lock: safe in an atomic call. */
+void symbiotic_meminfo(struct sym_meminfo *info)
 {
 	long swap_total = sym_unlisted.total_swap_pages ? READ_ONCE(*sym_unlisted.total_swap_pages)
 							: 0;
@@ -35,6 +38,19 @@ void sym_meminfo_read(struct sym_meminfo *info)
 	info->swap_out = sym_vm_event(PSWPOUT);
 	info->major_faults = sym_vm_event(PGMAJFAULT);
 }
+EXPORT_SYMBOL_GPL(symbiotic_meminfo);
+
+u32 symbiotic_memory_pressure(void)
+{
+	unsigned long average;
+
+	if (!IS_ENABLED(CONFIG_PSI) || !sym_unlisted.psi_system)
+		return 0;
+	average = READ_ONCE(sym_unlisted.psi_system->avg[PSI_MEM_SOME][0]);
+	/* A fixed-point number of percent with FSHIFT bits behind the point. */
+	return min_t(u64, ((u64)average * 100) >> FSHIFT, 100 * 100);
+}
+EXPORT_SYMBOL_GPL(symbiotic_memory_pressure);
 
 static s64 sym_meminfo(const struct symbiotic_request *request)
 {
@@ -42,7 +58,7 @@ static s64 sym_meminfo(const struct symbiotic_request *request)
 
 	if (!request->message)
 		return -EOPNOTSUPP;
-	sym_meminfo_read(&info);
+	symbiotic_meminfo(&info);
 	memcpy(request->message, &info, sizeof(info));
 	return sizeof(info);
 }

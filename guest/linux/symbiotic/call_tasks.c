@@ -57,7 +57,7 @@ static void sym_task_record(struct task_struct *task, bool threads, struct sym_t
 	sym_task_times(task, threads, record);
 	memcpy(record->comm, task->comm, sizeof(record->comm));
 	record->comm[sizeof(record->comm) - 1] = '\0';
-	sym_task_cgroup(task, record->cgroup, sizeof(record->cgroup));
+	symbiotic_task_cgroup(task, record->cgroup, sizeof(record->cgroup));
 }
 
 static bool sym_task_listed(const struct task_struct *task, bool threads)

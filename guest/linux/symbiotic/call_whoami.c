@@ -10,14 +10,14 @@
 #include "internal.h"
 
 /*
- * sym_task_cgroup - the tail of a task's path in the unified cgroup hierarchy
+ * symbiotic_task_cgroup - the tail of a task's path in the unified cgroup hierarchy
  *
  * Under RCU, without kernfs' locks, so it may be used in an atomic call: the task's
  * css_set and its cgroups are freed after a grace period; a cgroup holds its
  * kernfs node, and that its ancestors. In this hierarchy nodes are neither renamed nor
  * moved. A path longer than @size loses its front.
  */
-void sym_task_cgroup(struct task_struct *task, char *out, size_t size)
+void symbiotic_task_cgroup(struct task_struct *task, char *out, size_t size)
 {
 	const struct kernfs_node *node;
 	const struct cgroup *group;
@@ -41,6 +41,7 @@ void sym_task_cgroup(struct task_struct *task, char *out, size_t size)
 	memmove(out, out + start, size - start);
 	memset(out + size - start, 0, start);
 }
+EXPORT_SYMBOL_GPL(symbiotic_task_cgroup);
 
 /*
  * User registers: of the interrupted context, or those saved when the task entered the
@@ -81,7 +82,7 @@ static s64 sym_whoami(const struct symbiotic_request *request)
 	rcu_read_lock();
 	who->ppid = rcu_dereference(current->real_parent)->tgid;
 	who->uid = __kuid_val(__task_cred(current)->uid);
-	sym_task_cgroup(current, who->cgroup, sizeof(who->cgroup));
+	symbiotic_task_cgroup(current, who->cgroup, sizeof(who->cgroup));
 	rcu_read_unlock();
 	memcpy(who->comm, current->comm, sizeof(who->comm));
 	who->comm[sizeof(who->comm) - 1] = '\0';

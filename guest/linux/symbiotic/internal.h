@@ -8,6 +8,8 @@
 #include <linux/seq_file.h>
 #include "symbiotic.h"
 
+struct psi_group;
+
 #define SYM_MODULE_VERSION "0.1"
 
 /* What discovery found; constant after sym_discover() but for @active. */
@@ -55,6 +57,7 @@ struct sym_unlisted {
 	unsigned long ct_nmi_enter;
 	unsigned long ct_nmi_exit;
 	const long *total_swap_pages;
+	const struct psi_group *psi_system;
 };
 extern struct sym_unlisted sym_unlisted;
 void sym_unlisted_find(void);
@@ -79,12 +82,6 @@ void sym_dispatch_show(struct seq_file *file);
 /* calls.c */
 int sym_calls_register(void);
 void sym_calls_unregister(void);
-
-/* call_whoami.c */
-void sym_task_cgroup(struct task_struct *task, char *out, size_t size);
-
-/* call_meminfo.c */
-void sym_meminfo_read(struct sym_meminfo *info);
 
 /* call_tasks.c */
 void sym_tasks_init(void);

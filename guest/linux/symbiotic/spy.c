@@ -49,7 +49,7 @@ static void sym_spy_publish(void)
 	struct sym_meminfo info;
 	unsigned long flags;
 
-	sym_meminfo_read(&info);
+	symbiotic_meminfo(&info);
 	raw_spin_lock_irqsave(&sym_spy_vm_lock, flags);
 	sym_spy_seq_begin(&guest->seq);
 	guest->cpus_online = num_online_cpus();
@@ -113,6 +113,17 @@ bool sym_spy_host_read(struct sym_spy_vm_host *out)
 	}
 	return false;
 }
+
+u64 symbiotic_swap_window(unsigned int index)
+{
+	struct sym_spy_vm_host host;
+
+	if (index >= ARRAY_SIZE(host.swap_windows) ||
+	    !(sym_interface.granted & SYM_FEATURE_SWAP) || !sym_spy_host_read(&host))
+		return 0;
+	return host.swap_windows[index];
+}
+EXPORT_SYMBOL_GPL(symbiotic_swap_window);
 
 /* Runs at each context switch of this CPU, with its runqueue locked. */
 static void sym_spy_switch(void *data, bool preempt, struct task_struct *prev,

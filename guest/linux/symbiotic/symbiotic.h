@@ -11,6 +11,7 @@
 #include <symbiotic/abi.h>
 
 struct module;
+struct task_struct;
 
 /*
  * One call being served. Valid until the handler returns.
@@ -83,5 +84,20 @@ int symbiotic_doorbell(u32 reason, const u64 *request, unsigned int count, s64 *
 
 /* True where a symbiotic VMM was found and accepted this guest. */
 bool symbiotic_active(void);
+
+/*
+ * The guest-physical address of the VMM's slot store number @index (struct sym_swap_header), or 0:
+ * none. Task context.
+ */
+u64 symbiotic_swap_window(unsigned int index);
+
+/*
+ * For handlers of calls; all of them lock nothing and allocate nothing. The cgroup's path needs
+ * rcu_read_lock(). The pressure is PSI's "some avg10" of memory in hundredths of a percent, 0 where
+ * the kernel has none.
+ */
+void symbiotic_task_cgroup(struct task_struct *task, char *out, size_t size);
+void symbiotic_meminfo(struct sym_meminfo *info);
+u32 symbiotic_memory_pressure(void);
 
 #endif

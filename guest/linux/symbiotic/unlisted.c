@@ -40,6 +40,7 @@ void __init sym_unlisted_find(void)
 	sym_unlisted.ct_nmi_enter = find(lookup, "ct_nmi_enter");
 	sym_unlisted.ct_nmi_exit = find(lookup, "ct_nmi_exit");
 	sym_unlisted.total_swap_pages = (const long *)find(lookup, "total_swap_pages");
+	sym_unlisted.psi_system = (const struct psi_group *)find(lookup, "psi_system");
 	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
 		pr_warn("ct_nmi_enter() not found: atomic calls are off\n");
 }

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Slots: the guest's half of the protocol of state words (symbiotic/abi.h). A slot
+ * is claimed by compare-and-swap before it is touched, so that the VMM never takes
+ * memory away under a copy. Nobody sleeps or is preempted for long with a claim.
+ */
+#include <linux/delay.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#include "internal.h"
+
+#define SYMSWAP_READERS_MAX 255u
+#define SYMSWAP_SPINS       200u
+#define SYMSWAP_WAIT_MAX_US (30u * 1000 * 1000) /* then the VMM is taken to be stuck */
+
+/* One request's patience with a slot that is not the guest's to take. */
+struct symswap_wait {
+	unsigned int spins;
+	u64 waited_us;
+};
+
+/* Returns 0 to look again, or -EIO when there is no point any more. */
+static int symswap_wait(struct symswap_wait *wait)
+{
+	unsigned int us = 20;
+
+	if (wait->spins++ < SYMSWAP_SPINS) {
+		cpu_relax();
+		return 0;
+	}
+	if (wait->waited_us > 2000)
+		us = 1000;
+	wait->waited_us += us;
+	if (wait->waited_us > SYMSWAP_WAIT_MAX_US)
+		return -EIO;
+	if (preemptible())
+		usleep_range(us, 2 * us);
+	else
+		udelay(us);
+	return 0;
+}
+
+static u32 *symswap_word(struct symswap_device *device, u64 slot)
+{
+	return &device->words[slot];
+}
+
+static void *symswap_page(struct symswap_device *device, u64 slot)
+{
+	return device->data + (slot << PAGE_SHIFT);
+}
+
+/*
+ * Ring for this slot. Returns 0: look at the word again; -ENOSPC (RESERVE only), -EIO.
+ * -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
+ */
+static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
+			struct symswap_wait *wait)
+{
+	const u64 request[] = {device->index, slot};
+	s64 verdict = -EAGAIN;
+	int error = symbiotic_doorbell(reason, request, ARRAY_SIZE(request), &verdict);
+
+	/* -EIO: a CPU that is just coming up, a limit; not what this slot is about. */
+	if (error && error != -EIO && error != -EBUSY && error != -ENODEV)
+		return -EIO;
+	if (!error && !verdict)
+		return 0;
+	if (!error && verdict == -ENOSPC && reason == SYM_DOORBELL_SWAP_RESERVE)
+		return -ENOSPC;
+	if (!error && verdict != -EAGAIN && verdict != -ENOSPC)
+		return -EIO;
+	wait->spins = SYMSWAP_SPINS; /* sleep at once */
+	return symswap_wait(wait);
+}
+
+/* Takes a reader's count of @slot. 0: it is held; -ENODATA: no contents; -EIO. */
+static int symswap_slot_hold(struct symswap_device *device, u64 slot)
+{
+	u32 *word = symswap_word(device, slot);
+	struct symswap_wait wait = {0};
+	int error = 0;
+
+	while (!error) {
+		u32 old = READ_ONCE(*word);
+
+		switch (SYM_SLOT_STATE(old)) {
+		case SYM_SLOT_FREE:
+			return -ENODATA;
+		case SYM_SLOT_RESIDENT:
+			if (SYM_SLOT_READERS(old) < SYMSWAP_READERS_MAX &&
+			    cmpxchg(word, old, old + SYM_SLOT_READER) == old)
+				return 0;
+			break;
+		case SYM_SLOT_COPYING:
+			if (cmpxchg(word, old, SYM_SLOT_RESIDENT | SYM_SLOT_READER) == old) {
+				symswap_count(device, SYMSWAP_taken_back);
+				return 0;
+			}
+			break;
+		case SYM_SLOT_STORED:
+			symswap_count(device, SYMSWAP_fetches);
+			error = symswap_ring(device, SYM_DOORBELL_SWAP_FETCH, slot, &wait);
+			break;
+		case SYM_SLOT_FAILED:
+			symswap_count(device, SYMSWAP_failed);
+			return -EIO;
+		default: /* WRITING by another, OWNED by the VMM */
+			symswap_count(device, SYMSWAP_waits);
+			error = symswap_wait(&wait);
+		}
+	}
+	return error;
+}
+
+static void symswap_slot_release(struct symswap_device *device, u64 slot)
+{
+	u32 *word = symswap_word(device, slot);
+	u32 old;
+
+	do {
+		old = READ_ONCE(*word);
+		if (!SYM_SLOT_READERS(old))
+			return; /* freed meanwhile */
+	} while (cmpxchg(word, old, old - SYM_SLOT_READER) != old);
+}
+
+int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offset, void *to,
+		      unsigned int length)
+{
+	int error = symswap_slot_hold(device, slot);
+
+	if (error && error != -ENODATA)
+		return error;
+	if (error) {
+		symswap_count(device, SYMSWAP_reads_free);
+		memset(to, 0, length);
+	} else {
+		memcpy(to, symswap_page(device, slot) + offset, length);
+		symswap_slot_release(device, slot);
+	}
+	symswap_count(device, SYMSWAP_reads);
+	return 0;
+}
+
+/*
+ * Claims @slot for writing. @was: its state before. With @keep its contents stay: then it
+ * has to be in the window first. 0, -ENOSPC, -EIO.
+ */
+static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep, u32 *was)
+{
+	u32 *word = symswap_word(device, slot);
+	struct symswap_wait wait = {0};
+	bool reserved = false;
+	int error = 0;
+
+	while (!error) {
+		u32 old = READ_ONCE(*word);
+
+		*was = SYM_SLOT_STATE(old);
+		switch (*was) {
+		case SYM_SLOT_STORED:
+			if (keep) {
+				error = symswap_ring(device, SYM_DOORBELL_SWAP_FETCH, slot, &wait);
+				break;
+			}
+			fallthrough;
+		case SYM_SLOT_FREE:
+		case SYM_SLOT_FAILED:
+			if (!reserved && READ_ONCE(device->header->flags) & SYM_SWAP_FULL) {
+				symswap_count(device, SYMSWAP_reserves);
+				error = symswap_ring(device, SYM_DOORBELL_SWAP_RESERVE, slot,
+						     &wait);
+				reserved = true;
+				break;
+			}
+			fallthrough;
+		case SYM_SLOT_COPYING:
+			if (cmpxchg(word, old, SYM_SLOT_WRITING) == old)
+				return 0;
+			break;
+		case SYM_SLOT_RESIDENT:
+			if (!SYM_SLOT_READERS(old) &&
+			    cmpxchg(word, old, SYM_SLOT_WRITING) == old)
+				return 0;
+			fallthrough;
+		default:
+			symswap_count(device, SYMSWAP_waits);
+			error = symswap_wait(&wait);
+		}
+	}
+	if (error == -ENOSPC)
+		symswap_count(device, SYMSWAP_refused);
+	return error;
+}
+
+int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int offset,
+		       const void *from, unsigned int length)
+{
+	u8 *page = symswap_page(device, slot);
+	bool keep = length < PAGE_SIZE;
+	u32 was;
+	int error = symswap_slot_claim(device, slot, keep, &was);
+
+	if (error)
+		return error;
+	/* Part of a page without contents: the rest reads as zeros, not as what lay there. */
+	if (keep && (was == SYM_SLOT_FREE || was == SYM_SLOT_FAILED))
+		memset(page, 0, PAGE_SIZE);
+	memcpy(page + offset, from, length);
+	/* A full barrier: the contents are there before the state says so. */
+	cmpxchg(symswap_word(device, slot), SYM_SLOT_WRITING, SYM_SLOT_RESIDENT);
+	symswap_count(device, SYMSWAP_writes);
+	return 0;
+}
+
+/* symswap_slot_free - the contents are dead. Any context: it waits for nobody. */
+void symswap_slot_free(struct symswap_device *device, u64 slot)
+{
+	u32 *word = symswap_word(device, slot);
+	u32 old, new;
+
+	do {
+		old = READ_ONCE(*word);
+		switch (SYM_SLOT_STATE(old)) {
+		case SYM_SLOT_FREE:
+		case SYM_SLOT_WRITING: /* its writer comes after the free */
+			return;
+		case SYM_SLOT_OWNED:
+			new = old | SYM_SLOT_DISCARD;
+			break;
+		default:
+			new = SYM_SLOT_FREE;
+		}
+	} while (cmpxchg(word, old, new) != old);
+	symswap_count(device, SYMSWAP_frees);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A window of the VMM: claimed, checked, mapped. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include "internal.h"
+
+/* The header as it was read, once: sizes are used from this copy only. */
+static int symswap_window_check(struct symswap_device *device,
+				const struct sym_swap_header *header)
+{
+	u64 words_end, slots_end;
+
+	if (header->magic != SYM_SWAP_MAGIC ||
+	    header->version >> 16 != SYM_ABI_VERSION >> 16) {
+		pr_err("window %u: unknown header, version %#x\n", device->index, header->version);
+		return -EPROTO;
+	}
+	if (header->slots < 2 || header->slots > U32_MAX || header->size > SZ_1G * 1024ull ||
+	    header->words_offset < sizeof(*header) || header->words_offset % sizeof(u32) ||
+	    header->words_offset > header->size || header->slots_offset % PAGE_SIZE ||
+	    header->slots_offset > header->size)
+		goto bad;
+	words_end = header->words_offset + header->slots * sizeof(u32);
+	slots_end = header->slots_offset + (header->slots << PAGE_SHIFT);
+	if (words_end > header->slots_offset || slots_end > header->size)
+		goto bad;
+	device->size = header->size;
+	device->slots = header->slots;
+	return 0;
+bad:
+	pr_err("window %u: %llu slots do not fit its %llu bytes\n", device->index, header->slots,
+	       header->size);
+	return -EPROTO;
+}
+
+static int symswap_window_map(struct symswap_device *device, const struct sym_swap_header *header)
+{
+	void *window = memremap(device->gpa, device->size, MEMREMAP_WB);
+
+	if (!window)
+		return -ENOMEM;
+	device->header = window;
+	device->words = window + header->words_offset;
+	device->data = window + header->slots_offset;
+	return 0;
+}
+
+/*
+ * symswap_window_open - claim the window at @gpa for this module alone, and map it
+ *
+ * Returns 0; -EPROTO (a header that makes no sense), -EBUSY (somebody has that memory), -ENOMEM.
+ */
+int symswap_window_open(struct symswap_device *device, u32 index, u64 gpa)
+{
+	struct sym_swap_header *header, *copy;
+	int error;
+
+	device->index = index;
+	device->gpa = gpa;
+	if (gpa % PAGE_SIZE)
+		return -EPROTO;
+	header = memremap(gpa, sizeof(*header), MEMREMAP_WB);
+	if (!header)
+		return -ENOMEM;
+	copy = kmemdup(header, sizeof(*header), GFP_KERNEL);
+	memunmap(header);
+	if (!copy)
+		return -ENOMEM;
+	error = symswap_window_check(device, copy);
+	if (error)
+		goto out;
+	/* Exclusive: /dev/mem must not reach swapped pages. */
+	if (!request_mem_region_exclusive(gpa, device->size, SYMSWAP_NAME)) {
+		error = -EBUSY;
+		goto out;
+	}
+	error = symswap_window_map(device, copy);
+	if (error)
+		release_mem_region(gpa, device->size);
+out:
+	kfree(copy);
+	return error;
+}
+
+void symswap_window_close(struct symswap_device *device)
+{
+	memunmap(device->header);
+	release_mem_region(device->gpa, device->size);
+}
