@@ -44,7 +44,8 @@ encode() {
 			modprobe zram && ls /sys/block; ls /dev/vsock /dev/hwrng; uname -r; exit 42')" \
 			-netdev user,id=n -device virtio-net-pci,netdev=n -device virtio-rng-pci \
 			-drive "if=virtio,format=raw,file=$BATS_TEST_TMPDIR/disk"
-		[[ ${lines[0]} == *'symvm-init: first line'* ]]
+		# A busy machine makes even a quiet kernel speak of its clocks before.
+		[[ $(grep -v '^\[ *[0-9]' <<<"$output" | head -n1) == *'symvm-init: first line'* ]]
 		[[ $output == *10.0.2.15/24* && $output == *mounted* && $output == *zram0* ]]
 		[[ $output == */dev/vsock* && $output == */dev/hwrng* ]]
 		[[ $output == *"$(cat "$SYMVM_CACHE/kernels/$version/release")"* ]]
