@@ -90,7 +90,8 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 
 /*
  * Put the saved context back; it goes into the vCPU with the next KVM_RUN. A pending
- * NMI is left as KVM has it now, or one that came during the call would be lost.
+ * NMI, SIPI, SMI or INIT is left as KVM has it now, or one that came during the call would
+ * be lost: KVM takes the absence of `latched_init` for an order to forget an INIT.
  */
 void sym_context_restore(struct sym_vcpu *vcpu)
 {
@@ -100,6 +101,7 @@ void sym_context_restore(struct sym_vcpu *vcpu)
 	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS)
 		sync->sregs = vcpu->saved.sregs;
 	sync->events = vcpu->saved.events;
-	sync->events.flags &= ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR);
+	sync->events.flags &= ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+				KVM_VCPUEVENT_VALID_SMM);
 	vcpu->run->kvm_dirty_regs = vcpu->saved.dirty;
 }

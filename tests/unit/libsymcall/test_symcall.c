@@ -162,7 +162,8 @@ static void test_call_restores(void **state)
 	struct kvm_regs before = f->fake->regs;
 	struct kvm_run *run = f->fake->run;
 
-	f->fake->events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	f->fake->events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+				KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_SIPI_VECTOR;
 	f->fake->events.interrupt.injected = 1;
 	f->fake->events.interrupt.nr = 0x33;
 	run->kvm_valid_regs = KVM_SYNC_X86_EVENTS; /* the embedder's own wish */
