@@ -22,13 +22,13 @@ said() {
 	"$symvm" run --name grant --kernel "$(guest_kernel 6.1 pvh)" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-6.1.cpio" --memory 256M,max=1G \
 		--swap size=512M,policy=grant --append "$(guest_words "/etc/symvm/swap symbiotic \
-			swap-workload --size 300 --warm-up 3 --passes 1
+			swap-workload --size 280 --warm-up 3 --passes 1
 			cat /sys/block/symswap0/symbiotic/verdicts_grant | sed 's/^/grants /'
 			dmesg | grep -E 'WARNING: CPU|BUG: |Oops|Bad page' && echo WRONG kernel
 			echo asked; sleep 30" memhp_default_state=online_movable)" \
 		</dev/null >"$scratch/console" 2>&1 &
 	guest_pid=$!
-	wait_until 180 said '^asked'
+	wait_until 240 said '^asked'
 	cat "$scratch/console"
 	# It did swap, and then did not.
 	[ "$(number 'warm-up sequential 0 .* swap_ins')" -gt 1000 ]

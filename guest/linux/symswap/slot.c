@@ -52,8 +52,8 @@ static void *symswap_page(struct symswap_device *device, u64 slot)
 }
 
 /*
- * Ring for this slot. Returns 0: look at the word again; -ENOSPC (RESERVE only), -EIO.
- * -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
+ * Ring for this slot. Returns 1: the VMM did it; 0: it did not yet, look at the word and ring again;
+ * -ENOSPC (RESERVE only), -EIO. -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
  */
 static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 			struct symswap_wait *wait)
@@ -66,7 +66,7 @@ static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 	if (error && error != -EIO && error != -EBUSY && error != -ENODEV)
 		return -EIO;
 	if (!error && !verdict)
-		return 0;
+		return 1;
 	if (!error && verdict == -ENOSPC && reason == SYM_DOORBELL_SWAP_RESERVE)
 		return -ENOSPC;
 	if (!error && verdict != -EAGAIN && verdict != -ENOSPC)
@@ -75,14 +75,27 @@ static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 	return symswap_wait(wait);
 }
 
-/* Takes a reader's count of @slot. 0: it is held; -ENODATA: no contents; -EIO. */
+/* Swaps @word from @old to @new, and leaves preemption off if that came true: a reader. */
+static bool symswap_slot_enter(u32 *word, u32 old, u32 new)
+{
+	preempt_disable();
+	if (cmpxchg(word, old, new) == old)
+		return true;
+	preempt_enable();
+	return false;
+}
+
+/*
+ * Takes a reader's count of @slot. 0: it is held, with preemption off, so that who frees the slot
+ * can wait for it; -ENODATA: no contents; -EIO.
+ */
 static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 {
 	u32 *word = symswap_word(device, slot);
 	struct symswap_wait wait = {0};
 	int error = 0;
 
-	while (!error) {
+	while (error >= 0) {
 		u32 old = READ_ONCE(*word);
 
 		switch (SYM_SLOT_STATE(old)) {
@@ -90,11 +103,11 @@ static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 			return -ENODATA;
 		case SYM_SLOT_RESIDENT:
 			if (SYM_SLOT_READERS(old) < SYMSWAP_READERS_MAX &&
-			    cmpxchg(word, old, old + SYM_SLOT_READER) == old)
+			    symswap_slot_enter(word, old, old + SYM_SLOT_READER))
 				return 0;
 			break;
 		case SYM_SLOT_COPYING:
-			if (cmpxchg(word, old, SYM_SLOT_RESIDENT | SYM_SLOT_READER) == old) {
+			if (symswap_slot_enter(word, old, SYM_SLOT_RESIDENT | SYM_SLOT_READER)) {
 				symswap_count(device, SYMSWAP_taken_back);
 				return 0;
 			}
@@ -121,9 +134,8 @@ static void symswap_slot_release(struct symswap_device *device, u64 slot)
 
 	do {
 		old = READ_ONCE(*word);
-		if (!SYM_SLOT_READERS(old))
-			return; /* freed meanwhile */
 	} while (cmpxchg(word, old, old - SYM_SLOT_READER) != old);
+	preempt_enable();
 }
 
 int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offset, void *to,
@@ -155,7 +167,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 	bool reserved = false;
 	int error = 0;
 
-	while (!error) {
+	while (error >= 0) {
 		u32 old = READ_ONCE(*word);
 
 		*was = SYM_SLOT_STATE(old);
@@ -172,7 +184,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				symswap_count(device, SYMSWAP_reserves);
 				error = symswap_ring(device, SYM_DOORBELL_SWAP_RESERVE, slot,
 						     &wait);
-				reserved = true;
+				reserved = error > 0;
 				break;
 			}
 			fallthrough;
@@ -215,24 +227,22 @@ int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int off
 	return 0;
 }
 
-/* symswap_slot_free - the contents are dead. Any context: it waits for nobody. */
+/* symswap_slot_free - the contents are dead. Any context: it waits for a copy at most. */
 void symswap_slot_free(struct symswap_device *device, u64 slot)
 {
 	u32 *word = symswap_word(device, slot);
-	u32 old, new;
 
-	do {
-		old = READ_ONCE(*word);
-		switch (SYM_SLOT_STATE(old)) {
-		case SYM_SLOT_FREE:
-		case SYM_SLOT_WRITING: /* its writer comes after the free */
-			return;
-		case SYM_SLOT_OWNED:
-			new = old | SYM_SLOT_DISCARD;
+	for (;;) {
+		u32 old = READ_ONCE(*word);
+		u32 state = SYM_SLOT_STATE(old);
+		u32 new = state == SYM_SLOT_OWNED ? old | SYM_SLOT_DISCARD : SYM_SLOT_FREE;
+
+		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING)
+			return; /* a writer comes after the free */
+		if (state == SYM_SLOT_RESIDENT && SYM_SLOT_READERS(old))
+			cpu_relax();
+		else if (cmpxchg(word, old, new) == old)
 			break;
-		default:
-			new = SYM_SLOT_FREE;
-		}
-	} while (cmpxchg(word, old, new) != old);
+	}
 	symswap_count(device, SYMSWAP_frees);
 }
