@@ -31,10 +31,9 @@ static uint64_t mix(uint64_t value)
 	return value;
 }
 
-/* One word in four differs from all others: pages compress about as well as programs' data does. */
-static uint64_t word_expected(uint64_t seed, size_t index)
+static uint64_t word_expected(const struct region *region, uint64_t seed, size_t index)
 {
-	return index & 3 ? ~seed : seed + index * STEP;
+	return index & (region->distinct - 1) ? ~seed : seed + index * STEP;
 }
 
 int region_adopt(struct region *region, void *base, size_t pages, uint32_t owner)
@@ -50,6 +49,7 @@ int region_adopt(struct region *region, void *base, size_t pages, uint32_t owner
 		.base = base,
 		.pages = pages,
 		.owner = owner,
+		.distinct = REGION_DISTINCT,
 		.generation = generation,
 	};
 	return 0;
@@ -87,7 +87,7 @@ void region_render_page(struct region *region, size_t page, void *bytes)
 	words[0] = first;
 	words[1] = region->owner;
 	for (size_t i = 2; i < PAGE_WORDS; i++)
-		words[i] = word_expected(seed, i);
+		words[i] = word_expected(region, seed, i);
 }
 
 void region_write_page(struct region *region, size_t page)
@@ -113,7 +113,7 @@ bool region_check_words(const struct region *region, size_t page, unsigned int w
 		return false;
 	for (unsigned int i = 2; i < words; i++) {
 		index = (index + 509) % PAGE_WORDS; /* odd: comes to every word in time */
-		if (index > 1 && content[index] != word_expected(seed, index))
+		if (index > 1 && content[index] != word_expected(region, seed, index))
 			return false;
 	}
 	return true;
@@ -133,7 +133,7 @@ bool region_matches(const struct region *region, size_t page, const void *bytes)
 	}
 	wrong = (content[0] ^ first) | (content[1] ^ region->owner);
 	for (size_t i = 2; i < PAGE_WORDS; i++)
-		wrong |= content[i] ^ word_expected(seed, i);
+		wrong |= content[i] ^ word_expected(region, seed, i);
 	return wrong == 0;
 }
 

@@ -22,6 +22,7 @@ struct region {
 	uint8_t *base;
 	size_t pages;
 	uint32_t owner;
+	uint32_t distinct;    /* one word in so many differs from all others; a power of two */
 	uint16_t *generation; /* of each page; 0: never written, all zeros */
 };
 
@@ -30,6 +31,12 @@ struct region_residency {
 	size_t swapped;
 	size_t none; /* never touched, or dropped */
 };
+
+/*
+ * How well pages compress follows from `distinct`, which may be changed before the first write:
+ * with 4, the usual, about 3:1, as programs' data does.
+ */
+#define REGION_DISTINCT 4u
 
 /* Map a region of so many pages. 0 or a negative errno. */
 int region_create(struct region *region, size_t pages, uint32_t owner);

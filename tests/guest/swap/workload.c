@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pages.h"
+#include "passes.h"
 
 struct options {
 	size_t mib;
@@ -98,81 +98,59 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 /* Touch each page, or as many pages at random; returns how many were bad. */
-static size_t pass(struct region *region, const struct options *options, bool at_random,
-		   unsigned int round, uint64_t *random)
+static size_t pass(struct region *region, struct pass_order *order, unsigned int round)
 {
 	size_t bad = 0;
 
-	for (size_t i = 0; i < region->pages; i++) {
-		uint64_t dice = random_next(random);
-		size_t page = at_random ? (dice >> 8) % region->pages : i;
-
-		if (!region_check_words(region, page, options->words, round)) {
-			if (bad++ == 0)
-				region_describe(region, page);
-		}
-		if ((dice & 0xff) * 100 < options->rewrite * 256ul)
-			region_write_page(region, page);
-	}
+	for (size_t i = 0; i < region->pages; i++)
+		bad += !pass_step(region, order, round);
 	return bad;
 }
 
 static size_t passes(struct region *region, const struct options *options, bool at_random)
 {
 	const char *order = at_random ? "random" : "sequential";
-	uint64_t random = at_random ? 7 : 3;
+	struct pass_order way = {
+		.at_random = at_random,
+		.random = at_random ? 7 : 3,
+		.words = options->words,
+		.rewrite = options->rewrite,
+	};
 	uint64_t begin = 0;
 	size_t bad = 0;
 
 	for (unsigned int round = 0; round < options->warm_up + options->passes; round++) {
-		struct vm_counters before = vm_counters_read();
-		uint64_t start = clock_ns();
-		struct vm_counters after;
+		struct pass_result result;
 
 		if (round == options->warm_up)
-			begin = start;
+			begin = clock_ns();
 		if (begin && round > options->warm_up &&
-		    start - begin > options->seconds * 1000000000ull)
+		    clock_ns() - begin > options->seconds * 1000000000ull)
 			break;
-		bad += pass(region, options, at_random, round, &random);
-		start = clock_ns() - start;
-		after = vm_counters_read();
+		pass_begin(&result);
+		bad += pass(region, &way, round);
+		pass_end(&result);
 		printf("%s %s %u seconds %.4f swap_ins %" PRIu64 " swap_outs %" PRIu64
 		       " major %" PRIu64 "\n",
 		       round < options->warm_up ? "warm-up" : "pass", order, round,
-		       (double)start / 1e9, after.swap_in - before.swap_in,
-		       after.swap_out - before.swap_out, after.major_faults - before.major_faults);
+		       (double)result.ns / 1e9, result.counted.swap_in, result.counted.swap_out,
+		       result.counted.major_faults);
 		fflush(stdout);
 	}
 	return bad;
 }
 
-/* What the first touch of a swapped page costs, with RAM enough for all of it. */
 static size_t first_touch(const struct options *options, unsigned int round)
 {
-	struct vm_counters before, after;
-	struct region region;
-	size_t swapped, bad = 0;
-	uint64_t start;
+	struct pass_result result;
 
-	if (region_create(&region, options->touch_mib * PAGES_PER_MIB, (uint32_t)getpid()))
-		return 1;
-	region_write(&region);
-	swapped = region_pageout(&region, 0, region.pages);
-	before = vm_counters_read();
-	start = clock_ns();
-	for (size_t page = 0; page < region.pages; page++)
-		bad += !region_check_words(&region, page, 2, 0);
-	start = clock_ns() - start;
-	after = vm_counters_read();
+	pass_first_touch(options->touch_mib * PAGES_PER_MIB, REGION_DISTINCT, &result);
 	printf("touch %u pages %zu swapped %zu ns_per_page %" PRIu64 " swap_ins %" PRIu64
 	       " major %" PRIu64 "\n",
-	       round, region.pages, swapped, start / region.pages, after.swap_in - before.swap_in,
-	       after.major_faults - before.major_faults);
+	       round, result.pages, result.swapped, result.pages ? result.ns / result.pages : 0,
+	       result.counted.swap_in, result.counted.major_faults);
 	fflush(stdout);
-	bad += region_check(&region);
-	region_destroy(&region);
-	return bad;
+	return result.bad;
 }
 
 static size_t working_set(const struct options *options, struct region *region)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who is compared: guests that are the same but for where they swap to and who decides about it."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    label: str
+    swap: str = "none"        # the KIND of /etc/symvm/swap
+    options: tuple = ()       # more for `symvm run`
+    words: tuple = ()         # more for the kernel's command line
+    kernel: str = "6.1"
+    disk: str = ""            # where the swap disk's file is: tmpfs or disk
+    grows: bool = False       # has virtio-mem
+    settles: bool = False     # shall come to an end of swapping
+    driver: str = ""          # who changes its RAM from outside: free-memory
+
+
+def symbiotic(policy, mib, most, store):
+    grows = policy in ("grant", "auto")
+    memory = "%dM,max=%dM" % (mib, most) if grows else "%dM" % mib
+    return Contender(
+        policy, "symbiotic, %s" % policy, "symbiotic",
+        ("--memory", memory, "--swap", "size=%dM,policy=%s" % (store, policy)), grows=grows,
+        settles=policy != "copy")
+
+
+def all_contenders(mib, working_set):
+    """By name, in the order of the table. Sizes in MiB."""
+    enough = (working_set * 5 // 4 + 96) // 16 * 16
+    most = (mib + working_set + 255) // 256 * 256
+    store = working_set + 128
+    ram = ("--memory", "%dM" % mib)
+    contenders = (
+        Contender("ram", "RAM enough", options=("--memory", "%dM" % enough), settles=True),
+        symbiotic("grant", mib, most, store),
+        symbiotic("map", mib, most, store),
+        symbiotic("copy", mib, most, store),
+        symbiotic("auto", mib, most, store),
+        Contender("zram", "zram", "zram", ram),
+        Contender("zram-mthp", "zram, 64 kB mTHP, 6.12", "zram", ram, ("mthp=64kB",), "6.12"),
+        Contender("tmpfs", "virtio-blk on tmpfs", "/dev/vda", ram, disk="tmpfs"),
+        Contender("disk", "virtio-blk on a disk", "/dev/vda", ram, disk="disk"),
+        Contender("free-memory", "virtio-mem by free memory", "/dev/vda",
+                  ("--memory", "%dM,max=%dM" % (mib, most)), disk="tmpfs", grows=True,
+                  settles=True, driver="free-memory"),
+    )
+    return {contender.name: contender for contender in contenders}

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The guests that are compared, side by side in one host: one is at work at a time, by turns."""
+import os
+import statistics
+import sys
+import time
+
+from guest import MIB, Guest, GuestFailed, scratch
+
+DISTINCT = 8          # one word in so many of a page differs: zram makes a quarter of it
+SETTLED = 1 / 500     # swap-ins in a pass, of its pages, that count as none
+STEP_SECONDS = 4
+ORDERS = ("sequential", "random")
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Entrant:
+    """A contender at work: its guest, and what was measured in its turns."""
+
+    def __init__(self, contender, guest, working_set):
+        self.contender = contender
+        self.guest = guest
+        self.working_set = working_set
+        self.turns = {order: [] for order in ORDERS}
+        self.touches = []
+        self.host = 0
+        self.settled = {}     # order: (whether, seconds)
+        self.symcalls = 0
+        self.slots = None     # at the end
+        self.notes = []
+        self.failed = None
+
+    def run(self, order, seconds, pages, tick=None):
+        exits = self.guest.exits()
+        start = time.monotonic()
+        answer = self.guest.ask("run %s %g %d" % (order, seconds, pages), 90 + seconds)
+        if tick:
+            tick(time.monotonic() - start)
+        answer["exits"] = self.guest.exits() - exits
+        return answer
+
+    def settle(self, order, limit, tick=None):
+        """Until a whole pass swaps (nearly) nothing in, or so many seconds of its own are over."""
+        start = time.monotonic()
+        swapped = pages = 0
+        while time.monotonic() - start < limit:
+            answer = self.run(order, STEP_SECONDS, self.working_set - pages, tick)
+            pages += answer["pages"]
+            swapped += answer["swap_ins"]
+            if pages < self.working_set:
+                continue
+            if swapped <= pages * SETTLED:
+                self.settled[order] = (True, time.monotonic() - start)
+                return
+            pages = swapped = 0
+        self.settled[order] = (False, time.monotonic() - start)
+
+    def turn(self, order, seconds):
+        """Timed: passes for so long."""
+        self.turns[order].append(self.run(order, seconds, 1 << 40))
+        self.host = max(self.host, self.guest.host_bytes())
+
+    def ns_per_page(self, order):
+        """The middle of all turns of that order."""
+        return statistics.median(turn["ns"] / turn["pages"] for turn in self.turns[order])
+
+    def per_page(self, key, orders=ORDERS):
+        turns = [turn for order in orders for turn in self.turns[order]]
+        pages = sum(turn["pages"] for turn in turns)
+        return sum(turn[key] for turn in turns) / pages if pages else 0
+
+    def measured(self):
+        return self.failed is None and all(self.turns.values())
+
+
+class Field:
+    def __init__(self, symvm, place, disks, working_set_mib):
+        self.symvm, self.place, self.disks = symvm, place, disks
+        self.mib = working_set_mib
+        self.entrants = []
+
+    def disk_of(self, contender):
+        if not contender.disk:
+            return None
+        where = scratch() if contender.disk == "tmpfs" else self.disks
+        path = os.path.join(where, contender.name + ".swap")
+        with open(path, "wb") as disk:
+            disk.truncate((self.mib + 128) * MIB)
+        return path
+
+    def start(self, contenders):
+        """Those that don't start are entrants all the same, with the reason in `failed`."""
+        for contender in contenders:
+            guest = Guest(self.symvm, self.place, contender, self.disk_of(contender))
+            self.entrants.append(Entrant(contender, guest, self.mib * 256))
+        for entrant in self.entrants:
+            self.attempt(entrant, lambda e=entrant: (e.guest.wait_ready(),
+                                                     e.guest.ask("distinct %d" % DISTINCT)))
+
+    def attempt(self, entrant, function):
+        if entrant.failed:
+            return
+        try:
+            function()
+        except (GuestFailed, OSError) as error:
+            entrant.failed = str(error)
+            say("%s: FAILED: %s" % (entrant.contender.label, error))
+            entrant.guest.end()
+
+    def each(self, what, function):
+        """Do that to every entrant that is still there, one after the other."""
+        for entrant in self.entrants:
+            start = time.monotonic()
+            self.attempt(entrant, lambda e=entrant: function(e))
+            if not entrant.failed and what:
+                say("%-26s %s, %.1f s" % (entrant.contender.label, what,
+                                          time.monotonic() - start))
+
+    def check(self):
+        """Every word of every page of every guest."""
+        self.each("checked whole", lambda e: e.guest.ask("check"))
+
+    def collect(self):
+        """Before the guests end: how VMM and guest dealt with swap-ins."""
+        for entrant in self.entrants:
+            self.attempt(entrant, lambda e=entrant: self.collect_from(e))
+            entrant.guest.end()
+
+    @staticmethod
+    def collect_from(entrant):
+        entrant.symcalls = entrant.guest.command("info").get("symbiotic", {}).get("calls", 0)
+        entrant.slots = entrant.guest.slots()
+        complaints = entrant.guest.kernel_complaints()
+        if complaints:
+            raise GuestFailed("its kernel complained: " + complaints[0])
