@@ -221,6 +221,28 @@ static void pressure_update(struct decide *decide)
 		decide->pressed = false;
 }
 
+/*
+ * Linux adds memory in blocks of 128 MiB, each of which needs 2 MiB in one piece for its page
+ * structures. A guest that swaps does not find them for minutes: the first block is there before,
+ * by the smallest request that adds it.
+ */
+static uint64_t primer(const struct decide *decide, const struct virtio_mem_state *mem)
+{
+	bool grants = decide->policy->verdicts & 1u << SYM_VERDICT_GRANT;
+
+	return grants && mem->driver && mem->limit >= mem->block_size ? mem->block_size : 0;
+}
+
+static void prime(struct decide *decide, struct virtio_mem_state *mem)
+{
+	uint64_t least = primer(decide, mem);
+
+	if (mem->floor < least)
+		mem->floor = least;
+	if (mem->requested < least && virtio_mem_request(decide->vm, least) == 1)
+		mem->requested = least;
+}
+
 static void take_back(struct decide *decide, const struct virtio_mem_state *mem, uint64_t over)
 {
 	struct swap_reclaim_view view = {
@@ -246,6 +268,18 @@ static void take_back(struct decide *decide, const struct virtio_mem_state *mem,
 	decide->taken_bytes += mem->requested - requested;
 }
 
+/* The guest plugs in its own time, but is kept at it: what it lacks most now is memory to do so. */
+static void follow_plugging(struct decide *decide, const struct virtio_mem_state *mem)
+{
+	if (mem->requested > mem->plugged && mem->plugged == decide->last_plugged) {
+		decide->stalled_ticks++;
+		virtio_mem_remind(decide->vm);
+	} else {
+		decide->stalled_ticks = 0;
+	}
+	decide->last_plugged = mem->plugged;
+}
+
 static void tick(void *opaque, uint32_t events)
 {
 	struct decide *decide = opaque;
@@ -258,11 +292,8 @@ static void tick(void *opaque, uint32_t events)
 	pthread_mutex_lock(&decide->lock);
 	pressure_update(decide);
 	if (virtio_mem_get(decide->vm, &mem) == 0) {
-		if (mem.requested > mem.plugged && mem.plugged == decide->last_plugged)
-			decide->stalled_ticks++;
-		else
-			decide->stalled_ticks = 0;
-		decide->last_plugged = mem.plugged;
+		follow_plugging(decide, &mem);
+		prime(decide, &mem);
 		take_back(decide, &mem, over);
 	}
 	pthread_mutex_unlock(&decide->lock);

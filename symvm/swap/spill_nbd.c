@@ -18,12 +18,13 @@
 #define NBD_TIMEOUT_SEC 30 /* for one block; then the server counts as gone */
 #define NBD_POLL_MS	1000
 
-#define NBD_FUNCTIONS(X)                                                         \
-	X(create)                                                                \
-	X(close)                                                                 \
-	X(connect_uri)                                                           \
-	X(get_size) X(can_multi_conn) X(is_read_only) X(aio_pread) X(aio_pwrite) \
-		X(aio_command_completed) X(poll) X(get_error) X(get_errno)
+#define NBD_FUNCTIONS(X)                                                                      \
+	X(create)                                                                             \
+	X(close)                                                                              \
+	X(connect_uri)                                                                        \
+	X(get_size)                                                                           \
+	X(can_multi_conn) X(is_read_only) X(aio_pread) X(aio_pwrite) X(aio_command_completed) \
+		X(poll) X(get_error) X(get_errno)
 
 struct nbd_calls {
 #define NBD_POINTER(name) __typeof__(&nbd_##name) name;

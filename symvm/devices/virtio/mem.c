@@ -222,15 +222,21 @@ static int mem_activate(struct virtio_device *device)
 										      : -EOPNOTSUPP;
 }
 
+/* Tells the driver what is requested. The lock is held. */
+static void request_tell(struct mem *mem)
+{
+	virtio_device_config_update(&mem->virtio,
+				    offsetof(struct virtio_mem_config, requested_size),
+				    &mem->requested, sizeof(mem->requested));
+}
+
 /* Sets what is requested and tells the driver. The lock is held. */
 static bool request_set(struct mem *mem, uint64_t size)
 {
 	if (size == mem->requested)
 		return false;
 	mem->requested = size;
-	virtio_device_config_update(&mem->virtio,
-				    offsetof(struct virtio_mem_config, requested_size), &size,
-				    sizeof(size));
+	request_tell(mem);
 	return true;
 }
 
@@ -438,6 +444,18 @@ int virtio_mem_request(struct vm *vm, uint64_t size)
 	changed = request_set(mem, size < mem->floor ? mem->floor : size);
 	pthread_mutex_unlock(&mem->lock);
 	return changed;
+}
+
+void virtio_mem_remind(struct vm *vm)
+{
+	struct mem *mem = find(vm);
+
+	if (!mem)
+		return;
+	pthread_mutex_lock(&mem->lock);
+	if (mem->requested > plugged_size(mem))
+		request_tell(mem);
+	pthread_mutex_unlock(&mem->lock);
 }
 
 int virtio_mem_set_floor(struct vm *vm, uint64_t size)

@@ -30,6 +30,13 @@ int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state);
  */
 int virtio_mem_request(struct vm *vm, uint64_t size);
 
+/*
+ * Tells the guest once more what it is asked to have, where it has less. Linux's driver tries again
+ * then; by itself it waits 50 s and more after an attempt for which it found no memory
+ * (VIRTIO_MEM_RETRY_TIMER_MIN_MS, drivers/virtio/virtio_mem.c). Any thread.
+ */
+void virtio_mem_remind(struct vm *vm);
+
 /* The operator's word: request and floor. -ERANGE beyond the limit, -EOPNOTSUPP. Any thread. */
 int virtio_mem_set_floor(struct vm *vm, uint64_t size);
 

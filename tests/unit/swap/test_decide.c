@@ -38,6 +38,7 @@ static struct fixture {
 	struct sym_spy_vm_guest spy;
 	uint32_t verdicts;
 	unsigned epoch;
+	_Atomic unsigned reminders;
 	uint64_t budget, slots;
 } fixture;
 static pthread_t loop_thread;
@@ -90,6 +91,11 @@ int virtio_mem_request(struct vm *vm, uint64_t size)
 		return 0;
 	fixture.mem.requested = size;
 	return 1;
+}
+
+void virtio_mem_remind(struct vm *vm)
+{
+	fixture.reminders++;
 }
 
 void metrics_family(FILE *out, const char *name, const char *type, const char *help)
@@ -375,17 +381,44 @@ static void test_fixed_memory(void **state)
 	run_for(1200);
 }
 
-/* A guest that does not plug what it was given gets no more, and in `auto` a mapping. */
+/* A guest that does not plug what it was given is reminded, gets no more, and in `auto` a mapping.
+ */
 static void test_stalled(void **state)
 {
 	attach("auto", NULL);
 	ring(SYM_SWAP_DECIDE_CANMAP);
 	assert_true(fixture.mem.requested > 0);
 	run_for(6300);
+	assert_in_range(fixture.reminders, 4, 6); /* kept at it */
 	assert_int_equal(SYM_VERDICT_KIND(ring(SYM_SWAP_DECIDE_CANMAP)), SYM_VERDICT_MAP);
 	fixture.mem.plugged = 2 * MIB;
 	run_for(1200);
 	assert_int_equal(SYM_VERDICT_KIND(ring(SYM_SWAP_DECIDE_CANMAP)), SYM_VERDICT_GRANT);
+}
+
+/* The first block is added early where RAM may be granted, and only there; it is not taken back. */
+static void test_primed(void **state)
+{
+	struct error err;
+
+	attach("copy", NULL);
+	fixture.spy.mem_free = 200 * MIB;
+	run_for(1200);
+	assert_int_equal(fixture.mem.requested, 0);
+	fixture.mem.driver = false;
+	assert_int_equal(swap_policy_set(&fixture.vm, "grant", &err), 0);
+	run_for(1200);
+	assert_int_equal(fixture.mem.requested, 0);
+	fixture.mem.driver = true;
+	run_for(1200);
+	assert_int_equal(fixture.mem.requested, 2 * MIB);
+	fixture.mem.plugged = 2 * MIB;
+	fixture.budget = 200 * MIB; /* less than the boot's RAM: all that can be is taken */
+	run_for(2200);
+	assert_int_equal(fixture.mem.requested, 2 * MIB);
+	assert_int_equal(swap_policy_set(&fixture.vm, "copy", &err), 0);
+	run_for(1200);
+	assert_int_equal(fixture.mem.requested, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -397,7 +430,7 @@ int main(void)
 		TEST(test_pressure),	    TEST(test_policies_change),
 		TEST(test_bad_attachments), TEST(test_guest_does_not_say),
 		TEST(test_hostile_guest),   TEST(test_fixed_memory),
-		TEST(test_stalled),
+		TEST(test_stalled),	    TEST(test_primed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

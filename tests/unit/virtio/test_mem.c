@@ -187,6 +187,14 @@ static void test_requests_reach_the_driver(void **state)
 	assert_int_equal(guest_interrupts(fixture->guest, 0x40), 0);
 	assert_int_equal(virtio_mem_request(vm, UINT64_MAX), 1);
 	assert_int_equal(CONFIG(requested_size), 100 * MIB);
+	/* Told again while it lacks something, not after. */
+	guest_interrupts(fixture->guest, 0x40);
+	virtio_mem_remind(vm);
+	assert_true(guest_interrupts(fixture->guest, 0x40) > 0);
+	assert_int_equal(virtio_mem_request(vm, 0), 1);
+	guest_interrupts(fixture->guest, 0x40);
+	virtio_mem_remind(vm);
+	assert_int_equal(guest_interrupts(fixture->guest, 0x40), 0);
 	/* Nobody goes below the operator's word. */
 	assert_int_equal(virtio_mem_set_floor(vm, 100 * MIB + 1), -ERANGE);
 	assert_int_equal(virtio_mem_set_floor(vm, 20 * MIB), 0);
