@@ -29,13 +29,20 @@ class Stopped(Exception):
         self.status = status
 
 
-class Relay:
-    """One command's channel. `link` is a connected socket to the lab's port."""
+class NotUp(Exception):
+    """The lab said nothing in the time that it has to come up: nothing of the command has run."""
 
-    def __init__(self, link, use_tty, deadline):
+
+class Relay:
+    """One command's channel. `link` is a connected socket to the lab's port.
+
+    `deadline` (None: none) and `up_by` are times of the monotonic clock."""
+
+    def __init__(self, link, use_tty, deadline, up_by):
         self.link = link
         self.use_tty = use_tty
         self.deadline = deadline
+        self.up_by = up_by
         self.to_link = bytearray()
         self.from_link = bytearray()
         self.stdin_open = True
@@ -119,6 +126,16 @@ class Relay:
                 except BrokenPipeError:
                     raise Stopped(128 + signal.SIGPIPE) from None
 
+    def time_left(self):
+        """Milliseconds until something is late, None if nothing can be; raises if it is."""
+        now = time.monotonic()
+        if self.deadline is not None and now >= self.deadline:
+            raise Stopped(124, "time limit reached")
+        if not self.ready and now >= self.up_by:
+            raise NotUp
+        times = [t for t in (self.deadline, None if self.ready else self.up_by) if t is not None]
+        return max(0, (min(times) - now) * 1000) if times else None
+
     def run(self):
         """Until the command has ended: its status. EOFError if the lab went away before."""
         link = self.link.fileno()
@@ -129,12 +146,8 @@ class Relay:
             # Input waits while the last of it is still under way: no unbounded buffer.
             if self.ready and self.stdin_open and len(self.to_link) < 4 * CHUNK:
                 poller.register(0, select.POLLIN)
-            left = None
-            if self.deadline:
-                left = max(0, (self.deadline - time.monotonic()) * 1000)
-            events = dict(poller.poll(left))
-            if self.deadline and time.monotonic() >= self.deadline:
-                raise Stopped(124, "time limit reached")
+            events = dict(poller.poll(self.time_left()))
+            self.time_left()
             if events.get(link, 0) & ~select.POLLOUT:
                 status = self.read_link()
                 if status is not None:

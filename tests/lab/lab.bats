@@ -136,6 +136,22 @@ wait_until() {
 	[[ $output == *"sysrq triggered crash"* ]]
 }
 
+@test "an emulated host that hangs before the command begins is started again, three times at most" {
+	cat >"$BATS_TEST_TMPDIR/qemu-system-x86_64" <<-SCRIPT
+		#!/bin/sh
+		echo >>"$BATS_TEST_TMPDIR/starts"
+		[ "\$(wc -l <"$BATS_TEST_TMPDIR/starts")" -gt "\$HANGS" ] || exec sleep 1000
+		exec $(command -v qemu-system-x86_64) "\$@"
+	SCRIPT
+	chmod +x "$BATS_TEST_TMPDIR/qemu-system-x86_64"
+	PATH=$BATS_TEST_TMPDIR:$PATH
+	HANGS=1 SYMVM_LAB_UP_SECONDS=25 run -7 "$lab" --timeout 120 sh -c 'exit 7'
+	[ "$output" = "lab/run: the emulated host did not come up; its last words:" ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/starts")" -eq 2 ]
+	HANGS=9 SYMVM_LAB_UP_SECONDS=1 run -125 "$lab" --timeout 120 true
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/starts")" -eq 5 ]
+}
+
 @test "files written just before the start are seen inside" {
 	echo "$BASHPID.$RANDOM" >"$BATS_TEST_TMPDIR/now"
 	run -0 "$lab" --timeout 120 cat "$BATS_TEST_TMPDIR/now"
