@@ -21,6 +21,7 @@ int sym_check_host(int kvm_fd, const char **missing)
 		{KVM_CAP_IMMEDIATE_EXIT, 1, "KVM_CAP_IMMEDIATE_EXIT"},
 		/* KVM answers 1, not the mask of exit reasons that it knows. */
 		{KVM_CAP_X86_USER_SPACE_MSR, 1, "KVM_CAP_X86_USER_SPACE_MSR"},
+		{KVM_CAP_X86_MSR_FILTER, 1, "KVM_CAP_X86_MSR_FILTER"},
 		{KVM_CAP_VCPU_EVENTS, 1, "KVM_CAP_VCPU_EVENTS"},
 		{KVM_CAP_MP_STATE, 1, "KVM_CAP_MP_STATE"},
 	};
@@ -89,16 +90,36 @@ void sym_vm_reset(struct sym_vm *vm)
 	atomic_store(&vm->guest_version, 0);
 }
 
+/*
+ * A filter that denies the guest the interface's own MSRs and nothing else. KVM asks it before
+ * anything, so that no `ignore_msrs` of the host swallows them (kvm_set_msr_with_filter()).
+ */
+static int filter_own_msrs(int vm_fd)
+{
+	uint8_t denied[(SYM_MSR_COUNT + 63) / 64 * 8] = {0};
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] = {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+			      .nmsrs = SYM_MSR_COUNT,
+			      .base = SYM_MSR_BASE,
+			      .bitmap = denied},
+	};
+
+	return ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0 ? -errno : 0;
+}
+
 int sym_vm_enable_msrs(struct sym_vm *vm, uint64_t extra_reasons)
 {
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR,
-		.args = {extra_reasons | (vm->offered ? KVM_MSR_EXIT_REASON_UNKNOWN : 0)},
+		.args = {extra_reasons | (vm->offered ? KVM_MSR_EXIT_REASON_FILTER : 0)},
 	};
 
 	if (!cap.args[0])
 		return 0;
-	return ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? -errno : 0;
+	if (ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0)
+		return -errno;
+	return vm->offered ? filter_own_msrs(vm->vm_fd) : 0;
 }
 
 uint32_t sym_vm_guest_version(const struct sym_vm *vm)

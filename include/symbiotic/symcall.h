@@ -112,11 +112,13 @@ SYM_API int sym_vm_cpuid_extend(const struct sym_vm *vm, struct kvm_cpuid2 *cpui
 				size_t max_entries);
 
 /*
- * Let MSRs that KVM does not know exit to user space (KVM_CAP_X86_USER_SPACE_MSR),
- * which the registration needs. The capability is one per VM: `extra_reasons` are
- * the further KVM_MSR_EXIT_REASON_* that the embedder wants for itself. For an MSR
- * exit that sym_vcpu_handle_exit() leaves, the embedder answers, as a rule with
- * kvm_run->msr.error = 1 (#GP).
+ * Let the interface's MSRs exit to user space, which the registration needs: by
+ * KVM_X86_SET_MSR_FILTER, so that the host's `ignore_msrs` does not matter. Filter
+ * and capability (KVM_CAP_X86_USER_SPACE_MSR) are one per VM: an embedder with a
+ * filter of its own sets that afterwards, with SYM_MSR_BASE .. + SYM_MSR_COUNT - 1
+ * denied in it. `extra_reasons` are further KVM_MSR_EXIT_REASON_* that the embedder
+ * wants for itself. For an MSR exit that sym_vcpu_handle_exit() leaves, the embedder
+ * answers, as a rule with kvm_run->msr.error = 1 (#GP). Before any vCPU runs.
  */
 SYM_API int sym_vm_enable_msrs(struct sym_vm *vm, uint64_t extra_reasons);
 
