@@ -3,7 +3,8 @@
 # A hostile bare guest against a symvm with AddressSanitizer and UBSan (scripts/build-sanitized):
 # no crash, no report, nothing touched but its own memory and disk, and the VM still obeys.
 #
-# SYMVM_HOSTILE_SEEDS and SYMVM_HOSTILE_SECONDS (of each run) say how much; the seed stands in the output.
+# One run is a whole minute without a pause. SYMVM_HOSTILE_SEEDS and SYMVM_HOSTILE_SECONDS (of each
+# run) say how much; the seed stands in the output.
 
 bats_require_minimum_version 1.5.0
 
@@ -12,8 +13,6 @@ setup() {
 	symvm=${ASAN_BUILD_DIR:-build-asan}/symvm/symvm
 	guest=${BUILD_DIR:-build}/guest/bare/hostile/hostile.elf
 	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/hostile.XXXXXX")
-	seconds=${SYMVM_HOSTILE_SECONDS:-20}
-	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
 	name=hostile-$$-$BATS_TEST_NUMBER
 	vm=
 	# Leaks are for other tests: the leak checker stops threads, which a jail forbids it.
@@ -92,10 +91,11 @@ io_rests() {
 	[ $(($(io_ticks) - before)) -lt $(($(getconf CLK_TCK) / 2)) ]
 }
 
-# attack SEED CPUS: one run, judged from outside.
+# attack SEED CPUS SECONDS: one run, judged from outside.
 attack() {
 	seed=$1
-	local cpus=$2 status=0 options=()
+	local cpus=$2 seconds=${SYMVM_HOSTILE_SECONDS:-$3} status=0 options=()
+	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
 	[ ! -e /dev/vhost-vsock ] || options=(--vsock cid=$((1000 + seed)))
 	echo "# seed $seed, $cpus CPUs: starts" >&3
 	files_make
@@ -124,14 +124,14 @@ attack() {
 	echo "# seed $seed, $cpus CPUs, $seconds s: $(grep -a '^# .* steps' "$scratch/console" | tail -n 1)" >&3
 }
 
-@test "hostile guest, one CPU" {
-	for seed in ${SYMVM_HOSTILE_SEEDS:-1 $((RANDOM + 100))}; do
-		attack "$seed" 1
+@test "hostile guest, one CPU, a whole minute" {
+	for seed in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do
+		attack "$seed" 1 60
 	done
 }
 
 @test "hostile guest, two CPUs at the same queues" {
-	for seed in ${SYMVM_HOSTILE_SEEDS:-2 $((RANDOM + 100))}; do
-		attack "$seed" 2
+	for seed in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do
+		attack "$seed" 2 20
 	done
 }
