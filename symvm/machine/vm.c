@@ -65,6 +65,9 @@ static int symbiotic_create(struct vm *vm, struct error *err)
 		.opaque = vm,
 		.name = vm->config.name,
 		.features = SYM_FEATURES_ALL,
+		/* A busy host keeps a vCPU's thread waiting for 100 ms and more, and a call that
+		 * is given up costs a Linux guest its life: its handler's NMI context stays. */
+		.deadline_us = 1000000,
 	};
 	const char *missing = NULL;
 	int status;
