@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Thin front: meson builds, scripts do. See README.md for what each target shows.
 
-.PHONY: all deps build images run shell test soak fuzz bench bench-boot bench-io bench-symcall clean
+.PHONY: all deps build images run shell test soak fuzz bench bench-boot bench-io bench-symcall bench-swap clean
 all: build
 
 deps:
@@ -29,7 +29,7 @@ fuzz: deps
 	@scripts/fuzz
 
 bench: build
-	@scripts/bench boot io-blk io-net symcall
+	@scripts/bench boot io-blk io-net symcall swap
 
 bench-boot: build
 	@scripts/bench boot
@@ -39,6 +39,9 @@ bench-io: build
 
 bench-symcall: build
 	@scripts/bench symcall
+
+bench-swap: build
+	@scripts/bench swap
 
 clean:
 	@rm -rf build build-*

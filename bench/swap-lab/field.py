@@ -26,28 +26,32 @@ class Entrant:
         self.working_set = working_set
         self.turns = {order: [] for order in ORDERS}
         self.touches = []
-        self.host = 0
+        self.host = 0         # bytes: in the last turn
+        self.host_peak = 0
         self.settled = {}     # order: (whether, seconds)
         self.symcalls = 0
         self.slots = None     # at the end
         self.notes = []
         self.failed = None
 
-    def run(self, order, seconds, pages, tick=None):
+    def run(self, order, seconds, pages):
+        """A run of the agent, with the VM's exits and its host memory."""
         exits = self.guest.exits()
-        start = time.monotonic()
         answer = self.guest.ask("run %s %g %d" % (order, seconds, pages), 90 + seconds)
-        if tick:
-            tick(time.monotonic() - start)
         answer["exits"] = self.guest.exits() - exits
+        self.host = self.guest.host_bytes()
+        self.host_peak = max(self.host_peak, self.host)
         return answer
 
     def settle(self, order, limit, tick=None):
-        """Until a whole pass swaps (nearly) nothing in, or so many seconds of its own are over."""
+        """Until a whole pass swaps (nearly) nothing in, or so many seconds are over. `tick` is called
+        each second of it."""
         start = time.monotonic()
         swapped = pages = 0
         while time.monotonic() - start < limit:
-            answer = self.run(order, STEP_SECONDS, self.working_set - pages, tick)
+            answer = self.run(order, 1 if tick else STEP_SECONDS, self.working_set - pages)
+            if tick:
+                tick()
             pages += answer["pages"]
             swapped += answer["swap_ins"]
             if pages < self.working_set:
@@ -61,11 +65,26 @@ class Entrant:
     def turn(self, order, seconds):
         """Timed: passes for so long."""
         self.turns[order].append(self.run(order, seconds, 1 << 40))
-        self.host = max(self.host, self.guest.host_bytes())
+
+    def first_touch(self, mib):
+        self.touches.append(self.guest.ask("touch %d" % mib))
 
     def ns_per_page(self, order):
         """The middle of all turns of that order."""
         return statistics.median(turn["ns"] / turn["pages"] for turn in self.turns[order])
+
+    def times(self, base, order):
+        """Time per page in that of `base`: the middle of the rounds' ratios."""
+        return statistics.median(
+            (ours["ns"] * theirs["pages"]) / (ours["pages"] * theirs["ns"])
+            for ours, theirs in zip(self.turns[order], base.turns[order]))
+
+    def touch_ns(self):
+        """Of a first touch, per page; None where the pages had not gone to the swap device: those of
+        a disk are still in the guest's swap cache."""
+        if not self.touches or any(t["swap_ins"] < t["pages"] * 0.9 for t in self.touches):
+            return None
+        return statistics.median(touch["ns"] / touch["pages"] for touch in self.touches)
 
     def per_page(self, key, orders=ORDERS):
         turns = [turn for order in orders for turn in self.turns[order]]
@@ -120,8 +139,11 @@ class Field:
                                           time.monotonic() - start))
 
     def check(self):
-        """Every word of every page of every guest."""
-        self.each("checked whole", lambda e: e.guest.ask("check"))
+        """Every word of every page of those that ended swapping; with the others it would take as long
+        as all the rest. (What is touched is verified in all of them.)"""
+        for entrant in self.entrants:
+            if any(ended for ended, _ in entrant.settled.values()):
+                self.attempt(entrant, lambda e=entrant: e.guest.ask("check"))
 
     def collect(self):
         """Before the guests end: how VMM and guest dealt with swap-ins."""
@@ -131,7 +153,8 @@ class Field:
 
     @staticmethod
     def collect_from(entrant):
-        entrant.symcalls = entrant.guest.command("info").get("symbiotic", {}).get("calls", 0)
+        counted = entrant.guest.command("info").get("symbiotic", {})
+        entrant.symcalls = counted.get("calls", 0) + counted.get("safepoint_calls", 0)
         entrant.slots = entrant.guest.slots()
         complaints = entrant.guest.kernel_complaints()
         if complaints:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -170,5 +171,6 @@ class Guest:
                 try:
                     self.process.wait(20)
                 except subprocess.TimeoutExpired:
-                    pass
+                    print("%s: still there 20 s after signal %d" % (self.name, number),
+                          file=sys.stderr, flush=True)
         self.log.close()

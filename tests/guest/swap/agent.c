@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * swap-agent DEVICE: a working set larger than the guest's RAM, passed over as the host says, so that
- * guests with different swap can take turns. Each line from DEVICE is a command; its answer is one
- * line of JSON. Commands:
+ * swap-agent DEVICE: a working set larger than the guest's RAM, passed over as the host says, so
+ * that guests with different swap can take turns. Each line from DEVICE is a command; its answer is
+ * one line of JSON. Commands:
  *
  *   distinct N            one word in N (a power of two) differs: how well pages compress
  *   touch MIB             first touch of swapped pages, with RAM enough

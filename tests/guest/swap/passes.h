@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How a working set is passed over and what that is counted by, for swap-workload and swap-agent. */
+/* How a working set is passed over and what that is counted by, for swap-workload and swap-agent.
+ */
 #ifndef SWAP_PASSES_H
 #define SWAP_PASSES_H
 

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""programs.py SYMVM CACHE DISKS PROGRAMS.img ROUNDS, where KVM works: programs of Debian on more data
+than a guest has RAM, with each kind of swap, by turns. Their results are compared with those that a
+guest with RAM enough got. Prints a table and `result NAME VALUE UNIT`."""
+import dataclasses
+import math
+import re
+import statistics
+import sys
+
+sys.dont_write_bytecode = True
+from contenders import all_contenders  # noqa: E402
+from field import MIB, Field  # noqa: E402
+from guest import GuestFailed  # noqa: E402
+
+GUEST_MIB, NEED_MIB = 160, 150   # what the programs take in all, at most
+NAMES = ("ram", "grant", "map", "copy", "zram", "tmpfs")
+SECONDS = 400
+MOUNT = "run-program modprobe ext4 && mkdir -p /mnt && " \
+    "(mount -t ext4 -o ro /dev/vdb /mnt || mount -t ext4 -o ro /dev/vda /mnt) 2>/dev/null"
+PROGRAMS = ("sort", "sqlite", "python")
+
+
+def run(entrant, program):
+    """The program's seconds; its output's checksum goes to the console and must be everyone's."""
+    answer = entrant.guest.ask(
+        "run-program set -o pipefail; chroot /mnt /run-%s </dev/null 2>/dev/console | sha256sum |"
+        " sed 's/^/sum-%s /' >/dev/console" % (program, program), SECONDS)
+    found = re.findall(r"sum-%s ([0-9a-f]{64})" % program, entrant.guest.console())
+    if not found or len(set(found)) != 1:
+        raise GuestFailed("%s: no result, or another each time: %s" % (program, found))
+    entrant.sums[program] = found[0]
+    entrant.seconds.setdefault(program, []).append(answer["ns"] / 1e9)
+    entrant.swap_ins[program] = answer["swap_ins"]
+    entrant.host = max(entrant.host, entrant.guest.host_bytes())
+
+
+def compare_sums(field, ram):
+    for entrant in field.entrants:
+        if not entrant.failed and entrant.sums != ram.sums:
+            entrant.failed = "WRONG results: %s, not %s" % (entrant.sums, ram.sums)
+
+
+def times(entrant, ram, program):
+    return statistics.median(ours / theirs for ours, theirs in
+                             zip(entrant.seconds[program], ram.seconds[program]))
+
+
+def main():
+    symvm, cache, disks, image, rounds = sys.argv[1:6]
+    known = all_contenders(GUEST_MIB, NEED_MIB)
+    field = Field(symvm, cache, disks, NEED_MIB)
+    field.start(dataclasses.replace(
+        known[name], options=known[name].options + ("--disk", "path=%s,readonly" % image))
+        for name in NAMES)
+    for entrant in field.entrants:
+        entrant.sums, entrant.seconds, entrant.swap_ins = {}, {}, {}
+    field.each("", lambda e: e.guest.ask(MOUNT))
+    for turn in range(int(rounds)):
+        for program in PROGRAMS:
+            field.each("%s %d" % (program, turn), lambda e, program=program: run(e, program))
+    field.collect()
+    ram = field.entrants[0]
+    if ram.failed:
+        sys.exit("no RAM enough to compare with: " + ram.failed)
+    compare_sums(field, ram)
+    print("%-22s" % "" + "".join("%10s %9s" % (program, "swap-ins") for program in PROGRAMS) +
+          "%9s" % "host MiB")
+    for entrant in field.entrants:
+        if entrant.failed:
+            print("%-22s FAILED: %s" % (entrant.contender.label, entrant.failed[:200]))
+            continue
+        print("%-22s" % entrant.contender.label + "".join(
+            "%9.2fx %9d" % (times(entrant, ram, program), entrant.swap_ins[program])
+            for program in PROGRAMS) + "%9.0f" % (entrant.host / MIB))
+    for entrant in field.entrants[1:]:
+        if not entrant.failed:
+            ratios = [times(entrant, ram, program) for program in PROGRAMS]
+            print("result swap.programs_%s_vs_ram %.4g ratio" % (
+                entrant.contender.name, math.prod(ratios) ** (1 / len(ratios))))
+    return 1 if any(entrant.failed for entrant in field.entrants) else 0
+
+
+sys.exit(main())
