@@ -65,6 +65,8 @@ void sym_unlisted_find(void);
 /* entry.S */
 extern u16 sym_return_port;
 void sym_entry(void);
+
+/* unlisted_call.S */
 unsigned long sym_call_unlisted(unsigned long function, unsigned long argument);
 
 /* cpu.c */

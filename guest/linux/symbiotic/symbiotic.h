@@ -92,6 +92,14 @@ bool symbiotic_active(void);
 u64 symbiotic_swap_window(unsigned int index);
 
 /*
+ * symbiotic_unlisted - the address of a kernel symbol that is not exported, or 0
+ *
+ * May sleep. A function found so may lack its ENDBR: call it directly (static_call_update()), never
+ * through a pointer. An absent symbol is to be expected: have a fallback.
+ */
+unsigned long symbiotic_unlisted(const char *name);
+
+/*
  * For handlers of calls; all of them lock nothing and allocate nothing. The cgroup's path needs
  * rcu_read_lock(). The pressure is PSI's "some avg10" of memory in hundredths of a percent, 0 where
  * the kernel has none.

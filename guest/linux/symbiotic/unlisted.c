@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Kernel symbols that are not exported, looked up by name. Each may be missing. */
+#include <linux/export.h>
 #include <linux/kprobes.h>
 #include "internal.h"
 
@@ -11,7 +12,7 @@ struct sym_unlisted sym_unlisted __ro_after_init;
  * kernel has IBT, the address lies behind the ENDBR, which sym_call_unlisted()
  * does not need.
  */
-static unsigned long __init find_kallsyms_lookup_name(void)
+static unsigned long find_kallsyms_lookup_name(void)
 {
 	struct kprobe probe = {
 		.symbol_name = "kallsyms_lookup_name",
@@ -24,7 +25,7 @@ static unsigned long __init find_kallsyms_lookup_name(void)
 	return (unsigned long)probe.addr;
 }
 
-static unsigned long __init find(unsigned long lookup, const char *name)
+static unsigned long find(unsigned long lookup, const char *name)
 {
 	return sym_call_unlisted(lookup, (unsigned long)name);
 }
@@ -44,3 +45,11 @@ void __init sym_unlisted_find(void)
 	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
 		pr_warn("ct_nmi_enter() not found: atomic calls are off\n");
 }
+
+unsigned long symbiotic_unlisted(const char *name)
+{
+	unsigned long lookup = find_kallsyms_lookup_name();
+
+	return lookup ? find(lookup, name) : 0;
+}
+EXPORT_SYMBOL_GPL(symbiotic_unlisted);
