@@ -6,6 +6,7 @@
 #include <linux/atomic.h>
 #include <linux/blkdev.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 #include <symbiotic/abi.h>
 #include <symbiotic/symbiotic.h>
 
@@ -27,13 +28,37 @@
 	X(verdicts_copy)    /* answers by kind */                             \
 	X(verdicts_grant)                                                     \
 	X(verdicts_map)                                                       \
-	X(verdicts_other)   /* refused doorbells, unknown kinds: copied */
+	X(verdicts_other)   /* refused doorbells, unknown kinds: copied */    \
+	X(maps)             /* faults answered by a mapping */                \
+	X(maps_around)      /* slots mapped with those */                     \
+	X(maps_revoked)     /* mappings taken back */                         \
+	X(maps_lost)        /* of these: were gone, which must not be */      \
+	X(refused_write)    /* not mapped: a write */                         \
+	X(refused_vma)      /* not plain private anonymous memory */          \
+	X(refused_memcg)    /* under a cgroup's memory limit */               \
+	X(refused_shared)   /* somebody else has the slot, too */             \
+	X(refused_stale)    /* contents are not in the slot: zswap, zeros */  \
+	X(refused_budget)   /* the VMM lacks memory */                        \
+	X(refused_new)      /* the process was not prepared yet */            \
+	X(refused_busy)     /* something changed meanwhile */                 \
+	X(refused_memory)   /* none for the record */
 
 enum symswap_stat {
 #define SYMSWAP_STAT_ENUM(name) SYMSWAP_##name,
 	SYMSWAP_STATS(SYMSWAP_STAT_ENUM)
 #undef SYMSWAP_STAT_ENUM
 	SYMSWAP_STAT_COUNT
+};
+
+struct kobject;
+struct vm_area_struct;
+
+/* What the VMM answered to one kind of question, and for how many swap-ins that holds. */
+struct symswap_credit {
+	atomic_t left;
+	u32 epoch; /* of the policy that gave it; like what follows written by the one that asks */
+	u32 kind;  /* SYM_VERDICT_* */
+	u32 around;
 };
 
 /* One window of the VMM, and its block device. */
@@ -46,9 +71,13 @@ struct symswap_device {
 	u32 *words;
 	u8 *data;
 	struct gendisk *disk;
-	atomic_t credit; /* swap-ins until the next question */
 	atomic_t asking;
-	u32 epoch; /* of the policy that gave the credit; written by the one that asks */
+	struct symswap_credit copy; /* for reads */
+	struct symswap_credit map;  /* for faults that might be mapped */
+	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
+	struct xarray mapped;   /* slot -> struct symswap_mapping, see map.h */
+	atomic_long_t mapped_count;
+	unsigned long revoke_next;
 	atomic64_t stats[SYMSWAP_STAT_COUNT];
 };
 
@@ -67,24 +96,46 @@ int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offs
 int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int offset,
 		       const void *from, unsigned int length);
 void symswap_slot_free(struct symswap_device *device, u64 slot);
+int symswap_slot_bring(struct symswap_device *device, u64 slot);
+bool symswap_slot_resident(struct symswap_device *device, u64 slot);
+bool symswap_slot_map(struct symswap_device *device, u64 slot);
+void symswap_slot_unmap(struct symswap_device *device, u64 slot);
 
 /* block.c */
 int symswap_block_start(void);
 void symswap_block_stop(void);
 int symswap_block_add(struct symswap_device *device);
 void symswap_block_remove(struct symswap_device *device);
+bool symswap_disk_is(const struct gendisk *disk);
+
+/* main.c */
+void symswap_devices_each(void (*visit)(struct symswap_device *device));
+struct symswap_device *symswap_device_find(u64 index);
+struct symswap_device *symswap_device_any(void);
+
+/* map.c, map_mm.c */
+void symswap_map_start(struct kobject *kobject);
+void symswap_map_stop(void);
+bool symswap_map_active(void);
+void symswap_slot_revoke(struct symswap_device *device, u64 slot);
+void symswap_revoke_all(struct symswap_device *device);
+unsigned long symswap_revoke_some(struct symswap_device *device, unsigned long most);
 
 /* verdict.c */
 void symswap_verdict_ask(struct symswap_device *device, u64 slot);
+bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct vm_area_struct *vma,
+			 unsigned long address, unsigned int *around);
 
 /* query.c */
 int symswap_query_start(void);
 void symswap_query_stop(void);
+void symswap_query_about(const struct vm_area_struct *vma, unsigned long address);
 
 /* weights.c */
 #define SYMSWAP_WEIGHT_DEFAULT 100u
 u32 symswap_weight(const char *cgroup);
 int symswap_weights_start(void);
+struct kobject *symswap_weights_folder(void);
 void symswap_weights_stop(void);
 
 /* view.c */

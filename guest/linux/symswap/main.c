@@ -12,6 +12,32 @@
 
 static struct symswap_device *symswap_devices[SYM_SWAP_WINDOWS_MAX];
 
+void symswap_devices_each(void (*visit)(struct symswap_device *device))
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++)
+		if (symswap_devices[i])
+			visit(symswap_devices[i]);
+}
+
+/* Of window @index, or NULL. */
+struct symswap_device *symswap_device_find(u64 index)
+{
+	return index < ARRAY_SIZE(symswap_devices) ? symswap_devices[index] : NULL;
+}
+
+/* The first one; there is one while the module is loaded. */
+struct symswap_device *symswap_device_any(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++)
+		if (symswap_devices[i])
+			return symswap_devices[i];
+	return NULL;
+}
+
 /*
  * A hibernated guest would find its image on the device only as long as this VMM
  * lives: refused while one of the devices is in use.
@@ -103,8 +129,10 @@ static int __init symswap_init(void)
 	error = register_pm_notifier(&symswap_pm_notifier);
 	if (error)
 		goto out_block;
-	if (symswap_add_all())
+	if (symswap_add_all()) {
+		symswap_map_start(symswap_weights_folder());
 		return 0;
+	}
 	error = -ENODEV;
 	unregister_pm_notifier(&symswap_pm_notifier);
 out_block:
@@ -119,6 +147,7 @@ out_weights:
 static void __exit symswap_exit(void)
 {
 	unregister_pm_notifier(&symswap_pm_notifier);
+	symswap_map_stop();
 	symswap_remove_all();
 	symswap_block_stop();
 	symswap_query_stop();

@@ -6,12 +6,54 @@
 #include <linux/cred.h>
 #include <linux/memcontrol.h>
 #include <linux/module.h>
+#include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
 #include <linux/page_counter.h>
 #include <linux/sched.h>
 #include <linux/vmstat.h>
 #include "internal.h"
+
+/* The fault for which a task on this CPU is about to ask; others may come in between. */
+struct symswap_about {
+	const struct task_struct *task; /* only compared */
+	u64 address, start, end, flags;
+};
+static DEFINE_PER_CPU(struct symswap_about, symswap_about);
+
+/*
+ * symswap_query_about - the question that follows is about this fault. With migration off until it
+ * was asked. @vma NULL: no more.
+ */
+void symswap_query_about(const struct vm_area_struct *vma, unsigned long address)
+{
+	struct symswap_about about = {.task = NULL};
+
+	if (vma)
+		about = (struct symswap_about){
+			.task = current,
+			.address = address,
+			.start = vma->vm_start,
+			.end = vma->vm_end,
+			.flags = vma->vm_flags,
+		};
+	preempt_disable();
+	*this_cpu_ptr(&symswap_about) = about;
+	preempt_enable();
+}
+
+/* Preemption is off. */
+static void symswap_fault(struct sym_swap_query *query)
+{
+	const struct symswap_about *about = this_cpu_ptr(&symswap_about);
+
+	if (about->task != current)
+		return;
+	query->address = about->address;
+	query->vma_start = about->start;
+	query->vma_end = about->end;
+	query->vma_flags = about->flags;
+}
 
 /* The watermarks above which kswapd sleeps, all zones together, in bytes. */
 static u64 symswap_high_watermark(void)
@@ -65,6 +107,7 @@ static s64 symswap_query(const struct symbiotic_request *request)
 	query.uid = from_kuid(&init_user_ns, current_uid());
 	if (current->flags & PF_KTHREAD)
 		query.flags |= SYM_SWAP_QUERY_KERNEL;
+	symswap_fault(&query);
 	memcpy(query.comm, current->comm, sizeof(query.comm));
 	query.comm[sizeof(query.comm) - 1] = '\0';
 	rcu_read_lock();

@@ -4,15 +4,17 @@
  * is claimed by compare-and-swap before it is touched, so that the VMM never takes
  * memory away under a copy. Nobody sleeps or is preempted for long with a claim.
  */
+#include <linux/bitops.h>
 #include <linux/delay.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include "internal.h"
 
-#define SYMSWAP_READERS_MAX 255u
-#define SYMSWAP_SPINS       200u
-#define SYMSWAP_WAIT_MAX_US (30u * 1000 * 1000) /* then the VMM is taken to be stuck */
+#define SYMSWAP_READERS_MAX  255u
+#define SYMSWAP_SPINS        200u
+#define SYMSWAP_REVOKE_WRITE 64u /* mapped slots given back for room for a write */
+#define SYMSWAP_WAIT_MAX_US  (30u * 1000 * 1000) /* then the VMM is taken to be stuck */
 
 /* One request's patience with a slot that is not the guest's to take. */
 struct symswap_wait {
@@ -116,6 +118,10 @@ static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 			symswap_count(device, SYMSWAP_fetches);
 			error = symswap_ring(device, SYM_DOORBELL_SWAP_FETCH, slot, &wait);
 			break;
+		case SYM_SLOT_MAPPED:
+			symswap_slot_revoke(device, slot);
+			error = symswap_wait(&wait);
+			break;
 		case SYM_SLOT_FAILED:
 			symswap_count(device, SYMSWAP_failed);
 			return -EIO;
@@ -185,6 +191,10 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				error = symswap_ring(device, SYM_DOORBELL_SWAP_RESERVE, slot,
 						     &wait);
 				reserved = error > 0;
+				/* The VMM has to leave mapped slots alone: give it some, and ask again. */
+				if (error == -ENOSPC &&
+				    symswap_revoke_some(device, SYMSWAP_REVOKE_WRITE))
+					error = 0;
 				break;
 			}
 			fallthrough;
@@ -196,6 +206,11 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 			if (!SYM_SLOT_READERS(old) &&
 			    cmpxchg(word, old, SYM_SLOT_WRITING) == old)
 				return 0;
+			symswap_count(device, SYMSWAP_waits);
+			error = symswap_wait(&wait);
+			break;
+		case SYM_SLOT_MAPPED:
+			symswap_slot_revoke(device, slot);
 			fallthrough;
 		default:
 			symswap_count(device, SYMSWAP_waits);
@@ -213,8 +228,10 @@ int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int off
 	u8 *page = symswap_page(device, slot);
 	bool keep = length < PAGE_SIZE;
 	u32 was;
-	int error = symswap_slot_claim(device, slot, keep, &was);
+	int error;
 
+	clear_bit(slot, device->written);
+	error = symswap_slot_claim(device, slot, keep, &was);
 	if (error)
 		return error;
 	/* Part of a page without contents: the rest reads as zeros, not as what lay there. */
@@ -223,6 +240,8 @@ int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int off
 	memcpy(page + offset, from, length);
 	/* A full barrier: the contents are there before the state says so. */
 	cmpxchg(symswap_word(device, slot), SYM_SLOT_WRITING, SYM_SLOT_RESIDENT);
+	if (!keep)
+		set_bit(slot, device->written);
 	symswap_count(device, SYMSWAP_writes);
 	return 0;
 }
@@ -232,17 +251,51 @@ void symswap_slot_free(struct symswap_device *device, u64 slot)
 {
 	u32 *word = symswap_word(device, slot);
 
+	clear_bit(slot, device->written);
 	for (;;) {
 		u32 old = READ_ONCE(*word);
 		u32 state = SYM_SLOT_STATE(old);
 		u32 new = state == SYM_SLOT_OWNED ? old | SYM_SLOT_DISCARD : SYM_SLOT_FREE;
 
-		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING)
-			return; /* a writer comes after the free */
+		/* A writer comes after the free. What is mapped is no swap entry, so not freed. */
+		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING ||
+		    state == SYM_SLOT_MAPPED)
+			return;
 		if (state == SYM_SLOT_RESIDENT && SYM_SLOT_READERS(old))
 			cpu_relax();
 		else if (cmpxchg(word, old, new) == old)
 			break;
 	}
 	symswap_count(device, SYMSWAP_frees);
+}
+
+/* symswap_slot_bring - the contents are in the window, for now. May sleep. 0, -ENODATA, -EIO. */
+int symswap_slot_bring(struct symswap_device *device, u64 slot)
+{
+	int error;
+
+	if (symswap_slot_resident(device, slot))
+		return 0;
+	error = symswap_slot_hold(device, slot);
+	if (!error)
+		symswap_slot_release(device, slot);
+	return error;
+}
+
+bool symswap_slot_resident(struct symswap_device *device, u64 slot)
+{
+	return READ_ONCE(*symswap_word(device, slot)) == SYM_SLOT_RESIDENT;
+}
+
+/* symswap_slot_map - RESIDENT, without readers, to MAPPED. Whether it was so. A full barrier. */
+bool symswap_slot_map(struct symswap_device *device, u64 slot)
+{
+	return cmpxchg(symswap_word(device, slot), SYM_SLOT_RESIDENT, SYM_SLOT_MAPPED) ==
+	       SYM_SLOT_RESIDENT;
+}
+
+/* symswap_slot_unmap - the opposite: no process can reach it any more */
+void symswap_slot_unmap(struct symswap_device *device, u64 slot)
+{
+	cmpxchg(symswap_word(device, slot), SYM_SLOT_MAPPED, SYM_SLOT_RESIDENT);
 }

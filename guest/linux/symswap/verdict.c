@@ -4,6 +4,7 @@
  * verdict is used up, and nobody waits for somebody else's question.
  */
 #include <linux/minmax.h>
+#include <linux/preempt.h>
 #include "internal.h"
 
 static enum symswap_stat symswap_verdict_stat(int error, s64 verdict)
@@ -22,6 +23,57 @@ static enum symswap_stat symswap_verdict_stat(int error, s64 verdict)
 	}
 }
 
+/* A fault that might be mapped; none where a slot is read. */
+struct symswap_question {
+	u64 slot;
+	const struct vm_area_struct *vma;
+	unsigned long address;
+};
+
+static s64 symswap_verdict_ring(struct symswap_device *device,
+				const struct symswap_question *question)
+{
+	const u64 request[] = {device->index, question->slot,
+			       question->vma ? SYM_SWAP_DECIDE_CANMAP : 0};
+	s64 verdict = 0;
+	int error;
+
+	/* What the VMM asks about the fault lies with this CPU. */
+	migrate_disable();
+	symswap_query_about(question->vma, question->address);
+	error = symbiotic_doorbell(SYM_DOORBELL_SWAP_DECIDE, request, ARRAY_SIZE(request),
+				   &verdict);
+	symswap_query_about(NULL, 0);
+	migrate_enable();
+	symswap_count(device, SYMSWAP_decides);
+	symswap_count(device, symswap_verdict_stat(error, verdict));
+	/* A refused question is not repeated at once. */
+	return error || verdict < 0 ? (s64)SYM_VERDICT(SYM_VERDICT_COPY, 16, 1) : verdict;
+}
+
+/*
+ * What holds for one more swap-in: the last verdict, or that of a new question if it is time.
+ * False where there is neither, since somebody else asks just now.
+ */
+static bool symswap_verdict_take(struct symswap_device *device, struct symswap_credit *credit,
+				 const struct symswap_question *question)
+{
+	u32 epoch = READ_ONCE(device->header->policy_epoch);
+	u64 verdict;
+
+	if (epoch == READ_ONCE(credit->epoch) && atomic_dec_if_positive(&credit->left) >= 0)
+		return true;
+	if (atomic_cmpxchg(&device->asking, 0, 1))
+		return false;
+	verdict = symswap_verdict_ring(device, question);
+	WRITE_ONCE(credit->epoch, epoch);
+	WRITE_ONCE(credit->kind, SYM_VERDICT_KIND(verdict));
+	WRITE_ONCE(credit->around, SYM_VERDICT_AROUND(verdict));
+	atomic_set(&credit->left, (int)SYM_VERDICT_CREDIT(verdict));
+	atomic_set_release(&device->asking, 0);
+	return true;
+}
+
 /*
  * symswap_verdict_ask - a slot is about to be read: ask what to do, if it is time
  *
@@ -30,24 +82,22 @@ static enum symswap_stat symswap_verdict_stat(int error, s64 verdict)
  */
 void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 {
-	const u64 request[] = {device->index, slot, 0};
-	u32 epoch = READ_ONCE(device->header->policy_epoch);
-	s64 verdict = 0;
-	int error;
+	const struct symswap_question question = {.slot = slot};
 
-	if (!READ_ONCE(device->header->verdicts))
-		return; /* the policy is off */
-	if (epoch == READ_ONCE(device->epoch) && atomic_dec_if_positive(&device->credit) >= 0)
-		return;
-	if (atomic_cmpxchg(&device->asking, 0, 1))
-		return;
-	symswap_count(device, SYMSWAP_decides);
-	error = symbiotic_doorbell(SYM_DOORBELL_SWAP_DECIDE, request, ARRAY_SIZE(request),
-				   &verdict);
-	symswap_count(device, symswap_verdict_stat(error, verdict));
-	WRITE_ONCE(device->epoch, epoch);
-	/* A refused question is not repeated at once. */
-	atomic_set(&device->credit,
-		   error || verdict < 0 ? 16 : (int)SYM_VERDICT_CREDIT((u64)verdict));
-	atomic_set_release(&device->asking, 0);
+	if (READ_ONCE(device->header->verdicts)) /* else the policy is off */
+		symswap_verdict_take(device, &device->copy, &question);
+}
+
+/*
+ * symswap_verdict_map - whether the fault at @address of @vma, which @slot belongs to, is to be
+ * mapped, and how many pages around it
+ */
+bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct vm_area_struct *vma,
+			 unsigned long address, unsigned int *around)
+{
+	const struct symswap_question question = {slot, vma, address};
+	bool known = symswap_verdict_take(device, &device->map, &question);
+
+	*around = READ_ONCE(device->map.around);
+	return known && READ_ONCE(device->map.kind) == SYM_VERDICT_MAP;
 }

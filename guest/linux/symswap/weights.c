@@ -132,6 +132,12 @@ int __init symswap_weights_start(void)
 	return error;
 }
 
+/* symswap_weights_folder - /sys/kernel/symswap, for other files there */
+struct kobject *symswap_weights_folder(void)
+{
+	return symswap_kobject;
+}
+
 void symswap_weights_stop(void)
 {
 	struct symswap_weight *entry, *next;

@@ -4,6 +4,7 @@
 
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/vmalloc.h>
 #include "internal.h"
 
 /* The header as it was read, once: sizes are used from this copy only. */
@@ -37,10 +38,17 @@ bad:
 
 static int symswap_window_map(struct symswap_device *device, const struct sym_swap_header *header)
 {
-	void *window = memremap(device->gpa, device->size, MEMREMAP_WB);
+	void *window;
 
-	if (!window)
+	device->written = vzalloc(BITS_TO_LONGS(device->slots) * sizeof(long));
+	if (!device->written)
 		return -ENOMEM;
+	window = memremap(device->gpa, device->size, MEMREMAP_WB);
+	if (!window) {
+		vfree(device->written);
+		return -ENOMEM;
+	}
+	xa_init(&device->mapped);
 	device->header = window;
 	device->words = window + header->words_offset;
 	device->data = window + header->slots_offset;
@@ -88,4 +96,6 @@ void symswap_window_close(struct symswap_device *device)
 {
 	memunmap(device->header);
 	release_mem_region(device->gpa, device->size);
+	xa_destroy(&device->mapped);
+	vfree(device->written);
 }

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fault on a swapped page, before the kernel handles it: where everything is as usual and the VMM
+ * says so, the slot itself is mapped there, read-only, and the fault is over. Whatever is
+ * unusual is refused, counted by its reason, and the kernel copies.
+ */
+#include <linux/memcontrol.h>
+#include <linux/page_counter.h>
+#include <linux/percpu-refcount.h>
+#include <linux/userfaultfd_k.h>
+#include "map.h"
+
+#define SYMSWAP_AROUND_MAX 64u
+#ifndef VM_SHADOW_STACK /* before 6.6 */
+#define VM_SHADOW_STACK VM_NONE
+#endif
+/* What may not be mapped, or is not worth to think through. */
+#define SYMSWAP_VMA_UNUSUAL                                                        \
+	(VM_SHARED | VM_MAYSHARE | VM_EXEC | VM_LOCKED | VM_SPECIAL | VM_HUGETLB | \
+	 VM_HUGEPAGE | VM_MERGEABLE | VM_GROWSDOWN | VM_WIPEONFORK |               \
+	 VM_SHADOW_STACK | __VM_UFFD_FLAGS)
+
+/* More than 0: nothing is mapped (a swapoff; the module starts or stops). */
+static atomic_t symswap_held = ATOMIC_INIT(1);
+
+/* One fault. */
+struct symswap_fault {
+	struct vm_area_struct *vma;
+	struct symswap_place place;
+	struct swap_info_struct *info;
+	struct symswap_device *device;
+	u64 slot;
+	unsigned int around;
+};
+
+/* symswap_map_hold - from its return on nothing is mapped, until symswap_map_release(). Sleeps. */
+void symswap_map_hold(void)
+{
+	atomic_inc(&symswap_held);
+	synchronize_rcu();
+}
+
+void symswap_map_release(void)
+{
+	atomic_dec(&symswap_held);
+}
+
+static bool symswap_vma_usual(const struct vm_area_struct *vma)
+{
+	return !vma->vm_ops && !vma->vm_file && vma->anon_vma && vma->vm_flags & VM_READ &&
+	       !(vma->vm_flags & SYMSWAP_VMA_UNUSUAL);
+}
+
+/*
+ * symswap_mm_limited - @mm is under any limit, its own or an ancestor's. Mapped slots are charged to
+ * nobody.
+ */
+bool symswap_mm_limited(struct mm_struct *mm)
+{
+	struct mem_cgroup *group;
+	bool limited = false;
+
+	if (mem_cgroup_disabled())
+		return false;
+	rcu_read_lock();
+	for (group = mem_cgroup_from_task(rcu_dereference(mm->owner)); group && !limited;
+	     group = parent_mem_cgroup(group))
+		limited = READ_ONCE(group->memory.max) < PAGE_COUNTER_MAX ||
+			  READ_ONCE(group->memory.high) < PAGE_COUNTER_MAX;
+	rcu_read_unlock();
+	return limited;
+}
+
+/* The device whose slots are the entries of @info, if it is one of this module's, as a whole. */
+struct symswap_device *symswap_device_of(const struct swap_info_struct *info)
+{
+	struct block_device *bdev = info->bdev;
+
+	if (!(info->flags & SWP_BLKDEV) || !bdev || bdev_is_partition(bdev) ||
+	    !symswap_disk_is(bdev->bd_disk))
+		return NULL;
+	return bdev->bd_disk->private_data;
+}
+
+/*
+ * symswap_map_install - put the mapping of @slot into @pte, in which its swap entry is
+ *
+ * With the locks of @mm and of the page table. @info: NULL in the self-test, where there is no
+ * entry. Whether it was done; a refusal is counted.
+ */
+bool symswap_map_install(struct symswap_mm *mm, struct symswap_device *device,
+			 struct swap_info_struct *info, struct vm_area_struct *vma,
+			 unsigned long address, pte_t *pte, u64 slot)
+{
+	enum symswap_stat refusal = SYMSWAP_refused_busy;
+	pte_t swap = *pte, entry;
+
+	if (!symswap_slot_map(device, slot)) {
+		symswap_count(device, refusal);
+		return false;
+	}
+	/*
+	 * Whoever reads the slot into the swap cache has said so in swap_map before, and
+	 * looks at the slot's word after it: one of us sees the other.
+	 */
+	if (info && READ_ONCE(info->swap_map[slot]) != 1)
+		refusal = SYMSWAP_refused_shared;
+	else if (info && !test_bit(slot, device->written))
+		refusal = SYMSWAP_refused_stale;
+	else if (symswap_mapping_make(mm, device, slot, address, swap))
+		refusal = SYMSWAP_refused_memory;
+	else
+		goto install;
+	symswap_slot_unmap(device, slot);
+	symswap_count(device, refusal);
+	return false;
+install:
+	entry = pfn_pte(symswap_slot_pfn(device, slot), vma->vm_page_prot);
+	entry = pte_wrprotect(pte_mkyoung(pte_mkdevmap(entry)));
+	if (!pte_none(swap) && pte_swp_soft_dirty(swap))
+		entry = pte_mksoft_dirty(entry);
+	set_pte(pte, entry);
+	return true;
+}
+
+/* The slot that @pte swapped to, if it is one of @info and may be mapped; else 0, the header. */
+static u64 symswap_entry_slot(const struct swap_info_struct *info,
+			      const struct symswap_device *device, pte_t pte)
+{
+	swp_entry_t entry;
+	u64 slot;
+
+	if (pte_none(pte) || pte_present(pte) || pte_swp_uffd_wp(pte))
+		return 0;
+	entry = pte_to_swp_entry(pte);
+	if (non_swap_entry(entry) || swp_type(entry) != info->type)
+		return 0;
+	slot = swp_offset(entry);
+	return slot < device->slots && slot < info->max ? slot : 0;
+}
+
+/* Neighbours of the faulting page in its page table. Both locks are held. */
+static void symswap_map_around(const struct symswap_fault *fault, struct symswap_mm *mm)
+{
+	unsigned long bytes = (unsigned long)fault->around << PAGE_SHIFT, address, start, end;
+	unsigned long at = fault->place.address;
+	pte_t *pte;
+	u64 slot;
+
+	start = max3(at & ~(bytes - 1), fault->vma->vm_start, at & PMD_MASK);
+	end = min3((at & ~(bytes - 1)) + bytes, fault->vma->vm_end, (at & PMD_MASK) + PMD_SIZE);
+	for (address = start; address < end; address += PAGE_SIZE) {
+		pte = fault->place.pte + ((long)(address - at) >> PAGE_SHIFT);
+		slot = address == at ? 0 : symswap_entry_slot(fault->info, fault->device, *pte);
+		if (slot && symswap_slot_resident(fault->device, slot) &&
+		    symswap_map_install(mm, fault->device, fault->info, fault->vma, address, pte,
+					slot))
+			symswap_count(fault->device, SYMSWAP_maps_around);
+	}
+}
+
+/* Nobody changes this place, and nobody said that nothing is to be mapped. Its lock is held. */
+static bool symswap_map_allowed(const struct symswap_fault *fault, const struct symswap_mm *mm)
+{
+	unsigned long first = fault->place.address & PMD_MASK;
+
+	if (mm->dead || atomic_read(&symswap_held))
+		return false;
+	/* The neighbours are in the same page table. */
+	return !mm->invalidating || first + PMD_SIZE <= mm->start || first >= mm->end;
+}
+
+static void symswap_map_locked(const struct symswap_fault *fault, struct symswap_mm *mm)
+{
+	const struct symswap_place *place = &fault->place;
+	spinlock_t *lock = pte_lockptr(fault->vma->vm_mm, place->pmd);
+
+	spin_lock(lock);
+	if (!symswap_map_allowed(fault, mm) ||
+	    pmd_val(READ_ONCE(*place->pmd)) != pmd_val(place->table) ||
+	    symswap_entry_slot(fault->info, fault->device, *place->pte) != fault->slot)
+		symswap_count(fault->device, SYMSWAP_refused_busy);
+	else if (symswap_map_install(mm, fault->device, fault->info, fault->vma, place->address,
+				     place->pte, fault->slot)) {
+		symswap_count(fault->device, SYMSWAP_maps);
+		if (fault->around > 1)
+			symswap_map_around(fault, mm);
+	}
+	spin_unlock(lock);
+}
+
+/* Reasons against it that can be seen without a lock and before the VMM is asked. */
+static bool symswap_map_wanted(const struct symswap_fault *fault, unsigned int flags)
+{
+	const struct sym_swap_header *header = fault->device->header;
+	struct symswap_device *device = fault->device;
+
+	if (!(READ_ONCE(header->verdicts) & 1u << SYM_VERDICT_MAP) || atomic_read(&symswap_held))
+		return false;
+	if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE))
+		symswap_count(device, SYMSWAP_refused_write);
+	else if (flags & (FAULT_FLAG_REMOTE | FAULT_FLAG_INSTRUCTION) ||
+		 !symswap_vma_usual(fault->vma))
+		symswap_count(device, SYMSWAP_refused_vma);
+	else if (symswap_mm_limited(fault->vma->vm_mm))
+		symswap_count(device, SYMSWAP_refused_memcg);
+	else if (READ_ONCE(fault->info->swap_map[fault->slot]) != 1)
+		symswap_count(device, SYMSWAP_refused_shared);
+	else if (!test_bit(fault->slot, device->written))
+		symswap_count(device, SYMSWAP_refused_stale);
+	else if (READ_ONCE(header->flags) & SYM_SWAP_FULL || READ_ONCE(header->revoke_wanted))
+		symswap_count(device, SYMSWAP_refused_budget);
+	else
+		return true;
+	return false;
+}
+
+static void symswap_map_swapped(struct symswap_fault *fault, unsigned int flags)
+{
+	struct mm_struct *mm = fault->vma->vm_mm;
+	struct symswap_device *device = fault->device;
+	struct symswap_mm *known;
+
+	if (!symswap_map_wanted(fault, flags))
+		return;
+	if (!symswap_mm_known(mm)) {
+		symswap_count(device, SYMSWAP_refused_new);
+		symswap_mm_request(mm);
+		return;
+	}
+	if (!symswap_verdict_map(device, fault->slot, fault->vma, fault->place.address,
+				 &fault->around))
+		return;
+	fault->around = rounddown_pow_of_two(clamp(fault->around, 1u, SYMSWAP_AROUND_MAX));
+	if (symswap_slot_bring(device, fault->slot)) {
+		symswap_count(device, SYMSWAP_refused_busy);
+		return;
+	}
+	rcu_read_lock();
+	known = symswap_mm_find(mm);
+	if (known) {
+		spin_lock(&known->lock);
+		symswap_map_locked(fault, known);
+		spin_unlock(&known->lock);
+	}
+	rcu_read_unlock();
+}
+
+/*
+ * symswap_map_fault - what handle_mm_fault() will be called with
+ *
+ * @regs: NULL where it is no fault, but the kernel wants a page there.
+ */
+void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+		       struct pt_regs *regs)
+{
+	struct symswap_fault fault = {.vma = vma};
+	swp_entry_t entry;
+	pte_t pte;
+
+	address &= PAGE_MASK;
+	if (vma->vm_ops || !symswap_place_find(vma->vm_mm, address, &fault.place))
+		return;
+	pte = READ_ONCE(*fault.place.pte);
+	if (pte_none(pte))
+		return;
+	if (pte_present(pte)) {
+		if (pte_devmap(pte) && (!regs || flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)))
+			symswap_revoke_range(vma->vm_mm, address, address + PAGE_SIZE);
+		return;
+	}
+	entry = pte_to_swp_entry(pte);
+	if (!regs || non_swap_entry(entry))
+		return;
+	fault.info = symswap_swap_get(entry);
+	if (!fault.info)
+		return;
+	fault.device = symswap_device_of(fault.info);
+	if (fault.device) {
+		fault.slot = symswap_entry_slot(fault.info, fault.device, pte);
+		if (fault.slot)
+			symswap_map_swapped(&fault, flags);
+	}
+	symswap_swap_put(fault.info);
+}

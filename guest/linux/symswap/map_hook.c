@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Functions of the kernel that go through this module while slots can be mapped, and those that
+ * it calls although they are not exported. Each must be there, or nothing is mapped.
+ */
+#include <linux/ftrace.h>
+#include <linux/delay.h>
+#include <linux/module.h>
+#include <linux/pagewalk.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/static_call.h>
+#include <linux/version.h>
+#include <linux/writeback.h>
+#include "map.h"
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+typedef void symswap_look_around_t; /* what lru_gen_look_around() returns */
+#else
+typedef bool symswap_look_around_t;
+#endif
+
+/*
+ * Types of what is called directly, since such functions may have lost their ENDBR. None of these
+ * is ever defined.
+ */
+struct swap_info_struct *symswap_type_get_swap_device(swp_entry_t entry);
+void symswap_type_flush(struct mm_struct *mm, unsigned long start, unsigned long end,
+			unsigned int stride_shift, bool freed_tables);
+int symswap_type_writepage(struct page *page, struct writeback_control *control);
+int symswap_type_populate(unsigned long start, unsigned long length, int ignore_errors);
+long symswap_type_syscall(const struct pt_regs *regs);
+int symswap_type_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
+		      const struct mm_walk_ops *ops, void *private);
+symswap_look_around_t symswap_type_look_around(struct page_vma_mapped_walk *walk);
+
+DEFINE_STATIC_CALL_NULL(symswap_get_swap_device, symswap_type_get_swap_device);
+DEFINE_STATIC_CALL_NULL(symswap_flush_range, symswap_type_flush);
+DEFINE_STATIC_CALL_NULL(symswap_writepage, symswap_type_writepage);
+DEFINE_STATIC_CALL_NULL(symswap_populate, symswap_type_populate);
+DEFINE_STATIC_CALL_NULL(symswap_swapoff, symswap_type_syscall);
+DEFINE_STATIC_CALL_NULL(symswap_swapoff32, symswap_type_syscall);
+DEFINE_STATIC_CALL_NULL(symswap_walk, symswap_type_walk);
+DEFINE_STATIC_CALL_NULL(symswap_look_around, symswap_type_look_around);
+
+static unsigned long symswap_should_skip_vma; /* by which a walk of MGLRU is known */
+
+/* Calls that are in here now, summed over all CPUs: a task may leave on another than it came. */
+static DEFINE_PER_CPU(long, symswap_inside);
+
+#define symswap_enter() this_cpu_inc(symswap_inside)
+#define symswap_leave() this_cpu_dec(symswap_inside)
+
+struct swap_info_struct *symswap_swap_get(swp_entry_t entry)
+{
+	return static_call(symswap_get_swap_device)(entry);
+}
+
+void symswap_swap_put(struct swap_info_struct *info)
+{
+	percpu_ref_put(&info->users);
+}
+
+void symswap_flush(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	static_call(symswap_flush_range)(mm, start, end, PAGE_SHIFT, false);
+}
+
+static vm_fault_t symswap_hook_fault(struct vm_area_struct *vma, unsigned long address,
+				     unsigned int flags, struct pt_regs *regs)
+{
+	vm_fault_t result;
+
+	symswap_enter();
+	symswap_map_fault(vma, address, flags, regs);
+	result = handle_mm_fault(vma, address, flags, regs);
+	symswap_leave();
+	return result;
+}
+
+/* The page may go elsewhere (zswap, a bit for zeros): its slot is stale until it is written. */
+static int symswap_hook_writepage(struct page *page, struct writeback_control *control)
+{
+	struct folio *folio = page_folio(page);
+	struct symswap_device *device;
+	struct swap_info_struct *info;
+	swp_entry_t entry;
+	int result;
+
+	symswap_enter();
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+	entry = folio_swap_entry(folio);
+#else
+	entry = folio->swap;
+#endif
+	info = symswap_swap_get(entry);
+	if (info) {
+		unsigned long slot = swp_offset(entry), end = slot + folio_nr_pages(folio);
+
+		device = symswap_device_of(info);
+		for (; device && slot < end && slot < device->slots; slot++)
+			clear_bit(slot, device->written);
+		symswap_swap_put(info);
+	}
+	result = static_call(symswap_writepage)(page, control);
+	symswap_leave();
+	return result;
+}
+
+/* mlock() and the like take what is mapped for present: it has to come in. */
+static int symswap_hook_populate(unsigned long start, unsigned long length, int ignore_errors)
+{
+	int result;
+
+	symswap_enter();
+	if (length)
+		symswap_revoke_range(current->mm, start, start + length);
+	result = static_call(symswap_populate)(start, length, ignore_errors);
+	symswap_leave();
+	return result;
+}
+
+/* It looks for swap entries in page tables, and does not end before all were found. */
+static void symswap_swapoff_begin(void)
+{
+	symswap_enter();
+	symswap_map_hold();
+	symswap_devices_each(symswap_revoke_all);
+}
+
+static void symswap_swapoff_end(void)
+{
+	symswap_map_release();
+	symswap_leave();
+}
+
+static long symswap_hook_swapoff(const struct pt_regs *regs)
+{
+	long result;
+
+	symswap_swapoff_begin();
+	result = static_call(symswap_swapoff)(regs);
+	symswap_swapoff_end();
+	return result;
+}
+
+static long symswap_hook_swapoff32(const struct pt_regs *regs)
+{
+	long result;
+
+	symswap_swapoff_begin();
+	result = static_call(symswap_swapoff32)(regs);
+	symswap_swapoff_end();
+	return result;
+}
+
+/*
+ * MGLRU's walk of page tables warns of mappings like ours. It holds the mmap lock, and no mm
+ * becomes known under it.
+ */
+static int symswap_hook_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
+			     const struct mm_walk_ops *ops, void *private)
+{
+	int result = 0;
+
+	symswap_enter();
+	if ((unsigned long)ops->test_walk != symswap_should_skip_vma || !symswap_mm_known(mm))
+		result = static_call(symswap_walk)(mm, start, end, ops, private);
+	symswap_leave();
+	return result;
+}
+
+/* The same for its look at the neighbours of a page. Only the page itself is aged then. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+static void symswap_hook_look_around(struct page_vma_mapped_walk *walk)
+{
+	symswap_enter();
+	if (!symswap_mm_known(walk->vma->vm_mm))
+		static_call(symswap_look_around)(walk);
+	symswap_leave();
+}
+#else
+static bool symswap_hook_look_around(struct page_vma_mapped_walk *walk)
+{
+	bool young;
+
+	symswap_enter();
+	if (symswap_mm_known(walk->vma->vm_mm))
+		young = pte_young(*walk->pte) &&
+			test_and_clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)walk->pte);
+	else
+		young = static_call(symswap_look_around)(walk);
+	symswap_leave();
+	return young;
+}
+#endif
+
+struct symswap_hook {
+	const char *name;
+	void *replacement;
+	bool optional; /* absent where 32-bit programs are not supported */
+	unsigned long address;
+	bool active;
+	struct ftrace_ops ops;
+};
+
+enum {
+	SYMSWAP_WRITEPAGE,
+	SYMSWAP_SWAPOFF,
+	SYMSWAP_SWAPOFF32,
+	SYMSWAP_POPULATE,
+	SYMSWAP_WALK,
+	SYMSWAP_LOOK_AROUND,
+	SYMSWAP_FAULT,
+	SYMSWAP_HOOKS,
+};
+
+/* Faults last: nothing is mapped before all others are there, nor when one of them has gone. */
+static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
+	[SYMSWAP_WRITEPAGE] = {"swap_writepage", symswap_hook_writepage},
+	[SYMSWAP_SWAPOFF] = {"__x64_sys_swapoff", symswap_hook_swapoff},
+	[SYMSWAP_SWAPOFF32] = {"__ia32_sys_swapoff", symswap_hook_swapoff32, .optional = true},
+	[SYMSWAP_POPULATE] = {"__mm_populate", symswap_hook_populate},
+	[SYMSWAP_WALK] = {"walk_page_range", symswap_hook_walk},
+	[SYMSWAP_LOOK_AROUND] = {"lru_gen_look_around", symswap_hook_look_around},
+	[SYMSWAP_FAULT] = {"handle_mm_fault", symswap_hook_fault},
+};
+
+/* What calls a hooked function goes to the replacement instead, but for the replacement itself. */
+static void notrace symswap_redirect(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+				     struct ftrace_regs *fregs)
+{
+	struct symswap_hook *hook = container_of(ops, struct symswap_hook, ops);
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+
+	if (regs && !within_module(parent, THIS_MODULE))
+		regs->ip = (unsigned long)hook->replacement;
+}
+
+static void *symswap_original(unsigned int hook)
+{
+	return (void *)symswap_hooks[hook].address;
+}
+
+/* Returns the name of what is missing, or NULL. */
+static const char *symswap_symbols_find(void)
+{
+	unsigned long get, flush;
+	unsigned int i;
+
+	for (i = 0; i < SYMSWAP_HOOKS; i++) {
+		symswap_hooks[i].address = symbiotic_unlisted(symswap_hooks[i].name);
+		if (!symswap_hooks[i].address && !symswap_hooks[i].optional)
+			return symswap_hooks[i].name;
+	}
+	get = symbiotic_unlisted("get_swap_device");
+	if (!get)
+		return "get_swap_device";
+	flush = symbiotic_unlisted("flush_tlb_mm_range");
+	if (!flush)
+		return "flush_tlb_mm_range";
+	symswap_should_skip_vma = symbiotic_unlisted("should_skip_vma");
+	if (!symswap_should_skip_vma)
+		return "should_skip_vma";
+	static_call_update(symswap_get_swap_device, (void *)get);
+	static_call_update(symswap_flush_range, (void *)flush);
+	static_call_update(symswap_writepage, symswap_original(SYMSWAP_WRITEPAGE));
+	static_call_update(symswap_swapoff, symswap_original(SYMSWAP_SWAPOFF));
+	static_call_update(symswap_swapoff32, symswap_original(SYMSWAP_SWAPOFF32));
+	static_call_update(symswap_populate, symswap_original(SYMSWAP_POPULATE));
+	static_call_update(symswap_walk, symswap_original(SYMSWAP_WALK));
+	static_call_update(symswap_look_around, symswap_original(SYMSWAP_LOOK_AROUND));
+	return NULL;
+}
+
+static int symswap_hook_start(struct symswap_hook *hook)
+{
+	int error;
+
+	hook->ops.func = symswap_redirect;
+	/* Permanent: none of them may stop at kernel.ftrace_enabled=0. The callback calls nothing. */
+	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY |
+			  FTRACE_OPS_FL_PERMANENT;
+	error = ftrace_set_filter_ip(&hook->ops, hook->address, 0, 0);
+	if (!error)
+		error = register_ftrace_function(&hook->ops);
+	if (error)
+		ftrace_set_filter_ip(&hook->ops, hook->address, 1, 0);
+	hook->active = !error;
+	return error;
+}
+
+/* symswap_hooks_start - NULL, or the name of what could not be found or hooked. May sleep. */
+const char *symswap_hooks_start(void)
+{
+	const char *missing = symswap_symbols_find();
+	unsigned int i;
+
+	for (i = 0; !missing && i < SYMSWAP_HOOKS; i++)
+		if (symswap_hooks[i].address && symswap_hook_start(&symswap_hooks[i]))
+			missing = symswap_hooks[i].name;
+	if (missing)
+		symswap_hooks_stop();
+	return missing;
+}
+
+/* A sum while others count, but only down by now: 0 is true for good. */
+static bool symswap_hooks_busy(void)
+{
+	long inside = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		inside += per_cpu(symswap_inside, cpu);
+	return inside;
+}
+
+/*
+ * symswap_hooks_stop - on return nothing of them runs any more. May sleep.
+ *
+ * Unregistering waits for tasks that were between the redirection and its count.
+ */
+void symswap_hooks_stop(void)
+{
+	unsigned int i = SYMSWAP_HOOKS;
+
+	while (i--) {
+		if (!symswap_hooks[i].active)
+			continue;
+		unregister_ftrace_function(&symswap_hooks[i].ops);
+		ftrace_set_filter_ip(&symswap_hooks[i].ops, symswap_hooks[i].address, 1, 0);
+		symswap_hooks[i].active = false;
+	}
+	synchronize_rcu_tasks();
+	while (symswap_hooks_busy())
+		msleep(10);
+	/* And those that have counted themselves out, but not returned yet. */
+	synchronize_rcu_tasks();
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The self-test: what mappings rely on, tried in the process that loads this module, on pages of
+ * its own and a free slot of a device. Each mapping takes the place of nothing there, so that the
+ * page reads as zeros when the mapping is taken back.
+ */
+#include <linux/mman.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "map.h"
+
+#define SYMSWAP_TEST_BYTE  0xa5
+#define SYMSWAP_TEST_PAGES 16u
+
+struct symswap_test {
+	struct symswap_device *device;
+	u64 slot;
+	unsigned long start; /* of SYMSWAP_TEST_PAGES pages; the first of a table has been touched */
+	unsigned long page;  /* the next one in that table */
+	u8 *buffer;
+};
+
+static bool symswap_test_all(const u8 *bytes, u8 value)
+{
+	return !memchr_inv(bytes, value, PAGE_SIZE);
+}
+
+/* Whether the slot is mapped where the test thinks it is. */
+static bool symswap_test_mapped(const struct symswap_test *test)
+{
+	return xa_load(&test->device->mapped, test->slot) &&
+	       SYM_SLOT_STATE(READ_ONCE(test->device->words[test->slot])) == SYM_SLOT_MAPPED;
+}
+
+static bool symswap_test_resident(const struct symswap_test *test)
+{
+	return !xa_load(&test->device->mapped, test->slot) &&
+	       SYM_SLOT_STATE(READ_ONCE(test->device->words[test->slot])) == SYM_SLOT_RESIDENT;
+}
+
+static bool symswap_test_locked(struct symswap_test *test, struct vm_area_struct *vma)
+{
+	struct symswap_place place;
+	struct symswap_mm *known;
+	spinlock_t *lock;
+	bool done = false;
+
+	rcu_read_lock();
+	known = symswap_mm_find(current->mm);
+	if (known && symswap_place_find(current->mm, test->page, &place)) {
+		spin_lock(&known->lock);
+		lock = pte_lockptr(current->mm, place.pmd);
+		spin_lock(lock);
+		done = pte_none(*place.pte) &&
+		       symswap_map_install(known, test->device, NULL, vma, test->page, place.pte,
+					   test->slot);
+		spin_unlock(lock);
+		spin_unlock(&known->lock);
+	}
+	rcu_read_unlock();
+	return done;
+}
+
+/* Map the slot at the next page. The VMM may take the slot in between: then bring it back. */
+static bool symswap_test_map(struct symswap_test *test)
+{
+	struct vm_area_struct *vma;
+	bool done = false;
+	unsigned int i;
+
+	test->page += PAGE_SIZE;
+	for (i = 0; i < 100 && !done; i++) {
+		if (symswap_slot_bring(test->device, test->slot))
+			return false;
+		mmap_read_lock(current->mm);
+		vma = find_vma(current->mm, test->page);
+		done = vma && vma->vm_start <= test->page && symswap_test_locked(test, vma);
+		mmap_read_unlock(current->mm);
+	}
+	return done;
+}
+
+static const char *symswap_test_read(struct symswap_test *test)
+{
+	if (!symswap_test_map(test))
+		return "self-test: a slot could not be mapped";
+	if (copy_from_user(test->buffer, (void __user *)test->page, PAGE_SIZE) ||
+	    !symswap_test_all(test->buffer, SYMSWAP_TEST_BYTE) || !symswap_test_mapped(test))
+		return "self-test: a mapped slot does not read as its contents";
+	/* Who wants a page there gets one: the mapping goes. */
+	if (access_process_vm(current, test->page, test->buffer, PAGE_SIZE, FOLL_FORCE) !=
+		    PAGE_SIZE ||
+	    !symswap_test_all(test->buffer, 0) || !symswap_test_resident(test))
+		return "self-test: a mapped slot is in the way of ptrace";
+	return NULL;
+}
+
+static const char *symswap_test_write(struct symswap_test *test)
+{
+	const u8 byte = 1;
+
+	if (!symswap_test_map(test))
+		return "self-test: a slot could not be mapped for a write";
+	if (copy_to_user((void __user *)test->page, &byte, 1) ||
+	    copy_from_user(test->buffer, (void __user *)test->page, PAGE_SIZE) ||
+	    test->buffer[0] != byte || memchr_inv(test->buffer + 1, 0, PAGE_SIZE - 1) ||
+	    !symswap_test_resident(test))
+		return "self-test: a write reaches a mapped slot";
+	if (symswap_slot_read(test->device, test->slot, 0, test->buffer, PAGE_SIZE) ||
+	    !symswap_test_all(test->buffer, SYMSWAP_TEST_BYTE))
+		return "self-test: a write changed a slot";
+	return NULL;
+}
+
+static const char *symswap_test_revoke(struct symswap_test *test)
+{
+	if (!symswap_test_map(test) || symswap_revoke_some(test->device, 1) != 1 ||
+	    !symswap_test_resident(test))
+		return "self-test: a mapped slot could not be taken back";
+	if (copy_from_user(test->buffer, (void __user *)test->page, PAGE_SIZE) ||
+	    !symswap_test_all(test->buffer, 0))
+		return "self-test: a slot can be read after it was taken back";
+	if (!symswap_test_map(test))
+		return "self-test: a slot could not be mapped again";
+	if (vm_munmap(test->start, SYMSWAP_TEST_PAGES * PAGE_SIZE) ||
+	    !symswap_test_resident(test))
+		return "self-test: munmap() leaves a slot mapped";
+	test->start = 0;
+	return NULL;
+}
+
+/* Pages of this process, one of them touched, so that there is a table for those that follow. */
+static bool symswap_test_prepare(struct symswap_test *test)
+{
+	unsigned long start = vm_mmap(NULL, 0, SYMSWAP_TEST_PAGES * PAGE_SIZE,
+				      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	unsigned long table;
+
+	if (IS_ERR_VALUE(start))
+		return false;
+	test->start = start;
+	/* Half of them lie in one table. */
+	table = ALIGN(start, PMD_SIZE);
+	test->page = table - start < SYMSWAP_TEST_PAGES / 2 * PAGE_SIZE ? table : start;
+	return !clear_user((void __user *)test->page, 1);
+}
+
+/*
+ * symswap_map_test - NULL, or what does not work
+ *
+ * Task context. The hooks are there, and nothing else maps.
+ */
+const char *symswap_map_test(struct symswap_device *device)
+{
+	struct symswap_test test = {.device = device, .slot = device->slots};
+	const char *failed = "self-test: no memory for it";
+
+	if (!current->mm || current->flags & PF_KTHREAD)
+		return "self-test: not loaded by a process";
+	while (test.slot && READ_ONCE(device->words[test.slot - 1]) != SYM_SLOT_FREE)
+		test.slot--;
+	if (!test.slot--)
+		return "self-test: no free slot for it";
+	test.buffer = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!test.buffer)
+		return failed;
+	memset(test.buffer, SYMSWAP_TEST_BYTE, PAGE_SIZE);
+	if (symswap_mm_register(current->mm) || !symswap_test_prepare(&test) ||
+	    symswap_slot_write(device, test.slot, 0, test.buffer, PAGE_SIZE))
+		goto out;
+	failed = symswap_test_read(&test);
+	if (!failed)
+		failed = symswap_test_write(&test);
+	if (!failed)
+		failed = symswap_test_revoke(&test);
+out:
+	if (test.start)
+		vm_munmap(test.start, SYMSWAP_TEST_PAGES * PAGE_SIZE);
+	symswap_slot_free(device, test.slot);
+	kfree(test.buffer);
+	return failed;
+}
