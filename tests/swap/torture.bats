@@ -44,3 +44,24 @@ torture() {
 	torture 6.12 1 symbiotic zeros zswap fork userfaultfd ksm -- \
 		--swap size=512M,memory=16M,compress=lz4,policy=copy
 }
+
+# map VERSION BUDGET TEST...: with the policy `map`, which must have been followed.
+map() {
+	local version=$1 budget=$2
+	shift 2
+	torture "$version" 1 symbiotic "$@; cd /sys/block/symswap0/symbiotic
+		grep -H . maps maps_around maps_lost refused_* | tr '\n' ' '
+		cat /sys/kernel/symswap/map | sed 's/^/mapping is /'
+		[ \$(cat maps) -gt 100 ] && [ \$(cat maps_lost) = 0 ] && echo mapped well" -- \
+		--swap "size=512M,$budget,policy=map"
+	[[ $output == *'mapping is on'* && $output == *'mapped well'* ]]
+}
+
+@test "6.1, the slot store, mapped: fork, mappings, mlock, O_DIRECT, ptrace, process-vm, swapoff" {
+	map 6.1 memory=256M fork munmap mremap mprotect dontneed mlock o-direct ptrace process-vm \
+		swapoff
+}
+
+@test "6.12, the slot store, mapped, with a short budget: zeros, zswap, fork, userfaultfd, KSM, memcg" {
+	map 6.12 memory=24M,compress=lz4 zeros zswap fork userfaultfd ksm thp memcg reload
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# symswap.ko on plain QEMU, by TCG, on a stand-in for the VMM that takes slots, refuses, and wants mapped
+# slots back as often as it can: no nested paging, so this is quick and does not hang.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../../.."
+	. scripts/common.sh
+}
+
+# plain VERSION CPUS COMMAND: what the guest said is right.
+plain() {
+	run -0 tests/guest/symswap_plain/run "$1" "$2" "$3"
+	echo "$output" >&2
+	[[ $output != *'not ok'* ]]
+}
+
+# torture VERSION CPUS MAPPED TEST...: MAPPED is `map [AROUND [CREDIT]]` or `true`.
+torture() {
+	local version=$1 cpus=$2 mapped=$3
+	shift 3
+	plain "$version" "$cpus" "fake revoke=7
+		echo y >/sys/kernel/mm/lru_gen/enabled
+		mkswap /dev/symswap0 >/dev/null && swapon /dev/symswap0
+		$mapped
+		swap-torture --size 8 --seconds 2 --device /dev/symswap0 --disk /dev/symswap1 \
+			--module symswap $*
+		stats
+		swapoff /dev/symswap0
+		echo wrong \$(cat /sys/module/symbiotic/parameters/wrong)
+		echo lost \$(stat maps_lost)
+		rmmod symswap && rmmod symbiotic && echo gone"
+	[[ $output == *'torture ok'*'wrong 0'*'lost 0'*gone* ]]
+}
+
+@test "6.1: slots are mapped: every test of swap-torture, two CPUs" {
+	torture 6.1 2 map all
+	[[ $output =~ maps:[0-9]{3} ]]
+}
+
+@test "6.12: slots are mapped: every test of swap-torture, two CPUs" {
+	torture 6.12 2 map all
+	[[ $output =~ maps:[0-9]{3} ]]
+}
+
+@test "6.12: slots are mapped: slots used again and again, four CPUs" {
+	torture 6.12 4 'map 1 4' canary swapoff reload
+}
+
+@test "6.1: slots are copied" {
+	torture 6.1 2 true fork mremap zeros zswap process-vm reload
+	[[ $output != *maps:* ]]
+}
+
+@test "6.12: without mappings the module says so, and nobody is asked for one" {
+	plain 6.12 1 'SYMSWAP=map=0 && fake
+		mkswap /dev/symswap0 >/dev/null && swapon /dev/symswap0
+		map
+		swap-torture --size 8 fork
+		stats'
+	[[ $output == *'off: not wanted (map=0)'*'torture ok'* ]]
+	[[ $output != *maps:* && $output != *refused_write:* ]]
+}
