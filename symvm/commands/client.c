@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "control/state_dir.h"
+#include "util/clock.h"
 
 #define KEY_JSON 256
 
@@ -190,20 +191,12 @@ int client_ask(const char *name, const char *command, json_t *arguments, json_t 
 	return status;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 int client_wait_end(struct client *client, unsigned timeout_ms)
 {
-	uint64_t start = now_ms(), gone;
+	uint64_t start = clock_now_ns() / NS_PER_MS, gone;
 	char dropped[256];
 
-	while ((gone = now_ms() - start) <= timeout_ms) {
+	while ((gone = clock_now_ns() / NS_PER_MS - start) <= timeout_ms) {
 		int status = wait_readable(client->fd, timeout_ms - (unsigned)gone);
 
 		if (status < 0)

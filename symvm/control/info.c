@@ -7,6 +7,7 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
 SECTION_DECLARE(symvm_control_reports, struct control_report);
 
@@ -28,14 +29,9 @@ static const char *state_name(struct vm *vm)
 
 static double uptime(const struct vm *vm)
 {
-	struct timespec now;
-
 	if (!vm->started_ns)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec -
-			vm->started_ns) /
-	       1e9;
+	return (double)(clock_now_ns() - vm->started_ns) / 1e9;
 }
 
 static void set_counter(json_t *object, const char *key, const _Atomic uint64_t *counter)

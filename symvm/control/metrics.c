@@ -13,6 +13,7 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
 SECTION_DECLARE(symvm_control_reports, struct control_report);
 
@@ -161,10 +162,8 @@ static void write_devices(struct vm *vm, FILE *out)
 
 static void write_vm(struct vm *vm, FILE *out)
 {
-	struct timespec now;
 	enum vm_state state;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&vm->state_lock);
 	state = vm->state;
 	pthread_mutex_unlock(&vm->state_lock);
@@ -174,11 +173,7 @@ static void write_vm(struct vm *vm, FILE *out)
 	metrics_sample(out, vm, "symvm_running", state == VM_STATE_RUNNING, NULL);
 	metrics_family(out, "symvm_uptime_seconds", "gauge", "Seconds since the VM was started.");
 	metrics_sample(out, vm, "symvm_uptime_seconds",
-		       vm->started_ns ? ((double)now.tv_sec * 1e9 + (double)now.tv_nsec -
-					 (double)vm->started_ns) /
-						1e9
-				      : 0,
-		       NULL);
+		       vm->started_ns ? (double)(clock_now_ns() - vm->started_ns) / 1e9 : 0, NULL);
 	metrics_family(out, "symvm_memory_bytes", "gauge", "RAM of the guest.");
 	metrics_sample(out, vm, "symvm_memory_bytes", (double)vm->memory.ram_size, NULL);
 	metrics_family(out, "symvm_vcpus", "gauge", "vCPUs of the guest.");

@@ -15,6 +15,7 @@
 #include "machine/memory_plug.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
 #define VCPU_STACK_SIZE (256u << 10)
 
@@ -337,23 +338,9 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	return 0;
 }
 
-static struct timespec deadline_after(unsigned timeout_ms)
-{
-	struct timespec when;
-
-	clock_gettime(CLOCK_REALTIME, &when);
-	when.tv_sec += timeout_ms / 1000;
-	when.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (when.tv_nsec >= 1000000000) {
-		when.tv_sec++;
-		when.tv_nsec -= 1000000000;
-	}
-	return when;
-}
-
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
 {
-	struct timespec when = deadline_after(timeout_ms);
+	struct timespec when = clock_deadline(CLOCK_REALTIME, timeout_ms);
 	struct vm *vm = vcpu->vm;
 	int status = 0;
 

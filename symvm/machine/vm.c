@@ -15,17 +15,10 @@
 #include "jail/jail.h"
 #include "machine/vcpu_state.h"
 #include "services/service.h"
+#include "util/clock.h"
 
 #define KVM_TSS_GPA	     0xfffbd000ull /* three pages that Intel hosts need, below the BIOS */
 #define KVM_IDENTITY_MAP_GPA 0xfffbc000ull
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
 
 static void *symbiotic_translate(void *opaque, uint64_t gpa, uint64_t length)
 {
@@ -293,7 +286,7 @@ int vm_start(struct vm *vm, struct error *err)
 		status = vcpu_start(vm->vcpus[i], err);
 	if (status < 0)
 		return status;
-	vm->started_ns = now_ns();
+	vm->started_ns = clock_now_ns();
 	vm->state = VM_STATE_PAUSED;
 	return vm->config.start_paused ? 0 : vm_resume(vm);
 }

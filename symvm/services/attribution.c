@@ -13,6 +13,7 @@
 #include "machine/vm.h"
 #include "services/guest_call.h"
 #include "services/service.h"
+#include "util/clock.h"
 
 #define WATCH_COUNT_MAX	 1000
 #define WATCH_TIMEOUT_MS 60000
@@ -186,31 +187,10 @@ static int watch_parse(json_t *arguments, struct watch *watch, json_int_t *timeo
 	return 0;
 }
 
-/* @ms from now, on the clock of pthread_cond_timedwait(). */
-static struct timespec time_after(json_int_t ms)
-{
-	struct timespec when;
-
-	clock_gettime(CLOCK_REALTIME, &when);
-	when.tv_sec += ms / 1000;
-	when.tv_nsec += (ms % 1000) * 1000000;
-	if (when.tv_nsec >= 1000000000) {
-		when.tv_sec++;
-		when.tv_nsec -= 1000000000;
-	}
-	return when;
-}
-
-static bool is_before(const struct timespec *left, const struct timespec *right)
-{
-	return left->tv_sec != right->tv_sec ? left->tv_sec < right->tv_sec
-					     : left->tv_nsec < right->tv_nsec;
-}
-
 static int watch_wait(struct vm *vm, struct attribution *attribution, struct watch *watch,
 		      json_int_t timeout, struct error *err)
 {
-	struct timespec end = time_after(timeout);
+	struct timespec end = clock_deadline(CLOCK_REALTIME, (uint64_t)timeout);
 	int status = 0;
 
 	pthread_mutex_lock(&attribution->lock);
@@ -223,8 +203,8 @@ static int watch_wait(struct vm *vm, struct attribution *attribution, struct wat
 	/* In short pieces: the end of the VM must not wait for a watch. */
 	while (atomic_load(&attribution->armed) && status == 0 &&
 	       atomic_load(&vm->end) == VM_END_NONE) {
-		struct timespec piece = time_after(WATCH_PIECE_MS);
-		bool last = is_before(&end, &piece);
+		struct timespec piece = clock_deadline(CLOCK_REALTIME, WATCH_PIECE_MS);
+		bool last = clock_is_before(&end, &piece);
 
 		status = -pthread_cond_timedwait(&attribution->caught, &attribution->lock,
 						 last ? &end : &piece);

@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
 #define RETRY_NS 500000 /* between tries while the guest is at a point that allows no call */
 
@@ -21,14 +22,6 @@ static void call_on_vcpu(struct vcpu *vcpu, void *opaque)
 	struct pending_call *pending = opaque;
 
 	pending->status = sym_call(vcpu->symbiotic, pending->request, pending->result);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static const char *guest_call_strerror(int status)
@@ -57,7 +50,7 @@ int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *reques
 {
 	struct pending_call pending = {.request = request, .result = result};
 	const struct timespec retry = {.tv_nsec = RETRY_NS};
-	uint64_t end = now_ms() + GUEST_CALL_TIMEOUT_MS;
+	uint64_t end = clock_now_ns() + GUEST_CALL_TIMEOUT_MS * NS_PER_MS;
 	int status;
 
 	if (!vm->symbiotic)
@@ -70,7 +63,7 @@ int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *reques
 		status = vcpu_run_on(vm->vcpus[id], call_on_vcpu, &pending, GUEST_CALL_TIMEOUT_MS);
 		if (status == 0)
 			status = pending.status;
-		if ((status != -EAGAIN && status != -EBUSY) || now_ms() >= end)
+		if ((status != -EAGAIN && status != -EBUSY) || clock_now_ns() >= end)
 			break;
 		nanosleep(&retry, NULL);
 	}

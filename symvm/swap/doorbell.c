@@ -4,21 +4,9 @@
 #include <time.h>
 
 #include "swap/internal.h"
+#include "util/clock.h"
 
-#define TRY_SLOTS     8u
-#define NS_PER_SECOND 1000000000ull
-
-static struct timespec deadline_after(uint64_t ms)
-{
-	struct timespec at;
-	uint64_t ns;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	ns = (uint64_t)at.tv_nsec + ms * 1000000;
-	at.tv_sec += (time_t)(ns / NS_PER_SECOND);
-	at.tv_nsec = (long)(ns % NS_PER_SECOND);
-	return at;
-}
+#define TRY_SLOTS 8u
 
 /* One attempt at room on this thread; whether it gave any. */
 static bool make_room_once(struct swap_store *store)
@@ -39,15 +27,6 @@ static bool make_room_once(struct swap_store *store)
 	return moved;
 }
 
-static bool passed(const struct timespec *until)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec > until->tv_sec ||
-	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
-}
-
 /*
  * Waits until the spill store has made some progress, or for RESERVE_WAIT_MS: false. The lock is
  * held.
@@ -55,7 +34,7 @@ static bool passed(const struct timespec *until)
 static bool spill_wait_locked(struct swap_store *store)
 {
 	uint64_t before = store->counters.spilled;
-	struct timespec until = deadline_after(RESERVE_WAIT_MS);
+	struct timespec until = clock_deadline(CLOCK_MONOTONIC, RESERVE_WAIT_MS);
 	int status = 0;
 
 	if (!store->spill)
@@ -76,7 +55,7 @@ static bool spill_wait_locked(struct swap_store *store)
  */
 static bool room_lock(struct swap_store *store)
 {
-	struct timespec until = deadline_after(RESERVE_MOST_MS);
+	uint64_t until = clock_now_ns() + RESERVE_MOST_MS * NS_PER_MS;
 	bool go_on;
 
 	for (;;) {
@@ -87,7 +66,7 @@ static bool room_lock(struct swap_store *store)
 		if (make_room_once(store))
 			continue;
 		pthread_mutex_lock(&store->lock);
-		go_on = spill_wait_locked(store) && !passed(&until);
+		go_on = spill_wait_locked(store) && clock_now_ns() < until;
 		if (!go_on)
 			return swap_room_locked(store) > 0;
 		pthread_mutex_unlock(&store->lock);

@@ -9,9 +9,9 @@
 #include <time.h>
 
 #include "swap/internal.h"
+#include "util/clock.h"
 
-#define RUN_MAX	  CHUNK_SLOTS
-#define NS_PER_MS 1000000ull
+#define RUN_MAX CHUNK_SLOTS
 
 /* Consecutive slots whose words are OWNED and whose pages go together. */
 struct run {
@@ -221,32 +221,21 @@ static void make_room(struct swap_store *store, struct swap_mover *mover)
 	pthread_mutex_unlock(&store->lock);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 * NS_PER_MS + (uint64_t)now.tv_nsec;
-}
-
 /* Waits for the next scan, or until room is wanted; what of the two: true for the scan. */
 static bool wait_for_work(struct swap_store *store, uint64_t next_scan, bool tried)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t)(next_scan / (1000 * NS_PER_MS)),
-		.tv_nsec = (long)(next_scan % (1000 * NS_PER_MS)),
-	};
+	const struct timespec until = clock_timespec(next_scan);
 
-	while (!store->stopping && (!store->room_wanted || tried) && now_ns() < next_scan)
+	while (!store->stopping && (!store->room_wanted || tried) && clock_now_ns() < next_scan)
 		pthread_cond_clockwait(&store->work, &store->lock, CLOCK_MONOTONIC, &until);
-	return now_ns() >= next_scan;
+	return clock_now_ns() >= next_scan;
 }
 
 void *swap_scan_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
 	struct swap_mover *mover = swap_mover_create(store->config.codec);
-	uint64_t next_scan = now_ns() + SCAN_MS * NS_PER_MS;
+	uint64_t next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
 	bool in_vain = false;
 
 	if (!swap_thread_enter(store, "swap-scan", mover)) {
@@ -261,7 +250,7 @@ void *swap_scan_thread(void *opaque)
 		pthread_mutex_unlock(&store->lock);
 		if (due) {
 			scan(store);
-			next_scan = now_ns() + SCAN_MS * NS_PER_MS;
+			next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
 			in_vain = false;
 		}
 		if (wanted) {

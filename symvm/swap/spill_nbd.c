@@ -13,18 +13,28 @@
 #include <time.h>
 
 #include "swap/spill.h"
+#include "util/clock.h"
 
 #define NBD_LIBRARY	"libnbd.so.0"
 #define NBD_TIMEOUT_SEC 30 /* for one block; then the server counts as gone */
 #define NBD_POLL_MS	1000
 
-#define NBD_FUNCTIONS(X)                                                                      \
-	X(create)                                                                             \
-	X(close)                                                                              \
-	X(connect_uri)                                                                        \
-	X(get_size)                                                                           \
-	X(can_multi_conn) X(is_read_only) X(aio_pread) X(aio_pwrite) X(aio_command_completed) \
-		X(poll) X(get_error) X(get_errno)
+/* Versions of clang-format wrap this differently. */
+/* clang-format off */
+#define NBD_FUNCTIONS(X) \
+	X(create) \
+	X(close) \
+	X(connect_uri) \
+	X(get_size) \
+	X(can_multi_conn) \
+	X(is_read_only) \
+	X(aio_pread) \
+	X(aio_pwrite) \
+	X(aio_command_completed) \
+	X(poll) \
+	X(get_error) \
+	X(get_errno)
+/* clang-format on */
 
 struct nbd_calls {
 #define NBD_POINTER(name) __typeof__(&nbd_##name) name;
@@ -80,18 +90,16 @@ static int last_error(struct spill_nbd *nbd)
 /* Waits for a command that was sent, for a bounded time. */
 static int wait_for(struct spill_nbd *nbd, struct nbd_lane *lane, int64_t cookie)
 {
-	struct timespec start, now;
+	uint64_t until = clock_now_ns() + NBD_TIMEOUT_SEC * NS_PER_SECOND;
 	int done;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {
 		done = nbd->nbd.aio_command_completed(lane->handle, (uint64_t)cookie);
 		if (done > 0)
 			return 0;
 		if (done < 0)
 			return last_error(nbd);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - start.tv_sec > NBD_TIMEOUT_SEC) {
+		if (clock_now_ns() >= until) {
 			lane->dead = true;
 			return -ETIMEDOUT;
 		}

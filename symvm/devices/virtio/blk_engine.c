@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "devices/virtio/blk_engine.h"
+#include "util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -244,14 +245,6 @@ static struct io_uring_sqe *sqe_get(struct blk_engine *engine)
 	return io_uring_get_sqe(&engine->ring);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Carries out @operation at once where that is wanted; else false. */
 static bool operation_inline(struct blk_engine *engine, struct blk_operation *operation)
 {
@@ -268,9 +261,9 @@ static bool operation_inline(struct blk_engine *engine, struct blk_operation *op
 		policy->hold_off--;
 		return false;
 	}
-	start = now_ns();
+	start = clock_now_ns();
 	status = operation_run(engine->fd, operation);
-	if (now_ns() - start > INLINE_LIMIT_NS)
+	if (clock_now_ns() - start > INLINE_LIMIT_NS)
 		policy->hold_off = INLINE_HOLD_OFF;
 	engine->done(engine->opaque, operation, status);
 	return true;

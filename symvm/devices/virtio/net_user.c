@@ -21,6 +21,7 @@
 #include "devices/virtio/slirp.h"
 #include "machine/vm.h"
 #include "util/option.h"
+#include "util/clock.h"
 
 #define NETWORK	     0x0a000200u /* 10.0.2.0/24 */
 #define NETWORK_MASK 0xffffff00u
@@ -29,9 +30,7 @@
 #define GUEST_FIRST  (NETWORK | 15u)
 #define LOOPBACK     0x7f000001u
 
-#define EVENTS_MAX    64
-#define NS_PER_MS     1000000ll
-#define NS_PER_SECOND 1000000000ll
+#define EVENTS_MAX 64
 /*
  * Host and guest share the machine: there is no wire whose frame size matters, and a
  * large one saves most of the work per byte.
@@ -74,10 +73,7 @@ struct user_timer {
 
 static int64_t now_ns(void *opaque)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+	return (int64_t)clock_now_ns();
 }
 
 static ssize_t user_receive(const void *frame, size_t length, void *opaque)
@@ -240,12 +236,11 @@ static void arm_timer(struct net_user *user, uint32_t timeout_ms)
 
 	if (timeout_ms == UINT32_MAX)
 		return;
-	deadline = now_ns(NULL) + timeout_ms * NS_PER_MS;
+	deadline = now_ns(NULL) + (int64_t)(timeout_ms * NS_PER_MS);
 	if (deadline >= user->armed)
 		return;
 	user->armed = deadline;
-	timer.it_value.tv_sec = deadline / NS_PER_SECOND;
-	timer.it_value.tv_nsec = deadline % NS_PER_SECOND;
+	timer.it_value = clock_timespec((uint64_t)deadline);
 	timerfd_settime(user->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
 

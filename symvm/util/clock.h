@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Time that passes, and points of time to wait for. Any thread. */
+#ifndef SYMVM_UTIL_CLOCK_H
+#define SYMVM_UTIL_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define NS_PER_US     1000ull
+#define NS_PER_MS     1000000ull
+#define NS_PER_SECOND 1000000000ull
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+static inline uint64_t clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* @ns of any clock as pthread_cond_timedwait() and others want it. */
+static inline struct timespec clock_timespec(uint64_t ns)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(ns / NS_PER_SECOND),
+		.tv_nsec = (long)(ns % NS_PER_SECOND),
+	};
+}
+
+/* @ms from now on @clock: the one that the condition was made with (CLOCK_REALTIME by default). */
+static inline struct timespec clock_deadline(clockid_t clock, uint64_t ms)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return clock_timespec((uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec +
+			      ms * NS_PER_MS);
+}
+
+static inline bool clock_is_before(const struct timespec *left, const struct timespec *right)
+{
+	return left->tv_sec != right->tv_sec ? left->tv_sec < right->tv_sec
+					     : left->tv_nsec < right->tv_nsec;
+}
+
+#endif
