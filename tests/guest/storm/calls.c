@@ -131,6 +131,7 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 	case SYM_CALL_TASKS:
 		return tasks_answer(vcpu, result->value, message);
 	case PROBE_ATOMIC: /* the module may not be there */
+		vcpu->counts.slow += result->value == 1 && request->args[0];
 		return result->value == -ENOSYS || result->value == 1;
 	default:
 		return result->value == -ENOSYS;
@@ -163,6 +164,7 @@ static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *req
 		request->number = storm_random(vcpu) & 0x100 ? PROBE_ATOMIC
 							     : SYM_CALL_ATOMIC_FIRST + 0x90 +
 								       (storm_random(vcpu) & 0x7ff);
+		request->args[0] = vcpu->storm->slow_ms;
 		request->message = NULL;
 		break;
 	default:

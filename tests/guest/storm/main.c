@@ -115,7 +115,9 @@ static struct argp_option options[] = {
 	{"memory", 'm', "MIB", 0, "guest memory (384)", 0},
 	{"period", 'p', "USEC", 0, "time between two kicks with a call, 0: none (2000)", 0},
 	{"exits", 'e', "PERMILLE", 0, "of the exits: a call in them (50)", 0},
+	{"slow", 's', "MSEC", 0, "calls of the probe take so long (0)", 0},
 	{"off", 'o', NULL, 0, "do not offer the interface", 0},
+	{"calls", 'n', "N", 0, "publish policy 1 to the guest after so many calls: enough", 0},
 	{"time", 't', "SEC", 0, "end after that time with status 3 (120)", 0},
 	{0},
 };
@@ -123,6 +125,7 @@ static struct argp_option options[] = {
 struct arguments {
 	const char *kernel, *initrd, *append;
 	struct storm *storm;
+	uint64_t calls;
 	unsigned int seconds;
 };
 
@@ -153,8 +156,14 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case 'e':
 		storm->exit_permille = atoi(argument);
 		break;
+	case 's':
+		storm->slow_ms = atoi(argument);
+		break;
 	case 'o':
 		storm->interface = false;
+		break;
+	case 'n':
+		arguments->calls = strtoull(argument, NULL, 0);
 		break;
 	case 't':
 		arguments->seconds = atoi(argument);
@@ -197,7 +206,10 @@ static int storm_create(struct storm *storm, const struct arguments *arguments)
 	if (error)
 		return error;
 	snprintf(words, sizeof(words),
-		 "console=ttyS0 acpi=off pci=off reboot=k panic=-1 quiet no_timer_check %s",
+		 /* There is no way to power off: any end of the guest has to be a reboot. A panic
+		  * before the console's driver is there must not be silent. */
+		 "console=ttyS0 earlyprintk=ttyS0 acpi=off pci=off reboot=k panic=-1 quiet "
+		 "no_timer_check symvm.end=reboot %s",
 		 arguments->append ?: "");
 	return machine_load(storm, arguments->kernel, arguments->initrd, words);
 }
@@ -216,6 +228,7 @@ static void report(const struct storm *storm)
 		sum.tried += vcpu->counts.tried, sum.returned += vcpu->counts.returned;
 		sum.not_here += vcpu->counts.not_here, sum.not_ready += vcpu->counts.not_ready;
 		sum.failed += vcpu->counts.failed, sum.wrong += vcpu->counts.wrong;
+		sum.slow += vcpu->counts.slow;
 		for (unsigned int p = 0; p < 4; p++)
 			sum.points[p] += vcpu->counts.points[p];
 		listings += vcpu->listings, tasks += vcpu->tasks_seen, bells += vcpu->doorbells;
@@ -224,12 +237,12 @@ static void report(const struct storm *storm)
 	}
 	sym_vm_spy_read(storm->sym, &guest);
 	printf("\nstorm: {\"tried\":%lu,\"returned\":%lu,\"not_here\":%lu,\"not_ready\":%lu,"
-	       "\"failed\":%lu,\"wrong\":%lu,\"user\":%lu,\"kernel\":%lu,\"idle\":%lu,"
+	       "\"failed\":%lu,\"wrong\":%lu,\"slow\":%lu,\"user\":%lu,\"kernel\":%lu,\"idle\":%lu,"
 	       "\"in_exit\":%lu,\"listings\":%lu,\"tasks\":%lu,\"calls\":%lu,\"kvm_runs\":%lu,"
 	       "\"other_ioctls\":%lu,\"doorbells\":%lu,\"boot_state\":%u,\"status\":%d}\n",
 	       sum.tried, sum.returned, sum.not_here, sum.not_ready, sum.failed, sum.wrong,
-	       sum.points[0], sum.points[1], sum.points[2], sum.points[3], listings, tasks, calls,
-	       runs, ioctls, bells, guest.boot_state, storm->status);
+	       sum.slow, sum.points[0], sum.points[1], sum.points[2], sum.points[3], listings,
+	       tasks, calls, runs, ioctls, bells, guest.boot_state, storm->status);
 	fflush(stdout);
 	if (sum.failed || sum.wrong)
 		exit(1);
@@ -241,6 +254,47 @@ static uint64_t seconds_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec;
+}
+
+static uint64_t calls_completed(const struct storm *storm)
+{
+	struct sym_vcpu_stats stats;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < storm->vcpus; i++) {
+		sym_vcpu_get_stats(storm->vcpu[i].sym, &stats);
+		sum += stats.completed;
+	}
+	return sum;
+}
+
+static void kick_all(struct storm *storm)
+{
+	for (unsigned int i = 0; i < storm->vcpus && storm->period_us; i++)
+		if (storm->vcpu[i].started && sym_vcpu_enabled(storm->vcpu[i].sym))
+			pthread_kill(storm->vcpu[i].thread, STORM_KICK);
+}
+
+/* Kicks until the guest has ended, or the time has. */
+static void storm_watch(struct storm *storm, const struct arguments *arguments)
+{
+	const struct sym_publication enough = {.policy = 1};
+	uint64_t end = seconds_now() + arguments->seconds;
+	bool told = !arguments->calls;
+
+	while (!storm->ended) {
+		usleep(storm->period_us ?: 100000);
+		if (seconds_now() >= end) {
+			fprintf(stderr, "storm: the time is over\n");
+			storm->status = 3;
+			storm->ended = true;
+		}
+		if (!told && calls_completed(storm) >= arguments->calls) {
+			sym_vm_publish(storm->sym, &enough);
+			told = true;
+		}
+		kick_all(storm);
+	}
 }
 
 int main(int argc, char **argv)
@@ -255,7 +309,6 @@ int main(int argc, char **argv)
 	const struct argp argp = {options, parse, NULL, "Boot Linux and storm it with calls.",
 				  NULL,	   NULL,  NULL};
 	struct sigaction action = {.sa_handler = on_kick};
-	uint64_t end;
 	unsigned int i;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
@@ -266,20 +319,9 @@ int main(int argc, char **argv)
 		perror("storm");
 		return 2;
 	}
-	end = seconds_now() + arguments.seconds;
 	for (i = 0; i < storm.vcpus; i++)
 		pthread_create(&storm.vcpu[i].thread, NULL, vcpu_main, &storm.vcpu[i]);
-	while (!storm.ended) {
-		usleep(storm.period_us ?: 100000);
-		if (seconds_now() >= end) {
-			fprintf(stderr, "storm: the time is over\n");
-			storm.status = 3;
-			storm.ended = true;
-		}
-		for (i = 0; i < storm.vcpus && storm.period_us; i++)
-			if (storm.vcpu[i].started && sym_vcpu_enabled(storm.vcpu[i].sym))
-				pthread_kill(storm.vcpu[i].thread, STORM_KICK);
-	}
+	storm_watch(&storm, &arguments);
 	for (i = 0; i < storm.vcpus; i++) {
 		pthread_kill(storm.vcpu[i].thread, STORM_KICK);
 		pthread_join(storm.vcpu[i].thread, NULL);

@@ -33,6 +33,7 @@ struct storm_counts {
 	uint64_t not_ready; /* -ENOTCONN: not registered */
 	uint64_t failed;    /* anything else: a defect */
 	uint64_t wrong;	    /* returned, but with a wrong answer: a defect */
+	uint64_t slow;	    /* returned after --slow milliseconds */
 	uint64_t points[4]; /* user, kernel, idle, in an exit */
 };
 
@@ -63,6 +64,7 @@ struct storm {
 	unsigned int vcpus;
 	unsigned int period_us;	    /* between two kicks of one vCPU, 0: no storm */
 	unsigned int exit_permille; /* of the exits: a call inside */
+	unsigned int slow_ms;	    /* how long the probe's calls take */
 	bool interface;
 	_Atomic bool ended;
 	int status;

@@ -6,6 +6,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/delay.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
@@ -41,9 +43,10 @@ static s64 probe_call(const struct symbiotic_request *request)
 	return request->args[0] ^ 0x55;
 }
 
-/* And the atomic class: as in an NMI. */
+/* And the atomic class: as in an NMI. Takes as many milliseconds as it is told, 2000 at most. */
 static s64 probe_atomic(const struct symbiotic_request *request)
 {
+	mdelay(min_t(u64, request->args[0], 2000));
 	return in_nmi() && irqs_disabled() && rcu_is_watching() ? 1 : -EPROTO;
 }
 
