@@ -81,8 +81,10 @@ class Entrant:
 
     def touch_ns(self):
         """Of a first touch, per page; None where the pages had not gone to the swap device: those of
-        a disk are still in the guest's swap cache."""
-        if not self.touches or any(t["swap_ins"] < t["pages"] * 0.9 for t in self.touches):
+        a disk are still in the guest's swap cache. (A page that is mapped is no swap-in.)"""
+        if not self.touches:
+            return None
+        if self.contender.disk and any(t["swap_ins"] < t["pages"] * 0.9 for t in self.touches):
             return None
         return statistics.median(touch["ns"] / touch["pages"] for touch in self.touches)
 
