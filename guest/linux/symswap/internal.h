@@ -33,7 +33,6 @@
 	X(maps_around)      /* slots mapped with those */                     \
 	X(maps_revoked)     /* mappings taken back */                         \
 	X(maps_lost)        /* of these: were gone, which must not be */      \
-	X(refused_write)    /* not mapped: a write */                         \
 	X(refused_vma)      /* not plain private anonymous memory */          \
 	X(refused_memcg)    /* under a cgroup's memory limit */               \
 	X(refused_shared)   /* somebody else has the slot, too */             \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Shared by map*.c: slots mapped where they are. A mapping is a read-only PTE in place of a
+ * Shared by map*.c: slots mapped where they are. A mapping is a PTE in place of a
  * swap PTE of private anonymous memory; its slot's word says MAPPED as long as it is there.
  *
  * Locks, outer first: symswap_mm.lock, the page table's lock, locks of xarrays. All of them are

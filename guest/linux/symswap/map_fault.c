@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A fault on a swapped page, before the kernel handles it: where everything is as usual and the VMM
- * says so, the slot itself is mapped there, read-only, and the fault is over. Whatever is
- * unusual is refused, counted by its reason, and the kernel copies.
+ * says so, the slot itself is mapped there, and the fault is over. Whatever is unusual is refused,
+ * counted by its reason, and the kernel copies.
  */
 #include <linux/memcontrol.h>
 #include <linux/page_counter.h>
 #include <linux/percpu-refcount.h>
 #include <linux/userfaultfd_k.h>
+#include <linux/version.h>
 #include "map.h"
 
 #define SYMSWAP_AROUND_MAX 64u
@@ -82,6 +83,31 @@ struct symswap_device *symswap_device_of(const struct swap_info_struct *info)
 	return bdev->bd_disk->private_data;
 }
 
+static pte_t symswap_pte_mkwrite(pte_t pte)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	return pte_mkwrite_novma(pte);
+#else
+	return pte_mkwrite(pte);
+#endif
+}
+
+/*
+ * The entry belongs to nobody else, so its slot can be written where it is: what is revoked is
+ * what was written last. Nobody counts these writes: for soft-dirty all of it is.
+ */
+static pte_t symswap_slot_pte(const struct symswap_device *device, u64 slot,
+			      const struct vm_area_struct *vma, pte_t swap)
+{
+	pte_t pte = pfn_pte(symswap_slot_pfn(device, slot), vma->vm_page_prot);
+
+	pte = pte_mkyoung(pte_mkdevmap(pte));
+	if (vma->vm_flags & VM_WRITE)
+		return pte_mkdirty(symswap_pte_mkwrite(pte));
+	pte = pte_wrprotect(pte);
+	return !pte_none(swap) && pte_swp_soft_dirty(swap) ? pte_mksoft_dirty(pte) : pte;
+}
+
 /*
  * symswap_map_install - put the mapping of @slot into @pte, in which its swap entry is
  *
@@ -93,12 +119,14 @@ bool symswap_map_install(struct symswap_mm *mm, struct symswap_device *device,
 			 unsigned long address, pte_t *pte, u64 slot)
 {
 	enum symswap_stat refusal = SYMSWAP_refused_busy;
-	pte_t swap = *pte, entry;
+	pte_t swap = *pte;
 
 	if (!symswap_slot_map(device, slot)) {
 		symswap_count(device, refusal);
 		return false;
 	}
+	if (vma->vm_flags & VM_WRITE && !pte_none(swap))
+		swap = pte_swp_mksoft_dirty(swap);
 	/*
 	 * Whoever reads the slot into the swap cache has said so in swap_map before, and
 	 * looks at the slot's word after it: one of us sees the other.
@@ -115,11 +143,7 @@ bool symswap_map_install(struct symswap_mm *mm, struct symswap_device *device,
 	symswap_count(device, refusal);
 	return false;
 install:
-	entry = pfn_pte(symswap_slot_pfn(device, slot), vma->vm_page_prot);
-	entry = pte_wrprotect(pte_mkyoung(pte_mkdevmap(entry)));
-	if (!pte_none(swap) && pte_swp_soft_dirty(swap))
-		entry = pte_mksoft_dirty(entry);
-	set_pte(pte, entry);
+	set_pte(pte, symswap_slot_pte(device, slot, vma, swap));
 	return true;
 }
 
@@ -197,10 +221,8 @@ static bool symswap_map_wanted(const struct symswap_fault *fault, unsigned int f
 
 	if (!(READ_ONCE(header->verdicts) & 1u << SYM_VERDICT_MAP) || atomic_read(&symswap_held))
 		return false;
-	if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE))
-		symswap_count(device, SYMSWAP_refused_write);
-	else if (flags & (FAULT_FLAG_REMOTE | FAULT_FLAG_INSTRUCTION) ||
-		 !symswap_vma_usual(fault->vma))
+	if (flags & (FAULT_FLAG_REMOTE | FAULT_FLAG_INSTRUCTION | FAULT_FLAG_UNSHARE) ||
+	    !symswap_vma_usual(fault->vma))
 		symswap_count(device, SYMSWAP_refused_vma);
 	else if (symswap_mm_limited(fault->vma->vm_mm))
 		symswap_count(device, SYMSWAP_refused_memcg);
@@ -265,7 +287,9 @@ void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsign
 	if (pte_none(pte))
 		return;
 	if (pte_present(pte)) {
-		if (pte_devmap(pte) && (!regs || flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)))
+		if (pte_devmap(pte) &&
+		    (!regs || flags & FAULT_FLAG_UNSHARE ||
+		     (flags & FAULT_FLAG_WRITE && !pte_write(pte))))
 			symswap_revoke_range(vma->vm_mm, address, address + PAGE_SIZE);
 		return;
 	}
