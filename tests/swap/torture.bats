@@ -14,10 +14,12 @@ torture() {
 	done
 	shift
 	truncate -s 64M "$scratch/disk"
-	run -0 timeout -k 5 200 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
+	run timeout -k 5 200 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M \
 		--disk "path=$scratch/disk" --append "$(guest_words \
 			"/etc/symvm/swap $kind torture --disk /dev/vda ${tests[*]}; sleep 1")" "$@" </dev/null
+	echo "$output" # shown where one of these fails
+	[ "$status" -eq 0 ]
 	[[ $output == *'torture ok'* ]]
 	[[ $output != *'not ok'* && $output != *'# SKIP'* ]]
 }

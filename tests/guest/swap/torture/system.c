@@ -109,12 +109,29 @@ static int zswap_set(const char *text)
 	return torture_put(ZSWAP "enabled", text);
 }
 
+/* Pages of RAM for all of it, where slots may be mapped instead: this way the kernel needs pages.
+ */
+static int pages_want(const struct region *region)
+{
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	ssize_t got = 1;
+	char byte;
+
+	for (size_t page = 0; fd >= 0 && got == 1 && page < region->pages; page++)
+		got = pread(fd, &byte, 1, (off_t)(uintptr_t)region_page(region, page));
+	close(fd);
+	CHECK(fd >= 0 && got == 1, "/proc/self/mem: %s", strerror(errno));
+	return 0;
+}
+
 static int zswap_rounds(struct region *region)
 {
 	long long most = 0, now;
 
 	for (int round = 0; round < 4; round++) {
 		/* Now their slots are stale: what they hold is older. */
+		if (pages_want(region))
+			return 1;
 		zswap_set("Y");
 		region_write(region);
 		torture_disturb(region);
