@@ -19,6 +19,25 @@ die() {
 	exit 1
 }
 
+# lab_again TRIES NAME OUTPUT ARGUMENT...: lab/run, its stdout into the file OUTPUT (-: as it is), and
+# again from the start where the emulated host itself hung or went down (124, 125), as QEMU 7.2's SVM
+# does now and then. Each such try is told of in a line `# NAME: try N: ...`. Status: the last try's.
+lab_again() {
+	local tries=$1 name=$2 output=$3 try status
+	shift 3
+	for ((try = 1; ; try++)); do
+		status=0
+		if [ "$output" = - ]; then
+			"$SYMVM_ROOT/lab/run" "$@" || status=$?
+		else
+			"$SYMVM_ROOT/lab/run" "$@" >"$output" || status=$?
+		fi
+		[ "$status" -eq 124 ] || [ "$status" -eq 125 ] || return "$status"
+		echo "# $name: try $try: the emulated host ended with status $status"
+		[ "$try" -lt "$tries" ] || return "$status"
+	done
+}
+
 # cache_lock NAME: wait until this process is the only one that builds NAME.
 # Held until the process ends; descriptor 9 is reserved for it.
 cache_lock() {
