@@ -7,7 +7,6 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
-#include "util/clock.h"
 
 SECTION_DECLARE(symvm_control_reports, struct control_report);
 
@@ -25,13 +24,6 @@ static const char *state_name(struct vm *vm)
 	state = vm->state;
 	pthread_mutex_unlock(&vm->state_lock);
 	return names[state];
-}
-
-static double uptime(const struct vm *vm)
-{
-	if (!vm->started_ns)
-		return 0;
-	return (double)(clock_now_ns() - vm->started_ns) / 1e9;
 }
 
 static void set_counter(json_t *object, const char *key, const _Atomic uint64_t *counter)
@@ -113,7 +105,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 	if (status < 0)
 		return status;
 	info = json_pack("{s:s, s:i, s:s, s:f, s:o, s:i, s:b, s:b}", "name", vm->config.name, "pid",
-			 (int)getpid(), "state", state_name(vm), "uptime_seconds", uptime(vm),
+			 (int)getpid(), "state", state_name(vm), "uptime_seconds", vm_uptime(vm),
 			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count,
 			 "symbiotic_offered", vm->symbiotic != NULL, "jail", vm->jail != NULL);
 	json_object_set_new(info, "memory", describe_memory(vm));

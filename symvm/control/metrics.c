@@ -13,7 +13,6 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
-#include "util/clock.h"
 
 SECTION_DECLARE(symvm_control_reports, struct control_report);
 
@@ -172,8 +171,7 @@ static void write_vm(struct vm *vm, FILE *out)
 	metrics_family(out, "symvm_running", "gauge", "1 while the vCPUs may run, 0 while paused.");
 	metrics_sample(out, vm, "symvm_running", state == VM_STATE_RUNNING, NULL);
 	metrics_family(out, "symvm_uptime_seconds", "gauge", "Seconds since the VM was started.");
-	metrics_sample(out, vm, "symvm_uptime_seconds",
-		       vm->started_ns ? (double)(clock_now_ns() - vm->started_ns) / 1e9 : 0, NULL);
+	metrics_sample(out, vm, "symvm_uptime_seconds", vm_uptime(vm), NULL);
 	metrics_family(out, "symvm_memory_bytes", "gauge", "RAM of the guest.");
 	metrics_sample(out, vm, "symvm_memory_bytes", (double)vm->memory.ram_size, NULL);
 	metrics_family(out, "symvm_vcpus", "gauge", "vCPUs of the guest.");

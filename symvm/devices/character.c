@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #include "devices/character_host.h"
+#include "util/clock.h"
 
 /* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
 #define FLUSH_DELAY_NS 2000000L
-#define STALL_SECONDS  1
+#define STALL_MS       1000
 #define ESCAPE_KEY     0x01 /* Ctrl-A */
 
 struct character {
@@ -322,10 +323,8 @@ static void append(struct character *character, const uint8_t *data, size_t leng
 /* Waits for room. Returns false when the reader did not move for too long. Locked. */
 static bool wait_for_room(struct character *character)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(CLOCK_MONOTONIC, STALL_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += STALL_SECONDS;
 	while (character->count == CHARACTER_OUTPUT_SIZE && character->connected) {
 		if (pthread_cond_timedwait(&character->room, &character->lock, &until) ==
 		    ETIMEDOUT) {

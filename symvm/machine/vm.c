@@ -291,6 +291,11 @@ int vm_start(struct vm *vm, struct error *err)
 	return vm->config.start_paused ? 0 : vm_resume(vm);
 }
 
+double vm_uptime(const struct vm *vm)
+{
+	return vm->started_ns ? (double)(clock_now_ns() - vm->started_ns) / 1e9 : 0;
+}
+
 /* Waits until every vCPU is parked, or the VM has ended (-ESHUTDOWN); the lock is held. */
 static int wait_parked(struct vm *vm)
 {

@@ -107,6 +107,9 @@ void vm_destroy(struct vm *vm);
 /* Loads the kernel, starts all threads and lets the vCPUs run. Main thread. */
 int vm_start(struct vm *vm, struct error *err);
 
+/* Seconds since then; 0 before. Any thread. */
+double vm_uptime(const struct vm *vm);
+
 /*
  * Parks all vCPUs outside of the guest, or lets them on. Not on vCPU threads.
  * -EALREADY when already so, -ESHUTDOWN when the VM has ended.

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <time.h>
 
-#define NS_PER_US     1000ull
 #define NS_PER_MS     1000000ull
 #define NS_PER_SECOND 1000000000ull
 

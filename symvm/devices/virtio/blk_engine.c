@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "devices/virtio/blk_engine.h"
-#include "util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +8,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "util/clock.h"
 
 #define ZEROES_SIZE  65536u
 #define ZEROES_PARTS 256u

@@ -20,8 +20,8 @@
 #include "devices/virtio/net_flow.h"
 #include "devices/virtio/slirp.h"
 #include "machine/vm.h"
-#include "util/option.h"
 #include "util/clock.h"
+#include "util/option.h"
 
 #define NETWORK	     0x0a000200u /* 10.0.2.0/24 */
 #define NETWORK_MASK 0xffffff00u
