@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <linux/linkage.h>
 #include <linux/version.h>
-#include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
