@@ -108,11 +108,23 @@ static int handler_run(struct sym_vcpu *vcpu, uint64_t deadline)
 	}
 }
 
-/* The call is given up: nothing of the handler may be left in KVM. */
-static void abandon(struct sym_vcpu *vcpu, int error)
+/* Nothing of a handler that did not return may be left in KVM. */
+static int leave_handler(struct sym_vcpu *vcpu)
 {
 	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	unsigned int discarded = vcpu->exit.discarded;
+	int result = vcpu->dead ? 0 : sym_exit_complete(vcpu, true);
+
+	vcpu->exit.discarded = discarded;
+	/* The handler may have executed HLT. */
+	if (!result && !vcpu->saved.halted)
+		result = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+	return result;
+}
+
+/* The call is given up. */
+static void abandon(struct sym_vcpu *vcpu, int error)
+{
 	int result;
 
 	if (error == -ETIMEDOUT)
@@ -122,11 +134,7 @@ static void abandon(struct sym_vcpu *vcpu, int error)
 	else
 		sym_count(vcpu, abandoned_stop);
 	atomic_store(&vcpu->latched, true);
-	result = vcpu->dead ? 0 : sym_exit_complete(vcpu, true);
-	vcpu->exit.discarded = discarded;
-	/* The handler may have executed HLT. */
-	if (!result && !vcpu->saved.halted)
-		result = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+	result = leave_handler(vcpu);
 	sym_log(vcpu->vm, SYM_LOG_WARN,
 		"vCPU %u: call given up (errno %d)%s, calls are off until it registers anew",
 		vcpu->id, -error, result ? ", its last exit could not be completed" : "");
@@ -140,6 +148,37 @@ static void finish_return(struct sym_vcpu *vcpu)
 {
 	if (vcpu->run->s.regs.regs.rip == vcpu->saved.regs.rip)
 		sym_exit_complete(vcpu, true);
+}
+
+/*
+ * Enters once more, for the guest to undo what the entry of the call that was given up did to its
+ * accounts (that it is in an NMI, with preemption off): it goes on at the interrupted place, and
+ * would go on with these. In the interrupted context, as the call itself was.
+ */
+static void tell_abandoned(struct sym_vcpu *vcpu)
+{
+	const struct sym_call_request nothing = {.number = 0};
+	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+	int error = 0;
+
+	sym_context_restore(vcpu);
+	if (vcpu->saved.halted)
+		error = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+	if (error)
+		return;
+	vcpu->sequence++;
+	sym_context_load(vcpu, &nothing);
+	vcpu->run->s.regs.regs.rbx |= SYM_ENTRY_ABANDONED;
+	error = handler_run(vcpu, sym_deadline_start(vcpu, vcpu->vm->deadline_us));
+	sym_deadline_stop(vcpu);
+	if (!error) {
+		finish_return(vcpu);
+		return;
+	}
+	leave_handler(vcpu);
+	sym_log(vcpu->vm, SYM_LOG_WARN,
+		"vCPU %u: the guest did not take note of the call that was given up (errno %d)",
+		vcpu->id, -error);
 }
 
 static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, int64_t *value)
@@ -163,6 +202,8 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 	*value = (int64_t)vcpu->run->s.regs.regs.rax;
 	if (error) {
 		abandon(vcpu, error);
+		if (error == -ETIMEDOUT && atomic_load(&vcpu->vm->granted) & SYM_FEATURE_ABANDON)
+			tell_abandoned(vcpu);
 	} else {
 		sym_count(vcpu, completed);
 		finish_return(vcpu);

@@ -36,7 +36,7 @@ typedef int64_t sym_s64;
 #endif
 
 #define SYM_ABI_MAJOR 1u
-#define SYM_ABI_MINOR 1u
+#define SYM_ABI_MINOR 2u
 #define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
 
 /*
@@ -64,9 +64,10 @@ typedef int64_t sym_s64;
 #define SYM_FEATURE_SPY       (1u << 1) /* SymSpy pages */
 #define SYM_FEATURE_SAFEPOINT (1u << 2) /* doorbells, and calls of the safepoint class in them */
 #define SYM_FEATURE_SWAP      (1u << 3) /* slot stores: windows in the VM page, swap doorbells */
+#define SYM_FEATURE_ABANDON   (1u << 4) /* the guest is told of an atomic call that was given up */
 #define SYM_FEATURES_ALL                                                 \
 	(SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT | \
-	 SYM_FEATURE_SWAP)
+	 SYM_FEATURE_SWAP | SYM_FEATURE_ABANDON)
 
 /*
  * Registration: MSRs, relative to the base from CPUID. A write that the VMM
@@ -110,6 +111,11 @@ typedef int64_t sym_s64;
  */
 #define SYM_CALL_ARGS     5
 #define SYM_ENTRY_CONTEXT (1ull << 0)
+/*
+ * No call (RAX and arguments are 0): the atomic call before was given up at its deadline. The guest
+ * undoes what entering it did to its own accounts, and returns. Only with SYM_FEATURE_ABANDON.
+ */
+#define SYM_ENTRY_ABANDONED (1ull << 1)
 
 /*
  * Call numbers. Two classes with separate ranges: an atomic call may come at any

@@ -2,7 +2,7 @@
 # Sourced by the bats files that boot Debian guests under symvm, inside the lab.
 
 bats_require_minimum_version 1.5.0
-cd "$BATS_TEST_DIRNAME/../.." || exit 1
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 . scripts/common.sh
 symvm=${BUILD_DIR:-$SYMVM_ROOT/build}/symvm/symvm
 expect=$SYMVM_ROOT/tests/lib/expect

@@ -37,6 +37,8 @@ static DEFINE_MUTEX(sym_slots_lock); /* writers */
 
 /* Calls that no slot took: unknown number, wrong class. */
 static DEFINE_PER_CPU(u64, sym_calls_unknown);
+/* Calls that the VMM gave up, as far as it told. */
+static DEFINE_PER_CPU(u64, sym_calls_abandoned);
 
 /*
  * Statistics need no atomic operation: on one CPU calls of one slot cannot
@@ -97,6 +99,32 @@ static noinline s64 sym_dispatch_frame(const struct sym_entry_frame *frame)
 	return sym_dispatch(SYM_CLASS_ATOMIC, frame->number, &request);
 }
 
+/* How far an atomic call on this CPU has got with looking like an NMI, and what there was before. */
+enum sym_stage { SYM_STAGE_OUT, SYM_STAGE_COUNTED, SYM_STAGE_WATCHED };
+
+struct sym_entered {
+	enum sym_stage stage;
+	int preempt_count;
+};
+static DEFINE_PER_CPU(struct sym_entered, sym_entered);
+
+/*
+ * The VMM gave the call before this one up, at any of its instructions. What a handler did itself
+ * (locks, a counter half changed) can't be known and stays.
+ */
+static s64 sym_abandoned(struct sym_entered *entered)
+{
+	__this_cpu_inc(sym_calls_abandoned);
+	if (entered->stage == SYM_STAGE_OUT)
+		return 0;
+	preempt_count_set(entered->preempt_count + NMI_OFFSET + HARDIRQ_OFFSET);
+	if (entered->stage == SYM_STAGE_WATCHED)
+		sym_call_unlisted(sym_unlisted.ct_nmi_exit, 0);
+	preempt_count_set(entered->preempt_count);
+	entered->stage = SYM_STAGE_OUT;
+	return 0;
+}
+
 /*
  * sym_dispatch_atomic - C side of the entry stub; the result goes to the VMM
  *
@@ -104,13 +132,21 @@ static noinline s64 sym_dispatch_frame(const struct sym_entry_frame *frame)
  */
 __visible s64 sym_dispatch_atomic(const struct sym_entry_frame *frame)
 {
+	struct sym_entered *entered = this_cpu_ptr(&sym_entered);
 	s64 result;
 
+	if (frame->flags & SYM_ENTRY_ABANDONED)
+		return sym_abandoned(entered);
+	entered->preempt_count = preempt_count();
+	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
 	__preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
 	sym_call_unlisted(sym_unlisted.ct_nmi_enter, 0);
+	WRITE_ONCE(entered->stage, SYM_STAGE_WATCHED);
 	result = sym_dispatch_frame(frame);
+	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
 	sym_call_unlisted(sym_unlisted.ct_nmi_exit, 0);
 	__preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
+	WRITE_ONCE(entered->stage, SYM_STAGE_OUT);
 	return result;
 }
 NOKPROBE_SYMBOL(sym_dispatch_atomic);
@@ -223,7 +259,7 @@ static void sym_slot_show(struct seq_file *file, enum sym_class kind, const stru
 void sym_dispatch_show(struct seq_file *file)
 {
 	unsigned int kind, index, cpu;
-	u64 unknown = 0;
+	u64 unknown = 0, abandoned = 0;
 
 	seq_printf(file, "%-6s %-9s %-16s %12s %10s %16s %10s %10s\n", "number", "class", "name",
 		   "count", "errors", "total_ns", "min_ns", "max_ns");
@@ -238,7 +274,9 @@ void sym_dispatch_show(struct seq_file *file)
 		}
 	}
 	mutex_unlock(&sym_slots_lock);
-	for_each_possible_cpu(cpu)
+	for_each_possible_cpu(cpu) {
 		unknown += READ_ONCE(per_cpu(sym_calls_unknown, cpu));
-	seq_printf(file, "unknown %llu\n", unknown);
+		abandoned += READ_ONCE(per_cpu(sym_calls_abandoned, cpu));
+	}
+	seq_printf(file, "unknown %llu\nabandoned %llu\n", unknown, abandoned);
 }

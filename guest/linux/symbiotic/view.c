@@ -39,6 +39,10 @@ static ssize_t sym_show_features(struct kobject *object, struct kobj_attribute *
 		length += sysfs_emit_at(out, length, "spy ");
 	if (granted & SYM_FEATURE_SAFEPOINT)
 		length += sysfs_emit_at(out, length, "safepoint ");
+	if (granted & SYM_FEATURE_SWAP)
+		length += sysfs_emit_at(out, length, "swap ");
+	if (granted & SYM_FEATURE_ABANDON)
+		length += sysfs_emit_at(out, length, "abandon ");
 	if (!length)
 		length = sysfs_emit(out, "none ");
 	out[length - 1] = '\n';

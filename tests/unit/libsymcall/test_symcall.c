@@ -17,7 +17,9 @@ struct fixture {
 	struct sym_vcpu *vcpu;
 	unsigned int serviced;
 	int service_result;
-	bool forever;		 /* the handler never returns */
+	bool forever;	 /* the handler never returns */
+	bool takes_note; /* but when it is told that it was given up */
+	unsigned int told;
 	int run_error;		 /* what the handler's KVM_RUN fails with */
 	unsigned int more_exits; /* of the completing run */
 	struct kvm_regs entered;
@@ -49,7 +51,8 @@ static int next(struct fake_kvm *fake, bool immediate)
 	f->entered_events = fake->events;
 	if (f->run_error)
 		return f->run_error;
-	if (f->forever)
+	f->told += !!(fake->regs.rbx & SYM_ENTRY_ABANDONED);
+	if (f->forever && !(f->takes_note && fake->regs.rbx & SYM_ENTRY_ABANDONED))
 		return -EINTR;
 	fake->regs.rax = 42;
 	fake->regs.rip += 20;
@@ -213,6 +216,34 @@ static void test_deadline(void **state)
 	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_CONTROL, 0), 0);
 	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_CONTROL, 1), 0);
 	assert_int_equal(call(f), 0);
+}
+
+/* The guest is told once, in the interrupted context, and only if it wants to be. */
+static void test_told_of_deadline(void **state)
+{
+	const uint64_t version = (uint64_t)SYM_ABI_VERSION << 32;
+	struct fixture *f = *state;
+	struct kvm_regs before = f->fake->regs;
+
+	f->forever = true;
+	f->takes_note = true;
+	assert_int_equal(call(f), -ETIMEDOUT);
+	assert_int_equal(f->told, 1);
+	assert_int_equal(f->entered.rax, 0);
+	assert_int_equal(f->entered.rflags, 2);
+	assert_true(f->entered_events.nmi.masked);
+	assert_memory_equal(&f->fake->run->s.regs.regs, &before, sizeof(before));
+	assert_int_equal(f->fake->run->kvm_dirty_regs, KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS);
+	assert_int_equal(stats(f).calls, 1);
+	assert_int_equal(stats(f).abandoned_deadline, 1);
+	load_restored(f);
+	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_CONTROL, 0), 0);
+	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_GUEST,
+				    version | (SYM_FEATURES_ALL & ~SYM_FEATURE_ABANDON)),
+			 0);
+	assert_int_equal(fake_wrmsr(f->fake, f->vcpu, SYM_MSR_CONTROL, 1), 0);
+	assert_int_equal(call(f), -ETIMEDOUT);
+	assert_int_equal(f->told, 1);
 }
 
 static void test_run_fails(void **state)
@@ -392,6 +423,7 @@ int main(void)
 		TEST(test_call_restores),
 		TEST(test_stale_dirty_registers),
 		TEST(test_deadline),
+		TEST(test_told_of_deadline),
 		TEST(test_run_fails),
 		TEST(test_more_exits_in_completion),
 		TEST(test_unsupported_guests),
