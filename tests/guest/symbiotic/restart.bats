@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Guests that end their kernel while calls are in flight.
+# Guests that end their kernel while calls are in flight: by kexec, and by a reset in the middle of all.
 
 bats_require_minimum_version 1.5.0
 
@@ -9,9 +9,11 @@ setup() {
 	cache=${SYMVM_CACHE:-.cache}
 	build=${BUILD_DIR:-build}
 	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/restart.XXXXXX")
+	vm=
 }
 
 teardown() {
+	[ -z "$vm" ] || kill -KILL "$vm" 2>/dev/null || true
 	rm -rf "$scratch"
 }
 
@@ -57,4 +59,38 @@ kexec_in_flight() {
 	[ -n "${SYMVM_SOAK:-}" ] || [ "${SYMVM_LAB:-}" = direct ] ||
 		skip "several vCPUs under calls: make soak, or a machine with KVM"
 	kexec_in_flight 6.12 on 2
+}
+
+@test "6.1: a reset with a call in flight ends that call with an error, and the next boot answers" {
+	local command
+	command=$(base64 -w0 <<'GUEST'
+insmod /etc/symvm/symbiotic_probe.ko count=0
+boots=$(head -c 1 /dev/vda)
+printf $((boots + 1)) | dd of=/dev/vda conv=notrunc 2>/dev/null
+sync
+echo "boot $boots"
+[ "$boots" = 3 ] || { sleep 2; taskset 1 sh -c 'echo b >/proc/sysrq-trigger'; }
+sleep 1000
+GUEST
+	)
+	truncate -s 1M "$scratch/disk"
+	printf 0 | dd of="$scratch/disk" conv=notrunc status=none
+	export SYMVM_RUNTIME_DIR=$scratch
+	timeout 300 "$build/symvm/symvm" run --name again --kernel "$cache/kernels/6.1/vmlinuz" \
+		--initrd "$cache/images/initramfs-symbiotic-6.1.cpio" --memory 256M --cpus 2 \
+		--disk "path=$scratch/disk" --console "file:$scratch/console" \
+		--append "console=ttyS0 quiet panic=1 symvm.net=off symvm.cmd=$command" \
+		</dev/null >"$scratch/log" 2>&1 3>&- &
+	vm=$!
+	run timeout 280 python3 tests/guest/symbiotic/keep_calling.py "$scratch/again.sock" \
+		"$scratch/console" "boot 3"
+	echo "$output"
+	tail -n 5 "$scratch/console" "$scratch/log"
+	[ "$status" -eq 0 ]
+	echo "# $output" >&3
+	"$build/symvm/symvm" stop --force again
+	status=0
+	wait "$vm" || status=$?
+	vm=
+	[ "$status" -eq 5 ]
 }

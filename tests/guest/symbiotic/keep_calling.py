@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""keep_calling.py SOCKET CONSOLE WORDS: symbiotic calls of half a second on vCPU 1 of a VM that restarts,
+nearly without a pause, until its console says WORDS; then both vCPUs must answer pings. Fails on a
+wrong answer, on an error that no restart explains, and when no restart cut a call off."""
+import collections
+import errno
+import json
+import os
+import socket
+import sys
+import time
+
+path, console, words = sys.argv[1:4]
+SLOW_CALL, PING = 0x80, 0  # the first is of symbiotic_probe.ko
+# Not registered yet, or no longer; at no point for a call; cut off by the reset.
+EXPECTED = {errno.ENOTCONN, errno.EAGAIN, errno.EBUSY, errno.ECANCELED}
+
+
+def connect():
+    end = time.monotonic() + 60
+    while True:
+        client = socket.socket(socket.AF_UNIX)
+        try:
+            client.connect(path)
+            client.settimeout(60)
+            return client.makefile("rw")
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def call(stream, number, vcpu, *values):
+    """The value, or the negative error of the VMM."""
+    json.dump({"command": "call",
+               "arguments": {"number": number, "vcpu": vcpu, "args": values}}, stream)
+    stream.write("\n")
+    stream.flush()
+    answer = json.loads(stream.readline())
+    if "error" in answer:
+        return False, -answer["error"]["code"]
+    return True, answer["result"]["value"]
+
+
+def calm():
+    return os.path.exists(console) and words.encode() in open(console, "rb").read()
+
+
+stream, seen = connect(), collections.Counter()
+while not calm():
+    good, value = call(stream, SLOW_CALL, 1, 500)
+    seen[value if good else errno.errorcode.get(value, value)] += 1
+    # The module is not in yet: ENOSYS.
+    if value not in ((1, -errno.ENOSYS) if good else EXPECTED):
+        sys.exit("unexpected: %s %d" % ("answer" if good else "error", value))
+    time.sleep(0.1)
+print("answers and errors: %s" % dict(seen))
+if not seen["ECANCELED"]:
+    sys.exit("no call was in flight at a reset")
+for vcpu in (0, 1):
+    end = time.monotonic() + 30
+    while call(stream, PING, vcpu, 20, 22) != (True, 42):
+        if time.monotonic() > end:
+            sys.exit("vCPU %d does not answer" % vcpu)
+        time.sleep(0.1)
