@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KERNEL_MAP 0xffffffff80000000ull /* __START_KERNEL_map: physical address 0 of the kernel \
-					  */
+/* __START_KERNEL_map: the kernel at its link address, from physical address 0 on. */
+#define KERNEL_MAP   0xffffffff80000000ull
 #define ADDRESS_BITS 0x000ffffffffff000ull
 #define COMM_SIZE    16
 

@@ -61,7 +61,7 @@ kexec_in_flight() {
 	kexec_in_flight 6.12 on 2
 }
 
-@test "6.1: a reset with a call in flight ends that call with an error, and the next boot answers" {
+@test "6.1: resets with a call in flight on the other vCPU: it is answered, and so is the next boot" {
 	local command
 	command=$(base64 -w0 <<'GUEST'
 insmod /etc/symvm/symbiotic_probe.ko count=0
