@@ -92,7 +92,7 @@
                            PSCI Compliant : 0
                     Must use HVC for PSCI : 0
 
-[0001]                FADT Minor Revision : 01
+[0001]                FADT Minor Revision : 03
 [0008]                       FACS Address : 0000000000000000
 [0008]                       DSDT Address : 0000000000000000
 [0012]                   PM1A Event Block : [Generic Address Structure]
