@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# All that swap-torture knows, on both kernels, with one and four vCPUs, under each policy.
+
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
+
+# all VERSION CPUS POLICY: two fake nodes for NUMA balancing; a budget that the tests do not fit into.
+all() {
+	local version=$1 cpus=$2 policy=$3
+	truncate -s 64M "$scratch/disk"
+	run timeout -k 5 3000 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
+		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M,max=384M \
+		--disk "path=$scratch/disk" --swap "size=512M,memory=48M,compress=lz4,policy=$policy" \
+		--append "$(guest_words "/etc/symvm/swap symbiotic torture --disk /dev/vda all; sleep 1" \
+			memhp_default_state=online_movable symvm.net=off numa=fake=2)" </dev/null
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *'torture ok'* && $output != *'not ok'* ]]
+	# With one vCPU none can go.
+	[ "$(grep -c '# SKIP' <<<"$output")" -eq $((cpus == 1)) ]
+}
+
+@test "everything: 6.1, 1 vCPUs, copy" {
+	all 6.1 1 copy
+}
+
+@test "everything: 6.1, 1 vCPUs, grant" {
+	all 6.1 1 grant
+}
+
+@test "everything: 6.1, 1 vCPUs, map" {
+	all 6.1 1 map
+}
+
+@test "everything: 6.1, 1 vCPUs, auto" {
+	all 6.1 1 auto
+}
+
+@test "everything: 6.1, 4 vCPUs, copy" {
+	all 6.1 4 copy
+}
+
+@test "everything: 6.1, 4 vCPUs, grant" {
+	all 6.1 4 grant
+}
+
+@test "everything: 6.1, 4 vCPUs, map" {
+	all 6.1 4 map
+}
+
+@test "everything: 6.1, 4 vCPUs, auto" {
+	all 6.1 4 auto
+}
+
+@test "everything: 6.12, 1 vCPUs, copy" {
+	all 6.12 1 copy
+}
+
+@test "everything: 6.12, 1 vCPUs, grant" {
+	all 6.12 1 grant
+}
+
+@test "everything: 6.12, 1 vCPUs, map" {
+	all 6.12 1 map
+}
+
+@test "everything: 6.12, 1 vCPUs, auto" {
+	all 6.12 1 auto
+}
+
+@test "everything: 6.12, 4 vCPUs, copy" {
+	all 6.12 4 copy
+}
+
+@test "everything: 6.12, 4 vCPUs, grant" {
+	all 6.12 4 grant
+}
+
+@test "everything: 6.12, 4 vCPUs, map" {
+	all 6.12 4 map
+}
+
+@test "everything: 6.12, 4 vCPUs, auto" {
+	all 6.12 4 auto
+}
