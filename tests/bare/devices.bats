@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Devices and exits, seen by bare guests that symvm boots by PVH. Each guest prints TAP.
 
+# bats file_tags=together
+
 bats_require_minimum_version 1.5.0
 
 setup() {

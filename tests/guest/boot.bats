@@ -47,8 +47,8 @@ work() {
 	work 6.12 pvh 4
 }
 
-@test "every kernel, start and number of vCPUs that is left (make soak)" {
-	[ -n "${SYMVM_SOAK:-}" ] || skip "make soak runs the full matrix"
+# bats test_tags=soak
+@test "every kernel, start and number of vCPUs" {
 	local version start cpus
 	for version in 6.1 6.12; do
 		for start in bzimage pvh; do

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The control socket of a VM that runs, its jail, and what is left behind after every end.
 
+# bats file_tags=together
+
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
 setup() {

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # virtio-blk and virtio-rng under a stock Debian kernel: what boot.bats does not look at.
 
+# bats file_tags=together
+
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
 @test "serial, size, read-only, discard, zeroes, flush, several queues, entropy" {

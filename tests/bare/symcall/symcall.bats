@@ -10,8 +10,10 @@ setup() {
 }
 
 group() {
-	run -0 timeout 240 "$program" "$1"
+	run timeout 240 "$program" "$1"
+	[ "$status" -eq 0 ] || echo "$output"
 	sed -n "s/^\[ *\(OK\|FAILED\) *\] /# \1 /p" <<<"$output" >&3
+	[ "$status" -eq 0 ]
 }
 
 @test "symcall: discovery, registration, SymSpy pages, messages, doorbells" {

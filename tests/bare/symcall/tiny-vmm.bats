@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The example embeds libsymcall in one file: the library needs nothing of symvm.
 
+# bats file_tags=together
+
 bats_require_minimum_version 1.5.0
 
 setup() {

@@ -55,9 +55,8 @@ kexec_in_flight() {
 	kexec_in_flight 6.12 on 1
 }
 
+# bats test_tags=cpus
 @test "6.12, 2 CPUs, kexec with calls in flight on either" {
-	[ -n "${SYMVM_SOAK:-}" ] || [ "${SYMVM_LAB:-}" = direct ] ||
-		skip "several vCPUs under calls: make soak, or a machine with KVM"
 	kexec_in_flight 6.12 on 2
 }
 
