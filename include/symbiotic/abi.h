@@ -407,8 +407,8 @@ struct sym_swap_header {
  *
  * SYM_DOORBELL_SWAP_DECIDE, for a swap-in for which the guest has no credit: the VMM asks
  * (SYM_CALL_SWAP_QUERY) and answers with what to do about this one and about `credit` swap-ins
- * after it, in which `around` pages are mapped at once. The guest falls back to COPY
- * where it can't do what was asked.
+ * after it, in which up to `around` pages are mapped at once: fewer where faults are out of order.
+ * The guest falls back to COPY where it can't do what was asked.
  */
 #define SYM_SWAP_DECIDE_SHARED (1u << 0) /* more than one mapping: MAP is impossible */
 #define SYM_SWAP_DECIDE_CANMAP (1u << 1) /* asked before the fault is handled: MAP is possible */

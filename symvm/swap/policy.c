@@ -12,8 +12,8 @@ SECTION_DECLARE(symvm_swap_policies, struct swap_policy);
 #define CREDIT_LEAST   16u
 #define CREDIT_MOST    16384u
 #define CREDIT_MAP     1024u
-#define AROUND_USUAL   16u
-#define AROUND_WIDE    64u
+#define AROUND_USUAL   128u
+#define AROUND_WIDE    512u
 #define WIDE_MAPPING   (16 * MIB)
 
 static const char *const reason_names[] = {

@@ -74,7 +74,9 @@ struct symswap_device {
 	struct symswap_credit copy; /* for reads */
 	struct symswap_credit map;  /* for faults that might be mapped */
 	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
-	struct xarray mapped;   /* slot -> struct symswap_mapping, see map.h */
+	unsigned long *mapped;  /* slots that are mapped, a bit each */
+	pte_t ***where;         /* of these: their notes, in pages of pointers (map_table.c) */
+	bool testing;           /* the self-test: mappings took the place of nothing */
 	atomic_long_t mapped_count;
 	unsigned long revoke_next;
 	atomic64_t stats[SYMSWAP_STAT_COUNT];
@@ -83,6 +85,12 @@ struct symswap_device {
 static inline void symswap_count(struct symswap_device *device, enum symswap_stat stat)
 {
 	atomic64_inc(&device->stats[stat]);
+}
+
+static inline void symswap_count_more(struct symswap_device *device, enum symswap_stat stat,
+				      unsigned int more)
+{
+	atomic64_add(more, &device->stats[stat]);
 }
 
 /* window.c */
@@ -112,7 +120,9 @@ void symswap_devices_each(void (*visit)(struct symswap_device *device));
 struct symswap_device *symswap_device_find(u64 index);
 struct symswap_device *symswap_device_any(void);
 
-/* map.c, map_mm.c */
+/* map.c, map_table.c */
+int symswap_table_device(struct symswap_device *device);
+void symswap_table_forget(struct symswap_device *device);
 void symswap_map_start(struct kobject *kobject);
 void symswap_map_stop(void);
 bool symswap_map_active(void);

@@ -11,7 +11,8 @@
 #include <linux/version.h>
 #include "map.h"
 
-#define SYMSWAP_AROUND_MAX 64u
+#define SYMSWAP_AROUND_MAX   ((unsigned int)PTRS_PER_PTE)
+#define SYMSWAP_AROUND_START 8u /* a fault out of order gets one in so many of what is allowed */
 #ifndef VM_SHADOW_STACK /* before 6.6 */
 #define VM_SHADOW_STACK VM_NONE
 #endif
@@ -105,27 +106,27 @@ static pte_t symswap_slot_pte(const struct symswap_device *device, u64 slot,
 	if (vma->vm_flags & VM_WRITE)
 		return pte_mkdirty(symswap_pte_mkwrite(pte));
 	pte = pte_wrprotect(pte);
-	return !pte_none(swap) && pte_swp_soft_dirty(swap) ? pte_mksoft_dirty(pte) : pte;
+	return pte_swp_soft_dirty(swap) ? pte_mksoft_dirty(pte) : pte;
 }
 
 /*
  * symswap_map_install - put the mapping of @slot into @pte, in which its swap entry is
  *
- * With the locks of @mm and of the page table. @info: NULL in the self-test, where there is no
+ * With the locks of the mm and of the page table. @info: NULL in the self-test, where there is no
  * entry. Whether it was done; a refusal is counted.
  */
-bool symswap_map_install(struct symswap_mm *mm, struct symswap_device *device,
-			 struct swap_info_struct *info, struct vm_area_struct *vma,
-			 unsigned long address, pte_t *pte, u64 slot)
+bool symswap_map_install(struct symswap_table *table, struct swap_info_struct *info,
+			 struct vm_area_struct *vma, unsigned long address, pte_t *pte, u64 slot)
 {
+	pte_t swap = info ? *pte : swp_entry_to_pte(swp_entry(0, slot));
 	enum symswap_stat refusal = SYMSWAP_refused_busy;
-	pte_t swap = *pte;
+	struct symswap_device *device = table->device;
 
 	if (!symswap_slot_map(device, slot)) {
 		symswap_count(device, refusal);
 		return false;
 	}
-	if (vma->vm_flags & VM_WRITE && !pte_none(swap))
+	if (vma->vm_flags & VM_WRITE)
 		swap = pte_swp_mksoft_dirty(swap);
 	/*
 	 * Whoever reads the slot into the swap cache has said so in swap_map before, and
@@ -135,7 +136,7 @@ bool symswap_map_install(struct symswap_mm *mm, struct symswap_device *device,
 		refusal = SYMSWAP_refused_shared;
 	else if (info && !test_bit(slot, device->written))
 		refusal = SYMSWAP_refused_stale;
-	else if (symswap_mapping_make(mm, device, slot, address, swap))
+	else if (symswap_table_note(table, slot, address, swap))
 		refusal = SYMSWAP_refused_memory;
 	else
 		goto install;
@@ -163,24 +164,44 @@ static u64 symswap_entry_slot(const struct swap_info_struct *info,
 	return slot < device->slots && slot < info->max ? slot : 0;
 }
 
-/* Neighbours of the faulting page in its page table. Both locks are held. */
-static void symswap_map_around(const struct symswap_fault *fault, struct symswap_mm *mm)
+/*
+ * The pages that this fault maps, all in one page table. Who goes on where the last ones ended
+ * gets twice as many as then, up to what the VMM allows; they follow the fault. Others get few, on
+ * both sides of it. All locks are held.
+ */
+static void symswap_map_window(const struct symswap_fault *fault, struct symswap_mm *mm,
+			       unsigned long *start)
 {
-	unsigned long bytes = (unsigned long)fault->around << PAGE_SHIFT, address, start, end;
-	unsigned long at = fault->place.address;
+	unsigned long at = fault->place.address, bytes;
+	bool in_order = at == mm->next;
+
+	mm->window = in_order ? 2 * mm->window : fault->around / SYMSWAP_AROUND_START;
+	mm->window = clamp(mm->window, 1u, fault->around);
+	bytes = (unsigned long)mm->window << PAGE_SHIFT;
+	*start = in_order ? at : at & ~(bytes - 1);
+	mm->next = min3(*start + bytes, fault->vma->vm_end, (at & PMD_MASK) + PMD_SIZE);
+	*start = max3(*start, fault->vma->vm_start, at & PMD_MASK);
+}
+
+/* The faulting page and, if it could be mapped, its neighbours. All locks are held. */
+static void symswap_map_around(const struct symswap_fault *fault, struct symswap_table *table)
+{
+	unsigned long at = fault->place.address, address;
+	unsigned int count = table->count;
 	pte_t *pte;
 	u64 slot;
 
-	start = max3(at & ~(bytes - 1), fault->vma->vm_start, at & PMD_MASK);
-	end = min3((at & ~(bytes - 1)) + bytes, fault->vma->vm_end, (at & PMD_MASK) + PMD_SIZE);
-	for (address = start; address < end; address += PAGE_SIZE) {
+	if (!symswap_map_install(table, fault->info, fault->vma, at, fault->place.pte, fault->slot))
+		return;
+	symswap_count(fault->device, SYMSWAP_maps);
+	symswap_map_window(fault, table->mm, &address);
+	for (; address < table->mm->next; address += PAGE_SIZE) {
 		pte = fault->place.pte + ((long)(address - at) >> PAGE_SHIFT);
 		slot = address == at ? 0 : symswap_entry_slot(fault->info, fault->device, *pte);
-		if (slot && symswap_slot_resident(fault->device, slot) &&
-		    symswap_map_install(mm, fault->device, fault->info, fault->vma, address, pte,
-					slot))
-			symswap_count(fault->device, SYMSWAP_maps_around);
+		if (slot && symswap_slot_resident(fault->device, slot))
+			symswap_map_install(table, fault->info, fault->vma, address, pte, slot);
 	}
+	symswap_count_more(fault->device, SYMSWAP_maps_around, table->count - count - 1);
 }
 
 /* Nobody changes this place, and nobody said that nothing is to be mapped. Its lock is held. */
@@ -198,19 +219,22 @@ static void symswap_map_locked(const struct symswap_fault *fault, struct symswap
 {
 	const struct symswap_place *place = &fault->place;
 	spinlock_t *lock = pte_lockptr(fault->vma->vm_mm, place->pmd);
+	struct symswap_table *table;
 
+	table = symswap_table_get(mm, fault->device, place->address);
+	if (!table) {
+		symswap_count(fault->device, SYMSWAP_refused_memory);
+		return;
+	}
 	spin_lock(lock);
 	if (!symswap_map_allowed(fault, mm) ||
 	    pmd_val(READ_ONCE(*place->pmd)) != pmd_val(place->table) ||
 	    symswap_entry_slot(fault->info, fault->device, *place->pte) != fault->slot)
 		symswap_count(fault->device, SYMSWAP_refused_busy);
-	else if (symswap_map_install(mm, fault->device, fault->info, fault->vma, place->address,
-				     place->pte, fault->slot)) {
-		symswap_count(fault->device, SYMSWAP_maps);
-		if (fault->around > 1)
-			symswap_map_around(fault, mm);
-	}
+	else
+		symswap_map_around(fault, table);
 	spin_unlock(lock);
+	symswap_table_put(table);
 }
 
 /* Reasons against it that can be seen without a lock and before the VMM is asked. */

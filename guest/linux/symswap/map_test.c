@@ -29,33 +29,45 @@ static bool symswap_test_all(const u8 *bytes, u8 value)
 /* Whether the slot is mapped where the test thinks it is. */
 static bool symswap_test_mapped(const struct symswap_test *test)
 {
-	return xa_load(&test->device->mapped, test->slot) &&
+	return test_bit(test->slot, test->device->mapped) &&
 	       SYM_SLOT_STATE(READ_ONCE(test->device->words[test->slot])) == SYM_SLOT_MAPPED;
 }
 
 static bool symswap_test_resident(const struct symswap_test *test)
 {
-	return !xa_load(&test->device->mapped, test->slot) &&
+	return !test_bit(test->slot, test->device->mapped) &&
 	       SYM_SLOT_STATE(READ_ONCE(test->device->words[test->slot])) == SYM_SLOT_RESIDENT;
+}
+
+/* With the lock of @known. */
+static bool symswap_test_install(struct symswap_test *test, struct symswap_mm *known,
+				 struct vm_area_struct *vma, const struct symswap_place *place)
+{
+	struct symswap_table *table = symswap_table_get(known, test->device, test->page);
+	spinlock_t *lock = pte_lockptr(current->mm, place->pmd);
+	bool done;
+
+	if (!table)
+		return false;
+	spin_lock(lock);
+	done = pte_none(*place->pte) &&
+	       symswap_map_install(table, NULL, vma, test->page, place->pte, test->slot);
+	spin_unlock(lock);
+	symswap_table_put(table);
+	return done;
 }
 
 static bool symswap_test_locked(struct symswap_test *test, struct vm_area_struct *vma)
 {
 	struct symswap_place place;
 	struct symswap_mm *known;
-	spinlock_t *lock;
 	bool done = false;
 
 	rcu_read_lock();
 	known = symswap_mm_find(current->mm);
 	if (known && symswap_place_find(current->mm, test->page, &place)) {
 		spin_lock(&known->lock);
-		lock = pte_lockptr(current->mm, place.pmd);
-		spin_lock(lock);
-		done = pte_none(*place.pte) &&
-		       symswap_map_install(known, test->device, NULL, vma, test->page, place.pte,
-					   test->slot);
-		spin_unlock(lock);
+		done = symswap_test_install(test, known, vma, &place);
 		spin_unlock(&known->lock);
 	}
 	rcu_read_unlock();
@@ -173,6 +185,7 @@ const char *symswap_map_test(struct symswap_device *device)
 	if (!test.buffer)
 		return failed;
 	memset(test.buffer, SYMSWAP_TEST_BYTE, PAGE_SIZE);
+	device->testing = true;
 	if (symswap_mm_register(current->mm) || !symswap_test_prepare(&test) ||
 	    symswap_slot_write(device, test.slot, 0, test.buffer, PAGE_SIZE))
 		goto out;
@@ -184,6 +197,7 @@ const char *symswap_map_test(struct symswap_device *device)
 out:
 	if (test.start)
 		vm_munmap(test.start, SYMSWAP_TEST_PAGES * PAGE_SIZE);
+	device->testing = false;
 	symswap_slot_free(device, test.slot);
 	kfree(test.buffer);
 	return failed;

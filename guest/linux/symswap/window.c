@@ -43,16 +43,20 @@ static int symswap_window_map(struct symswap_device *device, const struct sym_sw
 	device->written = vzalloc(BITS_TO_LONGS(device->slots) * sizeof(long));
 	if (!device->written)
 		return -ENOMEM;
+	if (symswap_table_device(device))
+		goto out_free;
 	window = memremap(device->gpa, device->size, MEMREMAP_WB);
-	if (!window) {
-		vfree(device->written);
-		return -ENOMEM;
-	}
-	xa_init(&device->mapped);
+	if (!window)
+		goto out_forget;
 	device->header = window;
 	device->words = window + header->words_offset;
 	device->data = window + header->slots_offset;
 	return 0;
+out_forget:
+	symswap_table_forget(device);
+out_free:
+	vfree(device->written);
+	return -ENOMEM;
 }
 
 /*
@@ -96,6 +100,6 @@ void symswap_window_close(struct symswap_device *device)
 {
 	memunmap(device->header);
 	release_mem_region(device->gpa, device->size);
-	xa_destroy(&device->mapped);
+	symswap_table_forget(device);
 	vfree(device->written);
 }

@@ -41,7 +41,7 @@ torture() {
 }
 
 @test "6.12: slots are mapped: every test of swap-torture, two CPUs" {
-	torture 6.12 2 map all
+	torture 6.12 2 "map 512" all
 	[[ $output =~ maps:[0-9]{3} ]]
 }
 

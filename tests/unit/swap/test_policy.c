@@ -166,11 +166,11 @@ static void test_map(void **state)
 	struct swap_situation situation = usual();
 
 	expect("map", &situation, SYM_VERDICT_MAP, SWAP_REASON_MAP_GIVEN);
-	assert_int_equal(decide("map", &situation).around, 64);
+	assert_int_equal(decide("map", &situation).around, 512);
 	situation.query.vma_end = situation.query.vma_start + 4096;
-	assert_int_equal(decide("map", &situation).around, 16);
+	assert_int_equal(decide("map", &situation).around, 128);
 	situation.query.vma_end = 0;
-	assert_int_equal(decide("map", &situation).around, 16);
+	assert_int_equal(decide("map", &situation).around, 128);
 	situation = usual();
 	situation.hints |= SYM_SWAP_DECIDE_SHARED;
 	expect("map", &situation, SYM_VERDICT_COPY, SWAP_REASON_MAP_SHARED);
@@ -291,7 +291,7 @@ static void test_nonsense(void **state)
 		assert_true(swap_policy_find(name)->verdicts == 0 ||
 			    (swap_policy_find(name)->verdicts >> decision.kind & 1));
 		assert_true(decision.credit > 0 && decision.credit <= SWAP_CREDIT_MAX);
-		assert_true(decision.around <= 64);
+		assert_true(decision.around <= 512);
 		assert_true((decision.kind == SYM_VERDICT_MAP) == (decision.around > 0));
 		assert_true(decision.reason < SWAP_REASON_COUNT);
 		assert_true((decision.reason == SWAP_REASON_GRANT_GIVEN) == (decision.grow > 0));
