@@ -49,6 +49,23 @@ torture() {
 	torture 6.12 4 'map 1 4' canary swapoff reload
 }
 
+@test "6.1: slots of two devices are mapped side by side" {
+	plain 6.1 2 'fake revoke=7
+		map
+		# The test of swapoff leaves both with the same priority, so that they take turns.
+		for i in 0 1; do
+			mkswap /dev/symswap$i && swapon /dev/symswap$i
+			swap-torture --size 8 --seconds 2 --device /dev/symswap$i swapoff
+		done
+		swap-torture --size 8 --seconds 2 fork munmap mremap process-vm canary
+		for i in 0 1; do echo "maps of $i: $(stat maps $i)+$(stat maps_around $i)"; done
+		swapoff /dev/symswap0 && swapoff /dev/symswap1
+		echo left $(stat maps_lost 0) $(stat maps_lost 1)
+		rmmod symswap && rmmod symbiotic && echo gone'
+	[[ $output == *'torture ok'*'left 0 0'*gone* ]]
+	[[ $output =~ 'maps of 0: '[1-9][0-9]+'+'[0-9] && $output =~ 'maps of 1: '[1-9][0-9]+'+'[0-9] ]]
+}
+
 @test "6.1: slots are copied" {
 	torture 6.1 2 true fork mremap zeros zswap process-vm reload
 	[[ $output != *maps:* ]]
