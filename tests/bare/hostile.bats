@@ -6,24 +6,8 @@
 # One run is a whole minute without a pause. SYMVM_HOSTILE_SEEDS and SYMVM_HOSTILE_SECONDS (of each
 # run) say how much; the seed stands in the output.
 
-bats_require_minimum_version 1.5.0
-
-setup() {
-	cd "$BATS_TEST_DIRNAME/../.."
-	symvm=${ASAN_BUILD_DIR:-build-asan}/symvm/symvm
-	guest=${BUILD_DIR:-build}/guest/bare/hostile/hostile.elf
-	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/hostile.XXXXXX")
-	name=hostile-$$-$BATS_TEST_NUMBER
-	vm=
-	# Leaks are for other tests: the leak checker stops threads, which a jail forbids it.
-	export ASAN_OPTIONS=detect_leaks=0:log_path=$scratch/report
-	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$scratch/report
-}
-
-teardown() {
-	[ -z "$vm" ] || kill -KILL "$vm" 2>/dev/null || true
-	rm -rf "$scratch"
-}
+. "$BATS_TEST_DIRNAME/../lib/bare.bash"
+guest=$build/guest/bare/hostile/hostile.elf
 
 explain() {
 	echo "seed $seed"
@@ -94,13 +78,13 @@ io_rests() {
 # attack SEED CPUS SECONDS: one run, judged from outside.
 attack() {
 	seed=$1
-	local cpus=$2 seconds=${SYMVM_HOSTILE_SECONDS:-$3} status=0 options=()
-	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
+	local cpus=$2 seconds status=0 options=()
+	seconds=$(attack_seconds "$3")
 	[ ! -e /dev/vhost-vsock ] || options=(--vsock cid=$((1000 + seed)))
 	echo "# seed $seed, $cpus CPUs: starts" >&3
 	files_make
 	rm -f "$scratch"/report* "$scratch/console"
-	timeout -k 5 $((seconds + 240)) "$symvm" run --name "$name" --kernel "$guest" \
+	timeout -k 5 $((seconds + 240)) "$symvm_sanitized" run --name "$name" --kernel "$guest" \
 		--memory 64M --cpus "$cpus" --append "hostile seed=$seed seconds=$seconds cpus=$cpus" \
 		--disk "path=$scratch/disk,queues=2" --disk "path=$scratch/readonly,readonly" \
 		--swap size=16M,memory=4M --net user --rng --virtio-console "file:$scratch/hvc" "${options[@]}" \
@@ -108,14 +92,14 @@ attack() {
 		</dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
 	until_holds $((seconds + 180)) is_done || explain
-	timeout 60 "$symvm" info "$name" --json >"$scratch/info" || explain
+	timeout 60 "$symvm_sanitized" info "$name" --json >"$scratch/info" || explain
 	went_deep || explain
 	io_rests || explain
-	timeout 90 "$symvm" stop "$name" --timeout 60 || explain
+	timeout 90 "$symvm_sanitized" stop "$name" --timeout 60 || explain
 	wait "$vm" || status=$?
 	vm=
 	[ "$status" -eq 0 ] || explain
-	! compgen -G "$scratch/report*" >/dev/null || explain
+	no_report || explain
 	! grep -aq '^not ok' "$scratch/console" || explain
 	(cd "$scratch" && sha256sum --quiet -c sums) || explain
 	[ "$(stat -c %s "$scratch/disk")" -eq 2097152 ] || explain

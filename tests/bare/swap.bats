@@ -2,25 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The slot store, used and misused by a bare guest. The misuse under AddressSanitizer and UBSan.
 
-bats_require_minimum_version 1.5.0
-
-setup() {
-	cd "$BATS_TEST_DIRNAME/../.."
-	build=${BUILD_DIR:-build}
-	guest=$build/guest/bare/swap/swap.elf
-	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/swap.XXXXXX")
-	seconds=${SYMVM_HOSTILE_SECONDS:-15}
-	[ -z "${SYMVM_SOAK:-}" ] || seconds=${SYMVM_HOSTILE_SECONDS:-600}
-	name=swap-$$-$BATS_TEST_NUMBER
-	vm=
-	export ASAN_OPTIONS=detect_leaks=0:log_path=$scratch/report
-	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$scratch/report
-}
-
-teardown() {
-	[ -z "$vm" ] || kill -KILL "$vm" 2>/dev/null || true
-	rm -rf "$scratch"
-}
+. "$BATS_TEST_DIRNAME/../lib/bare.bash"
+guest=$build/guest/bare/swap/swap.elf
 
 failed() {
 	echo "$output"
@@ -32,7 +15,7 @@ failed() {
 passes() {
 	local words=$1
 	shift
-	run -0 timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+	run -0 timeout -k 5 120 "$symvm" run --name "$name" --kernel "$guest" \
 		--memory 64M --jail trap --append "$words" --log-file "$scratch/log" "$@" </dev/null
 	[[ $output != *"not ok"* ]] || failed
 	local plan=${output##*1..}
@@ -64,7 +47,7 @@ passes() {
 }
 
 @test "swap: a reboot of the guest empties the store" {
-	run -0 timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+	run -0 timeout -k 5 120 "$symvm" run --name "$name" --kernel "$guest" \
 		--memory 64M --jail trap --append swap-reboot --log-file "$scratch/log" \
 		--swap size=16M,memory=8M </dev/null
 	[[ $output == *"4096 slots used"* && $output == *"a reboot 0 slots"* ]] || failed
@@ -72,32 +55,32 @@ passes() {
 }
 
 @test "swap: shown and changed while it runs" {
-	timeout -k 5 100 "$build/symvm/symvm" run --name "$name" --kernel "$guest" --paused \
+	timeout -k 5 100 "$symvm" run --name "$name" --kernel "$guest" --paused \
 		--memory 64M --jail trap --append swap-honest --log-file "$scratch/log" \
 		--swap size=32M,memory=16M --swap size=8M </dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
 	for _ in $(seq 60); do
-		! "$build/symvm/symvm" info "$name" >/dev/null 2>&1 || break
+		! "$symvm" info "$name" >/dev/null 2>&1 || break
 		sleep 0.5
 	done
-	run -0 "$build/symvm/symvm" swap "$name" --json --window 0 --budget 12M --policy copy
+	run -0 "$symvm" swap "$name" --json --window 0 --budget 12M --policy copy
 	[ "$(jq '.windows[0].budget' <<<"$output")" -eq $((12 << 20)) ]
 	[ "$(jq -r '.policy.policy' <<<"$output")" = copy ]
 	[ "$(jq '.windows[1].slots.free' <<<"$output")" -eq 2048 ]
-	run -1 "$build/symvm/symvm" swap "$name" --budget 12M
+	run -1 "$symvm" swap "$name" --budget 12M
 	[[ $output == *"several windows"* ]]
-	run -1 "$build/symvm/symvm" swap "$name" --window 0 --budget 12K
+	run -1 "$symvm" swap "$name" --window 0 --budget 12K
 	[[ $output == *"minimum of 1 MiB"* ]]
-	run -1 "$build/symvm/symvm" swap "$name" --policy perhaps
-	run -1 "$build/symvm/symvm" swap "$name" --window 3
-	"$build/symvm/symvm" resume "$name"
+	run -1 "$symvm" swap "$name" --policy perhaps
+	run -1 "$symvm" swap "$name" --window 3
+	"$symvm" resume "$name"
 	for _ in $(seq 200); do
-		run -0 "$build/symvm/symvm" swap "$name"
+		run -0 "$symvm" swap "$name"
 		[[ $output != *compressed\ [1-9]* ]] || break
 		sleep 0.1
 	done
 	[[ $output == *"budget"*"12 MiB"* ]]
-	run -0 "$build/symvm/symvm" metrics "$name"
+	run -0 "$symvm" metrics "$name"
 	[[ $output == *'symvm_swap_bytes{vm="'*'of="budget"} 12582912'* ]]
 	[[ $output == *'symvm_swap_compressed_total{'* ]]
 	wait "$vm" || { cat "$scratch/output"; false; }
@@ -115,8 +98,9 @@ window_bytes() {
 
 # attack [SYMVM OPTION]...: bounded all the time, and no report. ASan's symvm may be slow.
 attack() {
-	local limit=$(((8 + 2) << 20)) most=0 now status=0
-	timeout -k 5 $((seconds * 4 + 100)) "${ASAN_BUILD_DIR:-build-asan}/symvm/symvm" run \
+	local limit=$(((8 + 2) << 20)) most=0 now status=0 seconds
+	seconds=$(attack_seconds 15)
+	timeout -k 5 $((seconds * 4 + 100)) "$symvm_sanitized" run \
 		--name "$name" --kernel "$guest" --memory 64M \
 		--append "swap-hostile seconds=$seconds" --log-file "$scratch/log" \
 		--console "file:$scratch/console" "$@" </dev/null >"$scratch/output" 2>&1 3>&- &
@@ -136,7 +120,7 @@ attack() {
 	echo "# at most $((most >> 10)) KiB, $(grep -a rounds "$scratch/console")" >&3
 	[ "$status" -eq 0 ] || failed
 	grep -aq '^ok .* rounds' "$scratch/console" || failed
-	! compgen -G "$scratch/report*" >/dev/null || failed
+	no_report || failed
 	[ "$most" -gt 0 ] && [ "$most" -le "$limit" ] || failed
 }
 
@@ -147,7 +131,7 @@ attack() {
 
 # refused WORDS OPTION: one line that has the words.
 refused() {
-	run -1 timeout 20 "$build/symvm/symvm" run --name "$name" --kernel "$guest" --memory 64M \
+	run -1 timeout 20 "$symvm" run --name "$name" --kernel "$guest" --memory 64M \
 		--swap "$2" </dev/null
 	[ "${#lines[@]}" -eq 1 ] && [[ ${lines[0]} == *--swap*$1* ]] || failed
 }
