@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=soak
 # All that swap-torture knows, on both kernels, with one and four vCPUs, under each policy.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
