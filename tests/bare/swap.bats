@@ -110,7 +110,7 @@ attack() {
 		sleep 0.1
 	done
 	while kill -0 "$vm" 2>/dev/null; do
-		now=$(window_bytes 2>/dev/null) || break
+		now=$(window_bytes 2>/dev/null) || now=0 # a descriptor that has just gone
 		[ "$now" -le "$most" ] || most=$now
 		sleep 0.05
 	done

@@ -17,7 +17,7 @@ mount -t tmpfs tmp /mnt/tmp && mkdir /mnt/tmp/disk
 mount -t ext4 /dev/vdb /mnt/tmp/disk || exit 1
 stress() {
 	before=$(sed -n "s/^pswpout //p" /proc/vmstat)
-	chroot /mnt setpriv --bounding-set $caps stress-ng --temp-path /tmp/disk --timeout $seconds --verify "$@"
+	chroot /mnt /usr/bin/setpriv --bounding-set $caps /usr/bin/stress-ng --temp-path /tmp/disk --timeout $seconds --verify "$@"
 	echo "stress $1: $?, $(($(sed -n "s/^pswpout //p" /proc/vmstat) - before)) pages swapped out"
 }
 caps=+all
