@@ -107,8 +107,11 @@ say "$probes probes, $(count forks) x 16 forks, $(count downloads) downloads," \
 grep -H . /sys/kernel/symbiotic/*
 cat /sys/kernel/debug/symbiotic/calls
 # What the kernel said since the module came; boot messages are not ours.
-dmesg | sed -n '/symbiotic:/,$p' | grep -E 'WARNING|BUG|Oops|Call Trace|stall|lockup|scheduling while' &&
-	say WRONG kernel messages
+dmesg | sed -n '/symbiotic:/,$p' | grep -A 12 -E 'WARNING|BUG|Oops|Call Trace|stall|lockup|scheduling while' |
+	head -n 60 >/tmp/messages
+while read -r line; do
+	say WRONG kernel message: "$line"
+done </tmp/messages
 sleep 2 # for the tty
 say done
 reboot -f
