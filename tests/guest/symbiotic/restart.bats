@@ -55,7 +55,6 @@ kexec_in_flight() {
 	kexec_in_flight 6.12 on 1
 }
 
-# bats test_tags=cpus
 @test "6.12, 2 CPUs, kexec with calls in flight on either" {
 	kexec_in_flight 6.12 on 2
 }

@@ -12,15 +12,8 @@ setup() {
 	build=${BUILD_DIR:-build}
 	storms=8 least=100000
 	[ -z "${SYMVM_SOAK:-}" ] || least=1000000
-	several_cpus_work || storms=4
 	share=$((least / storms + 500))
 	limit=$((120 + share / 50)) # of the guest's seconds; a quiet machine needs a tenth of it
-}
-
-# Guests with several CPUs are no match for the emulated host: QEMU 7.2's SVM was seen to hang with
-# them for good, or to deliver an interrupt twice (tests/stages/45-symbiotic).
-several_cpus_work() {
-	[ -n "${SYMVM_SOAK:-}" ] || [ "${SYMVM_LAB:-}" = direct ]
 }
 
 # storm VERSION OPTIONS WORDS: boots, runs the guest's script; sets output and report.
@@ -80,22 +73,18 @@ storm_share() {
 	storm_share 6.12 1 1000 on
 }
 
-# bats test_tags=cpus
 @test "6.1, 4 CPUs: calls at arbitrary points" {
 	storm_share 6.1 4 2000 off
 }
 
-# bats test_tags=cpus
 @test "6.1, 4 CPUs, KPTI: calls at arbitrary points" {
 	storm_share 6.1 4 2000 on
 }
 
-# bats test_tags=cpus
 @test "6.12, 4 CPUs: calls at arbitrary points" {
 	storm_share 6.12 4 2000 off
 }
 
-# bats test_tags=cpus
 @test "6.12, 4 CPUs, KPTI: calls at arbitrary points" {
 	storm_share 6.12 4 2000 on
 }
