@@ -9,7 +9,7 @@ from contenders import all_contenders  # noqa: E402
 from field import MIB, ORDERS, Field  # noqa: E402
 
 GUEST_MIB, SET_MIB = 160, 150
-SETTLE_SECONDS, OTHERS_SECONDS, TURN_SECONDS, ROUNDS = 40, 4, 1.5, 2
+SETTLE_SECONDS, OTHERS_SECONDS, TURN_SECONDS, ROUNDS = 40, 2, 1, 2
 WIDTH = 40
 NAMES = {"disk": "swap on a virtio disk", "zram": "swap in zram", "auto": "SwapBypass",
          "ram": "RAM enough, no swap"}
