@@ -96,7 +96,7 @@ keep_the_system() {
 @test "6.1: the spill file loses its contents: only pages that lay there are lost, and are reported" {
 	keep_the_system
 	truncate -s 0 "$scratch/spill"
-	swapping 6.1 1 '--size 96 --seconds 10 --allow-sigbus load' --memory 128M \
+	swapping 6.1 1 '--size 96 --seconds 30 --allow-sigbus load' --memory 128M \
 		--swap "size=256M,memory=4M,compress=none,policy=copy,spill=$scratch/spill"
 	patiently 60 occupied "$scratch/spill" 16
 	truncate -s 1M "$scratch/spill"

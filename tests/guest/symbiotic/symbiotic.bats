@@ -12,19 +12,32 @@ setup() {
 	build=${BUILD_DIR:-build}
 	storms=8 least=100000
 	[ -z "${SYMVM_SOAK:-}" ] || least=1000000
-	share=$((least / storms + 500))
-	limit=$((120 + share / 50)) # of the guest's seconds; a quiet machine needs a tenth of it
+	limit=$((120 + least / 200)) # of the guest's seconds; a quiet machine needs a tenth of it
+}
+
+# injected_twice: whether the guest died of an interrupt that came at the first instructions of an interrupt's
+# own entry with interrupts off, which no processor does. QEMU 7.2 does (tests/stages/45-symbiotic).
+injected_twice() {
+	[ "${SYMVM_LAB:-}" = emulated ] && awk '
+		/RIP: 0010:asm_(sysvec_[a-z_]+|common_interrupt)\+0x[0-9a-f]\// { if (stub == NR - 1) at = NR }
+		/ asm_(sysvec_[a-z_]+|common_interrupt)\+0x[0-9a-f]+\// && !/RIP/ { stub = NR }
+		/EFLAGS: 00000[014589cd][0-9a-f][0-9a-f]/ { if (at && NR <= at + 2) found = 1 }
+		END { exit !found }' <<<"$output"
 }
 
 # storm VERSION OPTIONS WORDS: boots, runs the guest's script; sets output and report.
 storm() {
-	local command
+	local command try
 	command=$(base64 -w0 <<<"exec /etc/symvm/symbiotic-guest")
-	# shellcheck disable=SC2086
-	run -0 timeout $((limit * 4 + 100)) "$build/tests/guest/symbiotic-storm" \
-		--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
-		--time $((limit * 4 + 60)) $2 \
-		--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"
+	for try in 1 2 3; do
+		# shellcheck disable=SC2086
+		run -0 timeout $((limit * 4 + 100)) "$build/tests/guest/symbiotic-storm" \
+			--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
+			--time $((limit * 4 + 60)) $2 \
+			--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"
+		injected_twice || break
+		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
+	done
 	report=$(sed -n 's/^storm: {/{/p' <<<"$output" | tail -n1)
 	tail -n 100 <<<"$output" # bats shows it when the case fails
 	[[ $output == *"guest: done"* ]]
@@ -46,8 +59,13 @@ calls_ok() {
 	[ "$(count other_ioctls)" -le "$((3 * $(count returned)))" ] # at HLT three, else none
 }
 
-# storm_share VERSION CPUS PERIOD PTI: a storm of this file's eight, until its share is made.
+# storm_share VERSION CPUS PERIOD PTI: a storm of this file's eight, until its share is made. In the short
+# run guests with one CPU make four fifths: the emulator's double interrupt is likelier with more.
 storm_share() {
+	local share=$((least / storms + 500))
+	if [ -z "${SYMVM_SOAK:-}" ]; then
+		[ "$2" = 1 ] && share=20500 || share=5000
+	fi
 	storm "$1" "--cpus $2 --period $3 --calls $share" "until=policy pti=$4 reload=1"
 	calls_ok
 	[ "$(count returned)" -ge "$share" ]
