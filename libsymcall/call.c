@@ -108,17 +108,23 @@ static int handler_run(struct sym_vcpu *vcpu, uint64_t deadline)
 	}
 }
 
+static int set_mp_state(struct sym_vcpu *vcpu, uint32_t mp_state)
+{
+	struct kvm_mp_state state = {.mp_state = mp_state};
+
+	return sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state);
+}
+
 /* Nothing of a handler that did not return may be left in KVM. */
 static int leave_handler(struct sym_vcpu *vcpu)
 {
-	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	unsigned int discarded = vcpu->exit.discarded;
 	int result = vcpu->dead ? 0 : sym_exit_complete(vcpu, true);
 
 	vcpu->exit.discarded = discarded;
 	/* The handler may have executed HLT. */
 	if (!result && !vcpu->saved.halted)
-		result = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+		result = set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
 	return result;
 }
 
@@ -158,12 +164,11 @@ static void finish_return(struct sym_vcpu *vcpu)
 static void tell_abandoned(struct sym_vcpu *vcpu)
 {
 	const struct sym_call_request nothing = {.number = 0};
-	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	int error = 0;
 
 	sym_context_restore(vcpu);
 	if (vcpu->saved.halted)
-		error = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &runnable);
+		error = set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
 	if (error)
 		return;
 	vcpu->sequence++;
@@ -183,13 +188,12 @@ static void tell_abandoned(struct sym_vcpu *vcpu)
 
 static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, int64_t *value)
 {
-	struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_RUNNABLE};
 	uint32_t deadline_us = request->deadline_us ? request->deadline_us : vcpu->vm->deadline_us;
 	uint64_t deadline;
 	int error = 0;
 
 	if (vcpu->saved.halted)
-		error = sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state);
+		error = set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
 	if (error)
 		return error;
 	vcpu->sequence++;
@@ -209,12 +213,8 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 		finish_return(vcpu);
 	}
 	sym_context_restore(vcpu);
-	if (vcpu->saved.halted) {
-		state.mp_state = KVM_MP_STATE_HALTED;
-		if (sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state))
-			sym_log(vcpu->vm, SYM_LOG_ERROR, "vCPU %u: cannot be halted again",
-				vcpu->id);
-	}
+	if (vcpu->saved.halted && set_mp_state(vcpu, KVM_MP_STATE_HALTED))
+		sym_log(vcpu->vm, SYM_LOG_ERROR, "vCPU %u: cannot be halted again", vcpu->id);
 	return error;
 }
 

@@ -33,6 +33,11 @@ guest_run() {
 		--append "$(guest_words "$command" ${GUEST_WORDS:-})" "$@" </dev/null
 }
 
+# said WORDS: whether the guest's console, kept in a file, shows them.
+said() {
+	grep -q "$1" "$scratch/console"
+}
+
 # wait_until SECONDS COMMAND...: poll; fails when the time is over.
 wait_until() {
 	local limit=$1

@@ -14,10 +14,6 @@ number() {
 	tr -d '\r' <"$scratch/console" | sed -n "s/^$1 \([0-9]*\).*/\1/p" | tail -n1
 }
 
-said() {
-	grep -q "$1" "$scratch/console"
-}
-
 # grant_ends_swapping VERSION MIB: a guest of 256 MiB works on so many.
 grant_ends_swapping() {
 	local version=$1 size=$2

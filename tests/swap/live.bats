@@ -24,10 +24,6 @@ swapping() {
 	patiently 60 said '^swapping'
 }
 
-said() {
-	grep -q "$1" "$scratch/console"
-}
-
 # patiently SECONDS COMMAND...: as wait_until, but a guest that shares its only CPU with these
 # questions gets somewhere meanwhile; and a guest that has ended is waited for no longer.
 patiently() {

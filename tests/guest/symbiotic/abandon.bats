@@ -34,10 +34,6 @@ echo all well
 SCRIPT
 }
 
-said() {
-	grep -q "$1" "$scratch/console"
-}
-
 # given_up VERSION
 given_up() {
 	local work
