@@ -2,21 +2,17 @@
 #include "jail/jail.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "jail/filters.h"
 #include "jail/landlock.h"
-#include "jail/rules.h"
 #include "jail/trap.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -40,11 +36,8 @@ struct jail {
 };
 
 static const char *const thread_names[JAIL_THREAD_COUNT] = {
-	[JAIL_THREAD_VCPU] = "vCPU",
-	[JAIL_THREAD_IO] = "I/O",
-	[JAIL_THREAD_MAIN] = "main",
-	[JAIL_THREAD_WORKER] = "worker",
-	[JAIL_THREAD_SWAP] = "swap",
+	[JAIL_THREAD_VCPU] = "vCPU",	 [JAIL_THREAD_IO] = "I/O",    [JAIL_THREAD_MAIN] = "main",
+	[JAIL_THREAD_WORKER] = "worker", [JAIL_THREAD_SWAP] = "swap",
 };
 
 int jail_mode_parse(const char *text, enum jail_mode *mode)
@@ -61,73 +54,36 @@ int jail_mode_parse(const char *text, enum jail_mode *mode)
 	return -EINVAL;
 }
 
-static uint32_t default_action(enum jail_mode mode)
+/* What happens to a call that is not on the list; see seccomp(2). */
+static uint32_t refusal(enum jail_mode mode)
 {
 	switch (mode) {
 	case JAIL_LOG:
-		return SCMP_ACT_LOG;
+		return SECCOMP_RET_LOG;
 	case JAIL_TRAP:
-		return SCMP_ACT_TRAP;
+		return SECCOMP_RET_TRAP;
 	default:
-		return SCMP_ACT_KILL_PROCESS;
+		return JAIL_FILTER_REFUSAL;
 	}
 }
 
-/* Reads the whole program that libseccomp wrote to @fd. */
-static int read_program(int fd, struct sock_fprog *program)
+/* Copies the filter of @kind with the refusal of @mode. -ENOMEM. */
+static int filter_adapt(enum jail_mode mode, enum jail_thread kind, struct sock_fprog *program)
 {
-	off_t size = lseek(fd, 0, SEEK_END);
-	void *code;
+	const struct sock_fprog *built = &jail_filters[kind];
 
-	if (size <= 0 || size % (off_t)sizeof(struct sock_filter) ||
-	    size / (off_t)sizeof(struct sock_filter) > UINT16_MAX)
-		return -EINVAL;
-	code = malloc((size_t)size);
-	if (!code)
+	program->filter = calloc(built->len, sizeof(*built->filter));
+	if (!program->filter)
 		return -ENOMEM;
-	if (pread(fd, code, (size_t)size, 0) != size) {
-		free(code);
-		return -EIO;
+	program->len = built->len;
+	for (unsigned i = 0; i < built->len; i++) {
+		struct sock_filter code = built->filter[i];
+
+		if (code.code == (BPF_RET | BPF_K) && code.k == JAIL_FILTER_REFUSAL)
+			code.k = refusal(mode);
+		program->filter[i] = code;
 	}
-	program->filter = code;
-	program->len = (unsigned short)((size_t)size / sizeof(struct sock_filter));
 	return 0;
-}
-
-static int compile(enum jail_mode mode, enum jail_thread kind, struct sock_fprog *program)
-{
-	scmp_filter_ctx filter = seccomp_init(default_action(mode));
-	int status = 0, fd;
-
-	if (!filter)
-		return -ENOMEM;
-	for (size_t i = 0; i < jail_rule_count && status == 0; i++) {
-		const struct jail_rule *rule = &jail_rules[i];
-
-		if (rule->threads & (1u << kind))
-			status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call,
-							rule->compare_count, &rule->compare);
-	}
-	/*
-	 * glibc's free() opens /proc/sys/vm/overcommit_memory, once, when the heap of a thread
-	 * shrinks (check_may_shrink_heap), and takes a failure well. The I/O threads may open for
-	 * reading anyway; there landlock refuses it.
-	 */
-	if (status == 0 && kind != JAIL_THREAD_IO)
-		status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
-	if (status == 0) {
-		fd = memfd_create("seccomp", MFD_CLOEXEC);
-		if (fd < 0) {
-			status = -errno;
-		} else {
-			status = seccomp_export_bpf(filter, fd);
-			if (status == 0)
-				status = read_program(fd, program);
-			close(fd);
-		}
-	}
-	seccomp_release(filter);
-	return status;
 }
 
 int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail **out,
@@ -155,10 +111,9 @@ int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail 
 	if (!jail->landlock)
 		log_info(log, "jail: the host's kernel has no landlock; seccomp alone is used");
 	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT && status == 0; kind++) {
-		status = compile(mode, (enum jail_thread)kind, &jail->programs[kind]);
+		status = filter_adapt(mode, (enum jail_thread)kind, &jail->programs[kind]);
 		if (status < 0)
-			error_set_errno(err, status, "jail: cannot compile the %s threads' filter",
-					thread_names[kind]);
+			error_set(err, status, "jail: out of memory");
 	}
 	if (status == 0 && mode == JAIL_TRAP)
 		status = trap_install(err);

@@ -19,7 +19,7 @@ enum jail_mode {
 		    * ends: for development */
 };
 
-/* A kind of thread; each has its own list of system calls (jail/filter_*.c). */
+/* A kind of thread; each has its own list of system calls (jail/rules.c). */
 enum jail_thread {
 	JAIL_THREAD_VCPU,
 	JAIL_THREAD_IO,	    /* device back ends */
@@ -32,7 +32,7 @@ enum jail_thread {
 struct jail;
 
 /*
- * Compiles all filters, so that entering costs a thread one system call or
+ * Makes all filters ready, so that entering costs a thread one system call or
  * two. @state_fd is the directory in which the main thread will unlink its socket, or -1. Main
  * thread, after all devices are made. JAIL_OFF, or a build with a sanitizer (which
  * needs calls of its own), gives *@jail == NULL, which all below accept.
@@ -40,7 +40,7 @@ struct jail;
  */
 int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail **jail,
 		struct error *err);
-/* Frees the compiled filters; threads stay in theirs. */
+/* Frees the filters; threads stay in theirs. */
 void jail_destroy(struct jail *jail);
 
 /*

@@ -78,6 +78,7 @@ struct swap_mover {
 
 struct swap_store {
 	struct swap_config config;
+	struct swap_codec_library codec;
 	struct log *log;
 	int fd;
 	uint64_t words_offset, slots_offset, window_size;
@@ -173,7 +174,7 @@ uint32_t swap_word_release_locked(struct swap_store *store, uint32_t slot, uint3
 void swap_copy_drop_locked(struct swap_store *store, uint32_t slot);
 void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_where where,
 			  uint64_t value, uint32_t length);
-struct swap_mover *swap_mover_create(enum swap_codec_kind kind);
+struct swap_mover *swap_mover_create(const struct swap_codec_library *codec);
 void swap_mover_destroy(struct swap_mover *mover);
 
 /* --- pages.c: host memory behind slots --- */

@@ -234,7 +234,7 @@ static bool wait_for_work(struct swap_store *store, uint64_t next_scan, bool tri
 void *swap_scan_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
-	struct swap_mover *mover = swap_mover_create(store->config.codec);
+	struct swap_mover *mover = swap_mover_create(&store->codec);
 	uint64_t next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
 	bool in_vain = false;
 

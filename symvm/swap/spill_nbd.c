@@ -4,7 +4,6 @@
  * TLS and XML libraries along. Connections are made before the jail closes and never again: when
  * one breaks, what lies behind it is lost.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <libnbd.h>
 #include <pthread.h>
@@ -14,6 +13,7 @@
 
 #include "swap/spill.h"
 #include "util/clock.h"
+#include "util/library.h"
 
 #define NBD_LIBRARY	"libnbd.so.0"
 #define NBD_TIMEOUT_SEC 30 /* for one block; then the server counts as gone */
@@ -56,27 +56,14 @@ struct spill_nbd {
 
 static int calls_load(struct nbd_calls *calls, struct error *err)
 {
-	static const struct {
-		const char *symbol;
-		size_t offset;
-	} functions[] = {
+	static const struct library_function functions[] = {
 #define NBD_ENTRY(name) {"nbd_" #name, offsetof(struct nbd_calls, name)},
 		NBD_FUNCTIONS(NBD_ENTRY)
 #undef NBD_ENTRY
 	};
-	void *library = dlopen(NBD_LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
-	if (!library)
-		return error_set(err, -ENOENT, "--swap: spill=nbd: %s", dlerror());
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-		void *address = dlsym(library, functions[i].symbol);
-
-		if (!address)
-			return error_set(err, -ENOENT, "--swap: spill=nbd: %s has no %s",
-					 NBD_LIBRARY, functions[i].symbol);
-		*(void **)((char *)calls + functions[i].offset) = address;
-	}
-	return 0;
+	return library_load(NBD_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]), calls,
+			    "--swap: spill=nbd", err);
 }
 
 static int last_error(struct spill_nbd *nbd)

@@ -301,7 +301,7 @@ static bool write_some_locked(struct swap_store *store, unsigned lane, void *dat
 void *swap_spill_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
-	struct swap_mover *mover = swap_mover_create(store->config.codec);
+	struct swap_mover *mover = swap_mover_create(&store->codec);
 	uint8_t *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
 	unsigned lane;
 

@@ -101,7 +101,7 @@ static void header_fill(struct swap_store *store)
 	};
 }
 
-struct swap_mover *swap_mover_create(enum swap_codec_kind kind)
+struct swap_mover *swap_mover_create(const struct swap_codec_library *codec)
 {
 	struct swap_mover *mover = aligned_alloc(SLOT_SIZE,
 						 round_up(sizeof(struct swap_mover), SLOT_SIZE));
@@ -109,7 +109,7 @@ struct swap_mover *swap_mover_create(enum swap_codec_kind kind)
 	if (!mover)
 		return NULL;
 	mover->count = 0;
-	mover->codec = swap_codec_create(kind);
+	mover->codec = swap_codec_create(codec);
 	if (!mover->codec) {
 		free(mover);
 		return NULL;
@@ -130,8 +130,8 @@ static int memory_create(struct swap_store *store)
 	store->slots = calloc(store->slot_count, sizeof(*store->slots));
 	store->groups = calloc(store->group_count, sizeof(*store->groups));
 	store->arena = arena_create(store->config.size);
-	store->mover = swap_mover_create(store->config.codec);
-	store->sync_mover = swap_mover_create(store->config.codec);
+	store->mover = swap_mover_create(&store->codec);
+	store->sync_mover = swap_mover_create(&store->codec);
 	return store->slots && store->groups && store->arena && store->mover && store->sync_mover
 		       ? 0
 		       : -ENOMEM;
@@ -158,7 +158,9 @@ int swap_store_create(const struct swap_config *config, struct log *log, struct 
 	pthread_cond_init(&store->room, NULL);
 	pthread_cond_init(&store->io, NULL);
 	pthread_cond_init(&store->event_added, NULL);
-	status = window_create(store, err);
+	status = swap_codec_load(config->codec, &store->codec, err);
+	if (status == 0)
+		status = window_create(store, err);
 	if (status == 0 && memory_create(store) < 0)
 		status = error_set(err, -ENOMEM, "--swap: out of memory for %u slots",
 				   store->slot_count);

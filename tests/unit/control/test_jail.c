@@ -188,7 +188,7 @@ static void no_thread_can_break_out(void **state)
 	}
 }
 
-/* Where openat is not on the list at all it fails, for glibc's sake: see compile() in jail.c. */
+/* Where openat is not on the list at all it fails, for glibc's sake: see jail/compile.c. */
 static void no_thread_writes_files(void **state)
 {
 	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT; kind++) {
