@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # The slot store, used and misused by a bare guest. The misuse under AddressSanitizer and UBSan.
 
 . "$BATS_TEST_DIRNAME/../lib/bare.bash"

@@ -77,14 +77,17 @@ small() {
 	cmp "$scratch/disk" "$scratch/target"
 }
 
+# bats test_tags=together
 @test "6.1, PVH, 4 vCPUs: disk and network" {
 	small 6.1 pvh 4
 }
 
+# bats test_tags=together
 @test "6.12, bzImage, 1 vCPU: disk and network" {
 	small 6.12 bzimage 1
 }
 
+# bats test_tags=together
 @test "a guest's reboot: restarts, or ends with status 6" {
 	GUEST_WORDS=symvm.end=reboot run -6 guest_run 6.1 pvh 2 'echo once' --on-reboot exit
 	[[ $output == *'symvm-exit: 0'* ]]
@@ -96,6 +99,7 @@ small() {
 	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
 }
 
+# bats test_tags=together
 @test "a console on a terminal: keys arrive, the terminal is put back, Ctrl-A x ends the guest" {
 	run -0 "$expect" --tty --timeout 400 '# ' 'stty -echo; echo n""ow\n' 'now' '\x01x' 'status 5' '\n' -- \
 		bash -c 'before=$(stty -g); "$@"; status=$?; [ "$before" = "$(stty -g)" ] && echo "status $status"
@@ -103,6 +107,7 @@ small() {
 		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --append 'console=ttyS0 quiet'
 }
 
+# bats test_tags=together
 @test "a guest's panic ends with status 3" {
 	GUEST_WORDS=symvm.end=panic run -3 guest_run 6.1 pvh 1 'echo now'
 	[[ $output == *'Kernel panic - not syncing'* ]]
@@ -126,6 +131,7 @@ guest_ended() {
 	guest_pid=
 }
 
+# bats test_tags=together
 @test "the power button powers the guest off; SIGTERM ends with 5; kill -9 frees the name" {
 	start_guest 'echo guest is up; sleep 1000'
 	"$symvm" stop test
@@ -155,6 +161,7 @@ guest_ended() {
 	[ "$status" -eq 5 ]
 }
 
+# bats test_tags=together
 @test "a disk whose file system is full, and a file cut off beneath: errors in the guest only" {
 	mkdir "$scratch/small"
 	mount -t tmpfs -o size=8m tmpfs "$scratch/small"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # virtio-mem: a guest's memory grows and shrinks under a workload, and the host's with it.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"

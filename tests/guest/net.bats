@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # Networks, sockets and consoles of stock Debian guests, each judged from both sides.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
@@ -73,7 +74,6 @@ user() {
 	until ! kill -0 "$guest_pid" 2>/dev/null || [ -e "$scratch/told" ]; do
 		echo stop | socat -u - TCP:127.0.0.1:18081 && touch "$scratch/told"
 	done
-	kill "$dns_pid"
 	finished
 }
 
@@ -88,6 +88,7 @@ user() {
 # tap NAME VHOST: both directions over a tap.
 tap() {
 	random_file 2000000
+	tap_name=$1 # for teardown
 	ip tuntap add "$1" mode tap
 	ip addr add 192.168.77.1/24 dev "$1"
 	ip link set "$1" up
@@ -104,7 +105,6 @@ tap() {
 	wait_until 20 socat -u /dev/null TCP:192.168.77.2:81
 	finished
 	grep -q ' 0% packet loss' "$scratch/console"
-	ip link del "$1"
 }
 
 @test "a tap, its frames carried by symvm" {

@@ -65,7 +65,9 @@ PYTHON
 
 teardown() {
 	[ -z "${http_pid:-}" ] || kill "$http_pid" 2>/dev/null || true
+	[ -z "${dns_pid:-}" ] || kill "$dns_pid" 2>/dev/null || true
 	[ -z "${guest_pid:-}" ] || kill -KILL "$guest_pid" 2>/dev/null || true
+	[ -z "${tap_name:-}" ] || ip link del "$tap_name" 2>/dev/null || true
 	umount "$scratch/small" 2>/dev/null || true
 	rm -rf "$scratch"
 }

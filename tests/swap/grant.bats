@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # The decision, for real: a guest with too little RAM for what it works on is given more while it swaps
 # in, and swaps no more.
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # swap-torture in a guest of symvm. zram is the yardstick: it shows that the tests are right.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# bats file_tags=together
 # libsymcall with a bare guest on KVM. Each group's cases are told one by one in its output.
 
 bats_require_minimum_version 1.5.0
