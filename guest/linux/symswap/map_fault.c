@@ -19,8 +19,8 @@
 /* What may not be mapped, or is not worth to think through. */
 #define SYMSWAP_VMA_UNUSUAL                                                        \
 	(VM_SHARED | VM_MAYSHARE | VM_EXEC | VM_LOCKED | VM_SPECIAL | VM_HUGETLB | \
-	 VM_HUGEPAGE | VM_MERGEABLE | VM_GROWSDOWN | VM_WIPEONFORK |               \
-	 VM_SHADOW_STACK | __VM_UFFD_FLAGS)
+	 VM_MERGEABLE | VM_GROWSDOWN | VM_WIPEONFORK | VM_SHADOW_STACK |           \
+	 __VM_UFFD_FLAGS)
 
 /* More than 0: nothing is mapped (a swapoff; the module starts or stops). */
 static atomic_t symswap_held = ATOMIC_INIT(1);

@@ -129,11 +129,29 @@ static int huge_rounds(struct region *region)
 	return 0;
 }
 
-TORTURE_TEST(huge, "thp", "huge pages always, khugepaged at work, collapsing swapped pages")
+/* @enabled is how the whole system has it; what is @advised asks for huge pages itself. */
+static int huge_region(const struct torture_context *context, const char *enabled, bool advised)
 {
 	struct region region;
 	uint8_t *base, *aligned;
 	size_t pages = context->pages / 512 * 512;
+	int result;
+
+	torture_put(THP "enabled", enabled);
+	base = mmap(NULL, pages * PAGE_BYTES + HUGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(base != MAP_FAILED, "mmap: %s", strerror(errno));
+	aligned = (uint8_t *)(((uintptr_t)base + HUGE - 1) & ~(HUGE - 1));
+	CHECK(!advised || madvise(base, pages * PAGE_BYTES + HUGE, MADV_HUGEPAGE) == 0,
+	      "madvise: %s", strerror(errno));
+	CHECK(region_adopt(&region, aligned, pages, (uint32_t)getpid()) == 0, "no memory");
+	result = huge_rounds(&region);
+	munmap(base, pages * PAGE_BYTES + HUGE);
+	return result;
+}
+
+TORTURE_TEST(huge, "thp", "huge pages, always or advised; khugepaged collapses swapped pages")
+{
 	int result;
 
 	if (torture_put(THP "enabled", "always"))
@@ -142,12 +160,9 @@ TORTURE_TEST(huge, "thp", "huge pages always, khugepaged at work, collapsing swa
 	torture_put(THP "khugepaged/alloc_sleep_millisecs", "20");
 	torture_put(THP "khugepaged/pages_to_scan", "8192");
 	torture_put(THP "khugepaged/max_ptes_swap", "511");
-	base = mmap(NULL, pages * PAGE_BYTES + HUGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	CHECK(base != MAP_FAILED, "mmap: %s", strerror(errno));
-	aligned = (uint8_t *)(((uintptr_t)base + HUGE - 1) & ~(HUGE - 1));
-	CHECK(region_adopt(&region, aligned, pages, (uint32_t)getpid()) == 0, "no memory");
-	result = huge_rounds(&region);
+	result = huge_region(context, "always", false);
+	if (!result)
+		result = huge_region(context, "madvise", true);
 	torture_put(THP "khugepaged/scan_sleep_millisecs", "10000");
 	torture_put(THP "enabled", "never");
 	return result;
