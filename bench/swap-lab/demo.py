@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 from contenders import all_contenders  # noqa: E402
 from field import MIB, ORDERS, Field  # noqa: E402
 
-GUEST_MIB, SET_MIB = 160, 136
+GUEST_MIB, SET_MIB = 192, 150
 SETTLE_SECONDS, OTHERS_SECONDS, TURN_SECONDS, ROUNDS = 40, 2, 1, 2
 WIDTH = 40
 NAMES = {"disk": "swap on a virtio disk", "zram": "swap in zram", "auto": "SwapBypass",

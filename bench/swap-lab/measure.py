@@ -29,7 +29,7 @@ class Scale:
 
 SCALES = {
     "full": Scale(308, 410, 32, 5, 15, 4, 1.5, 100, 8, True),
-    "small": Scale(160, 150, 8, 3, 3, 2, 0.7, 40, 2, False,
+    "small": Scale(192, 150, 8, 3, 3, 2, 0.7, 40, 2, False,
                    ("ram", "grant", "map", "copy", "zram", "tmpfs")),
 }
 GROW_STEP = 32 * MIB
