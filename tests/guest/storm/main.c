@@ -89,7 +89,7 @@ static void *vcpu_main(void *opaque)
 		result = sym_vcpu_run(vcpu->sym);
 		if (result == -EINTR) {
 			vcpu->run->immediate_exit = 0;
-			if (storm->period_us)
+			if (storm->period_us && !storm->kicks_only)
 				storm_call(vcpu, false);
 		} else if (result == 0) {
 			if (storm->exit_permille &&
@@ -114,6 +114,7 @@ static struct argp_option options[] = {
 	{"cpus", 'c', "N", 0, "vCPUs (1)", 0},
 	{"memory", 'm', "MIB", 0, "guest memory (384)", 0},
 	{"period", 'p', "USEC", 0, "time between two kicks with a call, 0: none (2000)", 0},
+	{"kicks-only", 'K', NULL, 0, "kick without a call, to tell what the kicks do", 0},
 	{"exits", 'e', "PERMILLE", 0, "of the exits: a call in them (50)", 0},
 	{"slow", 's', "MSEC", 0, "calls of the probe take so long (0)", 0},
 	{"off", 'o', NULL, 0, "do not offer the interface", 0},
@@ -152,6 +153,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		break;
 	case 'p':
 		storm->period_us = atoi(argument);
+		break;
+	case 'K':
+		storm->kicks_only = true;
+		storm->exit_permille = 0;
 		break;
 	case 'e':
 		storm->exit_permille = atoi(argument);

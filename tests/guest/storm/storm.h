@@ -65,7 +65,7 @@ struct storm {
 	unsigned int period_us;	    /* between two kicks of one vCPU, 0: no storm */
 	unsigned int exit_permille; /* of the exits: a call inside */
 	unsigned int slow_ms;	    /* how long the probe's calls take */
-	bool interface;
+	bool interface, kicks_only;
 	_Atomic bool ended;
 	int status;
 	pthread_mutex_t lock;
