@@ -98,8 +98,11 @@ void sym_context_restore(struct sym_vcpu *vcpu)
 	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
 
 	sync->regs = vcpu->saved.regs;
-	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS)
+	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS) {
 		sync->sregs = vcpu->saved.sregs;
+		/* The events tell; KVM only ever adds to the bitmap that it leaves here. */
+		memset(sync->sregs.interrupt_bitmap, 0, sizeof(sync->sregs.interrupt_bitmap));
+	}
 	sync->events = vcpu->saved.events;
 	sync->events.flags &= ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 				KVM_VCPUEVENT_VALID_SMM);

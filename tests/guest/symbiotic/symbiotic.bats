@@ -15,14 +15,9 @@ setup() {
 	limit=$((120 + least / 200)) # of the guest's seconds; a quiet machine needs a tenth of it
 }
 
-# injected_twice: whether the guest died of an interrupt that came at the first instructions of an interrupt's
-# own entry with interrupts off, which no processor does. QEMU 7.2 does (tests/stages/45-symbiotic).
+# injected_twice: whether the emulator, not this project, killed the guest (docs/lab.md).
 injected_twice() {
-	[ "${SYMVM_LAB:-}" = emulated ] && awk '
-		/RIP: 0010:asm_(sysvec_[a-z_]+|common_interrupt)\+0x[0-9a-f]\// { if (stub == NR - 1) at = NR }
-		/ asm_(sysvec_[a-z_]+|common_interrupt)\+0x[0-9a-f]+\// && !/RIP/ { stub = NR }
-		/EFLAGS: 00000[014589cd][0-9a-f][0-9a-f]/ { if (at && NR <= at + 2) found = 1 }
-		END { exit !found }' <<<"$output"
+	[ "${SYMVM_LAB:-}" = emulated ] && tests/lib/injected-twice <<<"$output"
 }
 
 # storm VERSION OPTIONS WORDS: boots, runs the guest's script; sets output and report.
