@@ -169,18 +169,18 @@ static void tell_abandoned(struct sym_vcpu *vcpu)
 	sym_context_restore(vcpu);
 	if (vcpu->saved.halted)
 		error = set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
-	if (error)
-		return;
-	vcpu->sequence++;
-	sym_context_load(vcpu, &nothing);
-	vcpu->run->s.regs.regs.rbx |= SYM_ENTRY_ABANDONED;
-	error = handler_run(vcpu, sym_deadline_start(vcpu, vcpu->vm->deadline_us));
-	sym_deadline_stop(vcpu);
 	if (!error) {
-		finish_return(vcpu);
-		return;
+		vcpu->sequence++;
+		sym_context_load(vcpu, &nothing);
+		vcpu->run->s.regs.regs.rbx |= SYM_ENTRY_ABANDONED;
+		error = handler_run(vcpu, sym_deadline_start(vcpu, vcpu->vm->deadline_us));
+		sym_deadline_stop(vcpu);
+		if (!error) {
+			finish_return(vcpu);
+			return;
+		}
+		leave_handler(vcpu);
 	}
-	leave_handler(vcpu);
 	sym_log(vcpu->vm, SYM_LOG_WARN,
 		"vCPU %u: the guest did not take note of the call that was given up (errno %d)",
 		vcpu->id, -error);
