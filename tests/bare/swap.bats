@@ -100,7 +100,7 @@ window_bytes() {
 # attack [SYMVM OPTION]...: bounded all the time, and no report. ASan's symvm may be slow.
 attack() {
 	local limit=$(((8 + 2) << 20)) most=0 now status=0 seconds
-	seconds=$(attack_seconds 15)
+	seconds=$(attack_seconds 8)
 	timeout -k 5 $((seconds * 4 + 100)) "$symvm_sanitized" run \
 		--name "$name" --kernel "$guest" --memory 64M \
 		--append "swap-hostile seconds=$seconds" --log-file "$scratch/log" \

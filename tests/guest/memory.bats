@@ -103,6 +103,7 @@ grow_and_shrink() {
 	grow_and_shrink 6.1
 }
 
+# bats test_tags=soak
 @test "6.12: memory grows and shrinks under a workload" {
 	grow_and_shrink 6.12
 }

@@ -81,6 +81,7 @@ user() {
 	user 6.1
 }
 
+# bats test_tags=soak
 @test "6.12: user-mode network: DHCP, DNS, download, forwarded ports" {
 	user 6.12
 }

@@ -25,14 +25,17 @@ torture() {
 	[[ $output != *'not ok'* && $output != *'# SKIP'* ]]
 }
 
+# bats test_tags=soak
 @test "6.1, zram: fork, mappings, O_DIRECT, ptrace" {
 	torture 6.1 1 zram fork munmap mremap mprotect dontneed o-direct ptrace --
 }
 
+# bats test_tags=soak
 @test "6.12, zram: zeros, zswap, userfaultfd, process-vm, KSM" {
 	torture 6.12 1 zram zeros zswap userfaultfd process-vm ksm --
 }
 
+# bats test_tags=soak
 @test "6.1, a virtio disk: fork, io-uring, core dump, memcg" {
 	truncate -s 512M "$scratch/swap"
 	torture 6.1 1 /dev/vdb fork io-uring core-dump memcg -- --disk "path=$scratch/swap"

@@ -51,6 +51,7 @@ kexec_in_flight() {
 	[ "$(jq .not_ready <<<"$report")" -gt 0 ] # between the two kernels
 }
 
+# bats test_tags=soak
 @test "6.12, kexec with calls in flight: the second kernel registers and answers" {
 	kexec_in_flight 6.12 on 1
 }
