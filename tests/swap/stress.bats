@@ -80,3 +80,11 @@ END
 @test "stress-ng: 6.12, map" {
 	stress 6.12 map
 }
+
+@test "stress-ng: 6.1, auto" {
+	stress 6.1 auto
+}
+
+@test "stress-ng: 6.12, auto" {
+	stress 6.12 auto
+}
