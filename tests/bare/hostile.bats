@@ -75,9 +75,18 @@ io_rests() {
 	[ $(($(io_ticks) - before)) -lt $(($(getconf CLK_TCK) / 2)) ]
 }
 
-# attack SEED CPUS SECONDS: one run, judged from outside.
+# crashed_itself: the guest ended by a triple fault, which it may, and symvm said so, in order.
+crashed_itself() {
+	local status=0
+	! kill -0 "$vm" 2>/dev/null || return 1
+	wait "$vm" || status=$?
+	vm=
+	[ "$status" -eq 4 ] && no_report && grep -q 'the guest crashed (triple fault)' "$scratch/log"
+}
+
+# attack SEED CPUS SECONDS: one run, judged from outside. Sets crashed where the guest did not last.
 attack() {
-	seed=$1
+	seed=$1 crashed=
 	local cpus=$2 seconds status=0 options=()
 	seconds=$(attack_seconds "$3")
 	[ ! -e /dev/vhost-vsock ] || options=(--vsock cid=$((1000 + seed)))
@@ -91,7 +100,12 @@ attack() {
 		--console "file:$scratch/console" --log-file "$scratch/log" \
 		</dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
-	until_holds $((seconds + 180)) is_done || explain
+	if ! until_holds $((seconds + 180)) is_done; then
+		crashed_itself || explain
+		crashed=1
+		echo "# seed $seed: the guest crashed itself" >&3
+		return
+	fi
 	timeout 60 "$symvm_sanitized" info "$name" --json >"$scratch/info" || explain
 	went_deep || explain
 	io_rests || explain
@@ -108,14 +122,22 @@ attack() {
 	echo "# seed $seed, $cpus CPUs, $seconds s: $(grep -a '^# .* steps' "$scratch/console" | tail -n 1)" >&3
 }
 
-@test "hostile guest, one CPU, a whole minute" {
-	for seed in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do
-		attack "$seed" 1 60
+# attacks CPUS SECONDS: with each seed; one whose guest crashed itself (in the lab not each time) is tried again.
+attacks() {
+	local seed_of_run
+	for seed_of_run in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do
+		for _ in 1 2 3; do
+			attack "$seed_of_run" "$1" "$2"
+			[ -n "$crashed" ] || break
+		done
+		[ -z "$crashed" ]
 	done
 }
 
+@test "hostile guest, one CPU, a whole minute" {
+	attacks 1 60
+}
+
 @test "hostile guest, two CPUs at the same queues" {
-	for seed in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do
-		attack "$seed" 2 20
-	done
+	attacks 2 20
 }
