@@ -14,8 +14,9 @@ import time
 
 path, console, words = sys.argv[1:4]
 SLOW_CALL, PING = 0x80, 0  # the first is of symbiotic_probe.ko
-# Not registered yet, or no longer; at no point for a call. The reset came before it began.
-NOT_BEGUN = {errno.ENOTCONN, errno.EAGAIN, errno.EBUSY}
+# Not registered yet, or no longer; at no point for a call; off since one was given up, until the next
+# boot. The reset came before it began.
+NOT_BEGUN = {errno.ENOTCONN, errno.EAGAIN, errno.EBUSY, errno.ENOTRECOVERABLE}
 EXPECTED = NOT_BEGUN | {errno.ECANCELED, errno.ETIMEDOUT}  # or the emulator was slow
 
 
