@@ -52,6 +52,14 @@ enum symswap_stat {
 struct kobject;
 struct vm_area_struct;
 
+/* How a cgroup's weight compares with the usual one. */
+enum symswap_weight_class {
+	SYMSWAP_WEIGHT_LIGHT,
+	SYMSWAP_WEIGHT_USUAL,
+	SYMSWAP_WEIGHT_HEAVY,
+	SYMSWAP_WEIGHT_CLASSES,
+};
+
 /* What the VMM answered to one kind of question, and for how many swap-ins that holds. */
 struct symswap_credit {
 	atomic_t left;
@@ -71,8 +79,9 @@ struct symswap_device {
 	u8 *data;
 	struct gendisk *disk;
 	atomic_t asking;
-	struct symswap_credit copy; /* for reads */
-	struct symswap_credit map;  /* for faults that might be mapped */
+	/* Each class of weights has its own: what was answered to one is not spent by another. */
+	struct symswap_credit copy[SYMSWAP_WEIGHT_CLASSES]; /* for reads */
+	struct symswap_credit map[SYMSWAP_WEIGHT_CLASSES];  /* for faults that might be mapped */
 	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
 	unsigned long *mapped;  /* slots that are mapped, a bit each */
 	pte_t ***where;         /* of these: their notes, in pages of pointers (map_table.c) */
@@ -143,6 +152,7 @@ void symswap_query_about(const struct vm_area_struct *vma, unsigned long address
 /* weights.c */
 #define SYMSWAP_WEIGHT_DEFAULT 100u
 u32 symswap_weight(const char *cgroup);
+enum symswap_weight_class symswap_weight_class(void);
 int symswap_weights_start(void);
 struct kobject *symswap_weights_folder(void);
 void symswap_weights_stop(void);

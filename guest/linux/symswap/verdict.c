@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the VMM decides about swap-ins. It is asked only when the credit of its last
- * verdict is used up, and nobody waits for somebody else's question.
+ * verdict, for tasks of that class of weights, is used up, and nobody waits for somebody else's
+ * question.
  */
 #include <linux/minmax.h>
 #include <linux/preempt.h>
@@ -85,7 +86,7 @@ void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 	const struct symswap_question question = {.slot = slot};
 
 	if (READ_ONCE(device->header->verdicts)) /* else the policy is off */
-		symswap_verdict_take(device, &device->copy, &question);
+		symswap_verdict_take(device, &device->copy[symswap_weight_class()], &question);
 }
 
 /*
@@ -96,8 +97,9 @@ bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct v
 			 unsigned long address, unsigned int *around)
 {
 	const struct symswap_question question = {slot, vma, address};
-	bool known = symswap_verdict_take(device, &device->map, &question);
+	struct symswap_credit *credit = &device->map[symswap_weight_class()];
+	bool known = symswap_verdict_take(device, credit, &question);
 
-	*around = READ_ONCE(device->map.around);
-	return known && READ_ONCE(device->map.kind) == SYM_VERDICT_MAP;
+	*around = READ_ONCE(credit->around);
+	return known && READ_ONCE(credit->kind) == SYM_VERDICT_MAP;
 }

@@ -53,6 +53,23 @@ u32 symswap_weight(const char *cgroup)
 	return weight;
 }
 
+/* symswap_weight_class - of the current task. Cheap where no weight is set. Does not sleep. */
+enum symswap_weight_class symswap_weight_class(void)
+{
+	char cgroup[sizeof_field(struct sym_swap_query, cgroup)];
+	u32 weight;
+
+	if (!READ_ONCE(symswap_weight_count))
+		return SYMSWAP_WEIGHT_USUAL;
+	rcu_read_lock();
+	symbiotic_task_cgroup(current, cgroup, sizeof(cgroup));
+	rcu_read_unlock();
+	weight = symswap_weight(cgroup);
+	if (weight == SYMSWAP_WEIGHT_DEFAULT)
+		return SYMSWAP_WEIGHT_USUAL;
+	return weight < SYMSWAP_WEIGHT_DEFAULT ? SYMSWAP_WEIGHT_LIGHT : SYMSWAP_WEIGHT_HEAVY;
+}
+
 static struct symswap_weight *symswap_weight_find(const char *path)
 {
 	struct symswap_weight *entry;
