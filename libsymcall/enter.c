@@ -55,8 +55,6 @@ static void load_sregs(struct sym_vcpu *vcpu)
 	sregs->ss.db = 1;
 	sregs->gs.base = vcpu->entry.gs_base;
 	sregs->cr3 &= ~vcpu->entry.cr3_clear;
-	/* An interrupt on its way in would be injected into the handler. */
-	memset(sregs->interrupt_bitmap, 0, sizeof(sregs->interrupt_bitmap));
 }
 
 /* Load the entry context; it goes into the vCPU with the next KVM_RUN. */
@@ -81,6 +79,11 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 	sync->events.nmi.masked = 1;
 	vcpu->saved.dirty = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 	if (!in_kernel_context(vcpu)) {
+		/*
+		 * An interrupt on its way in would be injected into the handler. The saved events
+		 * tell of it, too; and KVM only ever adds to the bitmap that it leaves here.
+		 */
+		memset(sync->sregs.interrupt_bitmap, 0, sizeof(sync->sregs.interrupt_bitmap));
 		vcpu->saved.sregs = sync->sregs;
 		load_sregs(vcpu);
 		vcpu->saved.dirty |= KVM_SYNC_X86_SREGS;
@@ -98,11 +101,8 @@ void sym_context_restore(struct sym_vcpu *vcpu)
 	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
 
 	sync->regs = vcpu->saved.regs;
-	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS) {
+	if (vcpu->saved.dirty & KVM_SYNC_X86_SREGS)
 		sync->sregs = vcpu->saved.sregs;
-		/* The events tell; KVM only ever adds to the bitmap that it leaves here. */
-		memset(sync->sregs.interrupt_bitmap, 0, sizeof(sync->sregs.interrupt_bitmap));
-	}
 	sync->events = vcpu->saved.events;
 	sync->events.flags &= ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 				KVM_VCPUEVENT_VALID_SMM);

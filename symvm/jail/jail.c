@@ -36,8 +36,11 @@ struct jail {
 };
 
 static const char *const thread_names[JAIL_THREAD_COUNT] = {
-	[JAIL_THREAD_VCPU] = "vCPU",	 [JAIL_THREAD_IO] = "I/O",    [JAIL_THREAD_MAIN] = "main",
-	[JAIL_THREAD_WORKER] = "worker", [JAIL_THREAD_SWAP] = "swap",
+	[JAIL_THREAD_VCPU] = "vCPU",
+	[JAIL_THREAD_IO] = "I/O",
+	[JAIL_THREAD_MAIN] = "main",
+	[JAIL_THREAD_WORKER] = "worker",
+	[JAIL_THREAD_SWAP] = "swap",
 };
 
 int jail_mode_parse(const char *text, enum jail_mode *mode)
