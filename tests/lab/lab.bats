@@ -137,14 +137,16 @@ wait_until() {
 }
 
 @test "an emulated host that hangs before the command begins is started again, three times at most" {
-	cat >"$BATS_TEST_TMPDIR/qemu-system-x86_64" <<-SCRIPT
+	local real
+	real=$(scripts/qemu-fetch)
+	cat >"$BATS_TEST_TMPDIR/emulator" <<-SCRIPT
 		#!/bin/sh
 		echo >>"$BATS_TEST_TMPDIR/starts"
 		[ "\$(wc -l <"$BATS_TEST_TMPDIR/starts")" -gt "\$HANGS" ] || exec sleep 1000
-		exec $(command -v qemu-system-x86_64) "\$@"
+		exec "$real" "\$@"
 	SCRIPT
-	chmod +x "$BATS_TEST_TMPDIR/qemu-system-x86_64"
-	PATH=$BATS_TEST_TMPDIR:$PATH
+	chmod +x "$BATS_TEST_TMPDIR/emulator"
+	export SYMVM_LAB_QEMU=$BATS_TEST_TMPDIR/emulator
 	HANGS=1 SYMVM_LAB_UP_SECONDS=25 run -7 "$lab" --timeout 120 sh -c 'exit 7'
 	[ "$output" = "lab/run: the emulated host did not come up; its last words:" ]
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/starts")" -eq 2 ]

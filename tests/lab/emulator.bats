@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# scripts/qemu-fetch: which QEMU emulates hosts. Debian's archive is faked or out of reach.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	unset SYMVM_LAB_QEMU
+	export SYMVM_CACHE="$BATS_TEST_TMPDIR/cache"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	machine=$BATS_TEST_TMPDIR/bin/qemu-system-x86_64
+}
+
+# emulator FILE VERSION: a program that says so.
+emulator() {
+	mkdir -p "${1%/*}"
+	printf '#!/bin/sh\necho "QEMU emulator version %s (Debian)"\n' "$2" >"$1"
+	chmod +x "$1"
+}
+
+fetch() {
+	run --separate-stderr "-$1" unshare -rn scripts/qemu-fetch "${@:2}"
+}
+
+@test "the machine's own QEMU, if it is new enough; no network is touched" {
+	emulator "$machine" 10.0.0
+	fetch 0
+	[ "$output" = "$machine" ]
+	[ -z "$stderr" ]
+	emulator "$machine" 11.2.50
+	fetch 0 --refresh
+	[ "$output" = "$machine" ]
+}
+
+@test "a fetched QEMU, once it is there, instead of an old one" {
+	emulator "$machine" 7.2.22
+	emulator "$SYMVM_CACHE/lab/qemu/usr/bin/qemu-system-x86_64" 10.0.2
+	fetch 0
+	[ "$output" = "$SYMVM_CACHE/lab/qemu/usr/bin/qemu-system-x86_64" ]
+	[ -z "$stderr" ]
+	SYMVM_LAB_QEMU=machine fetch 0
+	[ "$output" = "$machine" ]
+}
+
+@test "no archive within reach: the machine's own, with one line of warning, once a day" {
+	emulator "$machine" 7.2.22
+	fetch 0
+	[ "$output" = "$machine" ]
+	[ "$(grep -c warning <<<"$stderr")" -eq 1 ]
+	[[ $stderr == *'QEMU 7 of this machine'* ]]
+	fetch 0
+	[ "$output" = "$machine" ]
+	[ -z "$stderr" ]
+	touch -d '2 days ago' "$SYMVM_CACHE/lab/qemu-refused"
+	fetch 0
+	[[ $stderr == *warning* ]]
+	SYMVM_LAB_QEMU=new fetch 1
+	[[ $stderr == *'error: no QEMU 10 or newer: '* ]]
+}
+
+@test "an archive whose QEMU has moved, does not start, or emulates no host: the same" {
+	emulator "$machine" 7.2.22
+	export SYMVM_APT_ETC="$BATS_TEST_TMPDIR/etc"
+	mkdir -p "$SYMVM_APT_ETC" "$BATS_TEST_TMPDIR/tree/usr/bin" "$BATS_TEST_TMPDIR/tree/DEBIAN"
+	fetch 0
+	[[ $stderr == *'warning: this machine'*'no Debian archive'* ]]
+
+	# A local archive in Debian's form.
+	local archive=$BATS_TEST_TMPDIR/archive package=$BATS_TEST_TMPDIR/tree
+	echo "deb [trusted=yes] file:$archive bookworm main" >"$SYMVM_APT_ETC/sources.list"
+	mkdir -p "$archive"/dists/bookworm{,-backports}/main/binary-amd64
+	touch "$archive"/dists/bookworm{,-backports}/main/binary-amd64/Packages
+	release() {
+		local suite
+		for suite in bookworm bookworm-backports; do
+			(cd "$archive/dists/$suite" && rm -f Release && printf 'Suite: %s\nCodename: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n' \
+				"$suite" "$suite" >../Release && find . -name Packages -printf '%P\n' |
+				while read -r file; do
+					printf ' %s %s %s\n' "$(sha256sum <"$file" | cut -c1-64)" "$(stat -c %s "$file")" "$file"
+				done >>../Release && mv ../Release .)
+		done
+	}
+	release
+	fetch 0 --refresh
+	[[ $stderr == *'warning: bookworm-backports offers no qemu-system-x86 that suits'* ]]
+
+	printf 'Package: qemu-system-x86\nVersion: 1:10.9\nArchitecture: amd64\nMaintainer: x <x@x.test>\nDescription: x\n' \
+		>"$package/DEBIAN/control"
+	offer() {
+		emulator "$package/usr/bin/qemu-system-x86_64" "$1"
+		dpkg-deb -b "$package" "$archive/q.deb" >/dev/null
+		{
+			cat "$package/DEBIAN/control"
+			printf 'Filename: q.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s "$archive/q.deb")" \
+				"$(sha256sum <"$archive/q.deb" | cut -c1-64)"
+		} >"$archive/dists/bookworm-backports/main/binary-amd64/Packages"
+		release
+	}
+	offer 8.0.0
+	fetch 0 --refresh
+	[[ $stderr == *'warning: the QEMU of bookworm-backports does not start here or is older than 10'* ]]
+	offer 10.9.1
+	mkdir -p "$SYMVM_CACHE/kernels"
+	fetch 0 --refresh
+	[ "$output" = "$machine" ]
+	[[ $stderr == *'warning: QEMU 10.9.1 of bookworm-backports does not emulate a host'* ]]
+	[ ! -e "$SYMVM_CACHE/lab/qemu" ]
+}
+
+@test "SYMVM_LAB_QEMU names a program, or the error says what it may be" {
+	emulator "$BATS_TEST_TMPDIR/mine" 6.0.0
+	SYMVM_LAB_QEMU=$BATS_TEST_TMPDIR/mine fetch 0
+	[ "$output" = "$BATS_TEST_TMPDIR/mine" ]
+	local wrong
+	for wrong in 9 "$BATS_TEST_TMPDIR" /dev/null/x; do
+		SYMVM_LAB_QEMU=$wrong fetch 1
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		[[ $stderr == *"SYMVM_LAB_QEMU='$wrong' is not a program, nor 'machine' or 'new'"* ]]
+	done
+}
