@@ -111,6 +111,11 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *data, si
 
 		if (got < 0 && errno == EINTR)
 			continue;
+		if (got < 0 && errno == EFAULT)
+			return error_set(err, -ENOMEM,
+					 "%s: cannot be loaded: the host has no memory left for "
+					 "the guest's RAM",
+					 file->path);
 		if (got < 0)
 			return error_set_errno(err, -errno, "%s: read", file->path);
 		if (got == 0)

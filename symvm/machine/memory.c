@@ -2,6 +2,7 @@
 #include "machine/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +11,24 @@
 #include <unistd.h>
 
 #include "machine/memory_file.h"
+#include "machine/memory_host.h"
 #include "machine/memory_plug.h"
 
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
 #define WINDOW_ALIGNMENT (1ull << 30)
+#define PAGE_SIZE	 4096ull
 #define HUGE_PAGE_SIZE	 (2ull << 20)
 #define GUARD_SIZE	 HUGE_PAGE_SIZE
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1; newer than Debian 12's headers of the C library */
 #endif
 
-/* What the host could give at most; more would only be killed later. */
-static uint64_t host_memory_size(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES);
-	long size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 int memory_check_config(const struct memory_config *config, struct error *err)
 {
 	uint64_t alignment = config->huge_pages ? HUGE_PAGE_SIZE : MEMORY_ALIGNMENT;
-	uint64_t host = host_memory_size();
+	struct memory_host host;
+	int status;
 
 	if (config->size < MEMORY_MINIMUM)
 		return error_set(err, -EINVAL,
@@ -44,11 +39,9 @@ int memory_check_config(const struct memory_config *config, struct error *err)
 		return error_set(err, -EINVAL, "memory: %llu bytes are no multiple of %llu MiB",
 				 (unsigned long long)config->size,
 				 (unsigned long long)(alignment >> 20));
-	if (host && config->size > host)
-		return error_set(err, -ENOMEM, "memory: %llu MiB are more than the host's %llu MiB",
-				 (unsigned long long)(config->size >> 20),
-				 (unsigned long long)(host >> 20));
-	return memory_plug_check_config(config, host, err);
+	memory_host_read(&host, "");
+	status = memory_host_check(&host, config, err);
+	return status < 0 ? status : memory_plug_check_config(config, host.total, err);
 }
 
 static int memslot_set(struct guest_memory *memory, const struct memory_region *region,
@@ -166,7 +159,9 @@ static int ram_add(struct guest_memory *memory, const struct memory_config *conf
 	region.fd = memory_file_create(config, err);
 	if (region.fd < 0)
 		return region.fd;
-	status = memory_region_add(memory, &region, PROT_READ | PROT_WRITE, err);
+	status = config->huge_pages ? memory_file_reserve(region.fd, config->size, err) : 0;
+	if (status == 0)
+		status = memory_region_add(memory, &region, PROT_READ | PROT_WRITE, err);
 	if (status < 0) {
 		close(region.fd);
 		return status;
@@ -190,6 +185,7 @@ int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_conf
 	memory->vm_fd = vm_fd;
 	memory->ram_size = config->size;
 	memory->dump = config->dump;
+	memory->reserved = config->huge_pages;
 	memory->huge = !config->huge_pages && memory_file_huge_allowed();
 	status = ram_add(memory, config, err);
 	if (status == 0 && config->max > config->size)
@@ -259,6 +255,22 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 				return; /* a kernel before 6.1, or one that may not */
 		}
 	}
+}
+
+int memory_discard(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint8_t *hva = memory_translate(memory, gpa, length);
+	const struct memory_region *region = region_find(memory, gpa, length);
+
+	if ((gpa | length) % PAGE_SIZE)
+		return -EINVAL;
+	if (!hva)
+		return -EFAULT;
+	if (memory->reserved ||
+	    fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)(region->fd_offset + (gpa - region->gpa)), (off_t)length) < 0)
+		memset(hva, 0, length);
+	return 0;
 }
 
 int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length)

@@ -18,6 +18,7 @@
 #define MEMORY_REGIONS_MAX 8
 
 struct memory_blocks;
+struct memory_watch;
 
 struct memory_region {
 	uint64_t gpa;
@@ -33,8 +34,10 @@ struct memory_region {
 struct guest_memory {
 	int vm_fd;
 	uint64_t ram_size;
-	bool huge; /* transparent huge pages where possible */
-	bool dump; /* in core dumps */
+	bool huge;		    /* transparent huge pages where possible */
+	bool dump;		    /* in core dumps */
+	bool reserved;		    /* huge pages of the host's pool, all taken at the start */
+	struct memory_watch *watch; /* see memory_lost.h; NULL: none. Owned */
 	unsigned count;
 	struct memory_region regions[MEMORY_REGIONS_MAX];
 };
@@ -46,12 +49,16 @@ struct memory_config {
 	bool dump;	 /* include guest memory in core dumps */
 };
 
-/* Checks sizes against limits and the host; what memory_init() checks first. Any thread. */
+/*
+ * Checks sizes against limits and what the host can give (memory_host.h); what memory_init()
+ * checks first. -EINVAL, -ENOMEM. Any thread, before the jail closes.
+ */
 int memory_check_config(const struct memory_config *config, struct error *err);
 
 /*
- * Allocates RAM and installs the memslots in @vm_fd. Before any vCPU runs.
- * -EINVAL (size), -ENOMEM (more than the host has, or no huge pages), -errno.
+ * Allocates RAM and installs the memslots in @vm_fd. Before any vCPU runs. Huge pages are all
+ * taken from the host's pool here: the guest cannot run into an empty pool later.
+ * -EINVAL (size), -ENOMEM (more than the host has, or too few huge pages), -errno.
  */
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err);
@@ -90,6 +97,15 @@ void *memory_translate_fixed(const struct guest_memory *memory, uint64_t gpa, ui
  * the host's and then the guest's. Other blocks stay unallocated. Any thread.
  */
 void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
+
+/*
+ * Makes [@gpa, @gpa + @length), whole 4 KiB pages in one region of RAM, zero, and gives its pages
+ * back to the host. Huge pages of the pool are zeroed and kept: they were promised to this VM, and
+ * another process could take them meanwhile. Nobody may use the range: vCPUs parked, or the guest
+ * gave it away; no DMA on it. -EINVAL (no whole pages), -EFAULT (not RAM, or not plugged). Any
+ * thread. fallocate(2), FALLOC_FL_PUNCH_HOLE.
+ */
+int memory_discard(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 
 /* Copy from and to guest RAM; -EFAULT unless the whole range is RAM. Any thread. */
 int memory_read(const struct guest_memory *memory, uint64_t gpa, void *data, uint64_t length);

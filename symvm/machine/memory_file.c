@@ -16,6 +16,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "machine/memory_host.h"
+
 #define FILE_NAME   "symvm-ram"
 #define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
 
@@ -72,7 +74,8 @@ int memory_file_create(const struct memory_config *config, struct error *err)
 	if (fd < 0)
 		fd = memfd_create(FILE_NAME, flags);
 	if (fd < 0)
-		return error_set_errno(err, -errno, "memory: memfd_create");
+		return error_set_errno(err, -errno, "memory: cannot create a file%s",
+				       config->huge_pages ? " of huge pages of 2 MiB" : "");
 	if (ftruncate(fd, (off_t)config->size) < 0) {
 		status = error_set_errno(err, -errno, "memory: cannot size the memfd to %llu MiB",
 					 (unsigned long long)(config->size >> 20));
@@ -80,4 +83,21 @@ int memory_file_create(const struct memory_config *config, struct error *err)
 		return status;
 	}
 	return fd;
+}
+
+int memory_file_reserve(int fd, uint64_t size, struct error *err)
+{
+	struct memory_host host;
+	int status;
+
+	do {
+		status = fallocate(fd, 0, 0, (off_t)size) < 0 ? -errno : 0;
+	} while (status == -EINTR);
+	if (status == 0)
+		return 0;
+	/* What was taken goes back first, so that the count of free pages is right. */
+	if (ftruncate(fd, 0) < 0)
+		return error_set_errno(err, -errno, "memory: cannot give huge pages back");
+	memory_host_read(&host, "");
+	return memory_host_explain_huge(&host, size, status == -ENOSPC ? -ENOMEM : status, err);
 }

@@ -17,4 +17,11 @@ bool memory_file_huge_allowed(void);
  */
 int memory_file_create(const struct memory_config *config, struct error *err);
 
+/*
+ * Takes all huge pages of the first @size bytes of @fd from the host's pool, or none is left taken
+ * once the caller has closed @fd. This also asks the hugetlb cgroup, which a promise (mmap()
+ * without MAP_NORESERVE) would not. -ENOMEM with how many are missing. Before the jail closes.
+ */
+int memory_file_reserve(int fd, uint64_t size, struct error *err);
+
 #endif

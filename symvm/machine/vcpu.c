@@ -12,12 +12,23 @@
 
 #include "jail/jail.h"
 #include "machine/cpuid.h"
+#include "machine/memory_lost.h"
 #include "machine/memory_plug.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
 #include "util/clock.h"
 
 #define VCPU_STACK_SIZE (256u << 10)
+#ifndef KVM_EXIT_MEMORY_FAULT
+#define KVM_EXIT_MEMORY_FAULT 39 /* Linux 6.8; newer than Debian 12's headers */
+#endif
+
+/* What kvm_run holds at that exit. */
+struct memory_fault {
+	uint64_t flags;
+	uint64_t gpa;
+	uint64_t size;
+};
 
 static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 {
@@ -259,11 +270,37 @@ static bool serve_requests(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * Whether KVM_RUN failed with @status because the host cannot give a page of RAM. KVM tells the
+ * address from Linux 6.8 on; before, only memory that is plugged in part leaves doubt.
+ */
+static bool host_memory_missing(struct vcpu *vcpu, int status)
+{
+	struct guest_memory *memory = &vcpu->vm->memory;
+	struct memory_fault fault;
+
+	if (status == -EHWPOISON)
+		return true;
+	if (status != -EFAULT)
+		return false;
+	memcpy(&fault, vcpu->run->padding, sizeof(fault));
+	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return memory_translate(memory, fault.gpa, 1);
+	return !memory_plug_region(memory);
+}
+
 /* KVM_RUN failed for good: the guest is over. */
 static void run_failed(struct vcpu *vcpu, int status)
 {
 	struct log *log = &vcpu->vm->log;
+	struct error err;
 
+	if (host_memory_missing(vcpu, status)) {
+		memory_lost_explain(&err);
+		log_error(log, "%s", err.text);
+		vm_end(vcpu->vm, VM_END_FAILURE);
+		return;
+	}
 	if (status == -EFAULT && memory_plug_region(&vcpu->vm->memory))
 		log_error(log, "vCPU %u: the guest touched memory that it has not plugged",
 			  vcpu->id);

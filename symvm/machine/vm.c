@@ -13,6 +13,7 @@
 
 #include "devices/pci.h"
 #include "jail/jail.h"
+#include "machine/memory_lost.h"
 #include "machine/vcpu_state.h"
 #include "services/service.h"
 #include "util/clock.h"
@@ -100,6 +101,17 @@ static int kvm_open(struct vm *vm, struct error *err)
 	return 0;
 }
 
+/* On the main loop's thread. */
+static void report_memory_lost(void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err;
+
+	memory_lost_explain(&err);
+	log_error(&vm->log, "%s", err.text);
+	vm_end(vm, VM_END_FAILURE);
+}
+
 static int vm_init(struct vm *vm, struct error *err)
 {
 	struct vm_config *config = &vm->config;
@@ -120,6 +132,8 @@ static int vm_init(struct vm *vm, struct error *err)
 		status = irq_init(&vm->irq, vm->fd, err);
 	if (status == 0)
 		status = memory_init(&vm->memory, vm->fd, &config->memory, err);
+	if (status == 0)
+		status = memory_lost_watch(&vm->memory, vm->main_loop, report_memory_lost, vm, err);
 	if (status == 0)
 		status = symbiotic_create(vm, err);
 	if (status == 0)
@@ -226,6 +240,7 @@ void vm_destroy(struct vm *vm)
 	pci_bus_destroy(vm);
 	if (vm->symbiotic)
 		sym_vm_destroy(vm->symbiotic);
+	memory_lost_forget(&vm->memory);
 	memory_destroy(&vm->memory);
 	chip_state_free(vm->chips);
 	irq_destroy(&vm->irq);
@@ -266,6 +281,8 @@ static int boot(struct vm *vm, struct error *err)
 	struct boot_entry entry;
 	int status = boot_load(vm, &entry, err);
 
+	if (memory_lost(&vm->memory))
+		return memory_lost_explain(err);
 	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
 }
 
