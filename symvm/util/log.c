@@ -8,8 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOG_LIMIT_PER_SECOND 20
-
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void log_init(struct log *log, int fd, enum log_level level)
@@ -62,20 +60,29 @@ void log_write(struct log *log, enum log_level level, const char *format, ...)
 
 void log_limited(struct log *log, enum log_level level, const char *format, ...)
 {
+	struct log_source *source;
+	enum log_verdict verdict;
 	struct timespec now;
-	uint64_t window;
+	uint32_t dropped;
 	va_list args;
+	int length;
 
 	if ((int)level > atomic_load_explicit(&log->level, memory_order_relaxed))
 		return;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	window = atomic_load(&log->limited_window);
-	if (window != (uint64_t)now.tv_sec &&
-	    atomic_compare_exchange_strong(&log->limited_window, &window, (uint64_t)now.tv_sec))
-		atomic_store(&log->limited_count, 0);
-	if (atomic_fetch_add(&log->limited_count, 1) >= LOG_LIMIT_PER_SECOND)
+	va_start(args, format);
+	length = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	source = log_limit_find(&log->limit, format);
+	verdict = log_limit_take(source, (uint64_t)now.tv_sec, length > 0 ? (size_t)length : 0);
+	if (verdict == LOG_VERDICT_DROP)
 		return;
+	dropped = atomic_exchange(&source->dropped, 0);
+	if (dropped)
+		log_write(log, level, "%u lines like the next one were left out", dropped);
 	va_start(args, format);
 	write_line(log, level, format, args);
 	va_end(args);
+	if (verdict == LOG_VERDICT_LAST)
+		log_write(log, level, "lines like the last one are left out for a day");
 }

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "util/log_limit.h"
+
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARN,
@@ -19,8 +21,7 @@ enum log_level {
 struct log {
 	int fd;
 	_Atomic int level;
-	_Atomic uint64_t limited_window; /* second of the current window of log_limited() */
-	_Atomic uint32_t limited_count;
+	struct log_limit limit; /* of log_limited() */
 	const char *prefix;
 };
 
@@ -34,7 +35,10 @@ int log_level_parse(const char *text, enum log_level *level);
 void log_write(struct log *log, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Like log_write(), but at most 20 lines a second for the whole VM. */
+/*
+ * Like log_write(), but bounded for each @format: 10 lines in a second and 1 MiB in a day
+ * (log_limit.h). The next line that is written says how many like it were left out.
+ */
 void log_limited(struct log *log, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
