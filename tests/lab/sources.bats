@@ -7,7 +7,14 @@ bats_require_minimum_version 1.5.0
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
 	export SYMVM_APT_ETC="$BATS_TEST_TMPDIR/apt"
+	export SYMVM_OS_RELEASE="$BATS_TEST_TMPDIR/os-release"
 	mkdir -p "$SYMVM_APT_ETC/sources.list.d"
+	runs debian bookworm
+}
+
+# runs ID CODENAME: the system of the machine.
+runs() {
+	printf 'ID=%s\nVERSION_CODENAME="%s"\n' "$1" "$2" >"$SYMVM_OS_RELEASE"
 }
 
 @test "one-line style: options kept, other archives and comments left out" {
@@ -50,10 +57,43 @@ setup() {
 	[ "${#lines[@]}" -eq 2 ]
 }
 
-@test "no Debian 12 source is an error" {
+@test "the release is the machine's own; of another one is no source used" {
 	echo 'deb http://mirror.test/debian trixie main' >"$SYMVM_APT_ETC/sources.list"
 	run -1 scripts/apt-sources
-	[[ $output == *'no Debian 12 (bookworm) source'* ]]
+	[[ $output == *"no Debian source for this machine's release (bookworm)"* ]]
+	runs debian trixie
+	run -0 scripts/apt-sources
+	[ "$output" = 'deb http://mirror.test/debian trixie main' ]
+	run -0 scripts/apt-sources --print-release
+	[ "$output" = trixie ]
+}
+
+@test "a source called stable means the machine's release, whatever is stable by now" {
+	printf 'deb http://mirror.test/%s main\n' 'debian stable' 'security stable-security' \
+		>"$SYMVM_APT_ETC/sources.list"
+	run -0 scripts/apt-sources
+	[ "${lines[0]}" = 'deb http://mirror.test/debian bookworm main' ]
+	[ "${lines[1]}" = 'deb http://mirror.test/security bookworm-security main' ]
+}
+
+@test "a system derived from Debian: the release that its sources name" {
+	echo 'deb http://mirror.test/debian bookworm main' >"$SYMVM_APT_ETC/sources.list"
+	runs derived faye
+	run -0 scripts/apt-sources --print-release
+	[ "$output" = bookworm ]
+}
+
+@test "--release and --suite: other suites of the same archives" {
+	runs debian trixie
+	printf 'deb http://mirror.test/%s main\n' 'debian trixie' 'security trixie-security' \
+		>"$SYMVM_APT_ETC/sources.list"
+	run -0 scripts/apt-sources --release bookworm
+	[ "${lines[0]}" = 'deb http://mirror.test/debian bookworm main' ]
+	[ "${lines[1]}" = 'deb http://mirror.test/security bookworm-security main' ]
+	[ "${#lines[@]}" -eq 2 ]
+	run -0 scripts/apt-sources --suite trixie-backports
+	[ "${lines[2]}" = 'deb http://mirror.test/debian trixie-backports main' ]
+	[ "${#lines[@]}" -eq 3 ]
 }
 
 @test "an unknown kernel series is an error" {

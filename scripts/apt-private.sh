@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Sourced after common.sh: apt with a configuration of its own below $SYMVM_CACHE/apt. Nothing is
+# installed, and the machine's own lists, sources and caches are not touched. Needs no root.
+#
+# What the machine says about transport (proxies, certificates, keys) holds here, too. Nothing else
+# of its configuration does: apt reads APT_CONFIG first, so that files of the machine would win.
+
+# apt_private_open OPTION...: exports APT_CONFIG for the sources that `scripts/apt-sources OPTION...`
+# prints. Lists are fetched if there are none of the last hour; older ones do if the archive cannot
+# be reached. Status 1, with a line, if there are no lists at all.
+apt_private_open() {
+	local sources key directory
+	sources=$("$SYMVM_ROOT/scripts/apt-sources" "$@") || return 1
+	sources=${sources// file:/ copy:} # apt leaves packages where they are, with file:
+	key=$(sha256sum <<<"$sources" | cut -c1-16)
+	directory=$SYMVM_CACHE/apt/$key
+	mkdir -p "$SYMVM_CACHE"/apt/state/lists/partial "$directory"/{archives/partial,parts}
+	apt_private_settings "$directory" >"$directory/conf.$$"
+	mv "$directory/conf.$$" "$directory/conf"
+	printf '%s\n' "$sources" >"$directory/sources.list.$$"
+	mv "$directory/sources.list.$$" "$directory/sources.list"
+	export APT_CONFIG=$directory/conf
+	if [ -z "$(find "$directory" -name updated -mmin -60)" ]; then
+		apt_private_update || return 1
+	fi
+}
+
+# apt_private_settings DIRECTORY: the configuration, on stdout.
+apt_private_settings() {
+	apt-config dump | grep -E '^(Acquire|Dir::Etc::(netrc|trusted))' |
+		grep -v '^Acquire::IndexTargets' || true
+	cat <<-CONF
+		Dir::State "$SYMVM_CACHE/apt/state";
+		Dir::State::status "${SYMVM_DPKG_STATUS:-/var/lib/dpkg/status}";
+		Dir::Cache "$1";
+		Dir::Etc::sourcelist "$1/sources.list";
+		Dir::Etc::sourceparts "$1/parts";
+		Dir::Etc::parts "$1/parts";
+		Dir::Etc::main "/dev/null";
+		Dir::Etc::preferences "/dev/null";
+		Dir::Etc::preferencesparts "$1/parts";
+		APT::Architecture "amd64";
+		APT::Architectures { "amd64"; };
+		APT::Sandbox::User "";
+		APT::Get::List-Cleanup "false";
+		APT::Install-Recommends "false";
+		Debug::NoLocking "true";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	CONF
+}
+
+# apt_private_update: fetch the lists now.
+apt_private_update() {
+	local directory=${APT_CONFIG%/conf} errors
+	note "reading Debian's package lists"
+	if errors=$(exec 8>"$SYMVM_CACHE/apt/lock" && flock 8 && apt-get -qq update 2>&1 >&2 8>&-); then
+		: >"$directory/updated"
+	elif [ -e "$directory/updated" ]; then
+		note "the package lists are old: $(apt_reason "$errors")"
+	else
+		note "error: the package lists cannot be had: $(apt_reason "$errors")"
+		return 1
+	fi
+}
+
+# apt_reason TEXT: the first dependency that cannot be met or the first error in apt's output, as
+# part of a line.
+apt_reason() {
+	local line
+	line=$(grep -m 1 -E ' Depends: .* but ' <<<"$1" || grep -m 1 '^E: ' <<<"$1") || true
+	line=$(sed 's/^E: //; s/^.* Depends: /needs /; s/[[:cntrl:]]//g' <<<"$line")
+	echo "${line:-apt gave no reason}"
+}
+
+# packages_use DIRECTORY: what scripts/packages-unpack printed, for this shell's children.
+packages_use() {
+	local root=$1 multiarch=x86_64-linux-gnu
+	export PATH="$root/usr/sbin:$root/usr/bin:$root/sbin:$root/bin:$PATH"
+	export LD_LIBRARY_PATH="$root/usr/lib/$multiarch:$root/lib/$multiarch${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+}
