@@ -59,6 +59,7 @@ static json_t *describe_vcpu(const struct vcpu *vcpu)
 	set_counter(object, "pio_writes", &counters->pio_writes);
 	set_counter(object, "mmio_reads", &counters->mmio_reads);
 	set_counter(object, "mmio_writes", &counters->mmio_writes);
+	set_counter(object, "bus_locks", &counters->bus_locks);
 	set_counter(object, "unclaimed", &counters->unclaimed);
 	return object;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "machine/cpuid.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -14,15 +13,25 @@
 #define ECX1_TSC_DEADLINE      (1u << 24)
 #define ECX1_HYPERVISOR	       (1u << 31)
 #define EDX1_HTT	       (1u << 28)
+#define ECX7_SHSTK	       (1u << 7)
+#define EDX7_IBT	       (1u << 20)
+#define EAX7_1_FRED	       (1u << 17)
+#define EAX7_1_LKGS	       (1u << 18)
+#define EDX7_1_CET_SSS	       (1u << 18)
+#define XSTATE_CET_USER	       11u
+#define XSTATE_CET_SUPERVISOR  12u
 #define ECX80000001_CMP_LEGACY (1u << 1)
 #define ECX80000001_SVM	       (1u << 2)
 #define ECX80000001_TOPOEXT    (1u << 22)
+#define PHYSICAL_BITS_DEFAULT  36u
 #define CACHE_LEVEL(eax)       (((eax) >> 5) & 7)
 
 struct topology {
 	unsigned id;
 	unsigned cpus;
 	unsigned shift; /* bits of an APIC ID that number a core */
+	bool deadline;	/* KVM has the TSC deadline timer */
+	bool symbiotic; /* calls into the guest may be made */
 };
 
 static unsigned bits_for(unsigned count)
@@ -64,13 +73,13 @@ static void extended_topology(const struct topology *topology, struct kvm_cpuid_
 	}
 }
 
-static void leaf_1(const struct topology *topology, struct kvm_cpuid_entry2 *entry, bool deadline)
+static void leaf_1(const struct topology *topology, struct kvm_cpuid_entry2 *entry)
 {
 	entry->ebx &= 0x0000ffffu;
 	entry->ebx |= topology->id << 24 | topology->cpus << 16;
 	entry->ecx &= ~ECX1_VMX;
 	entry->ecx |= ECX1_HYPERVISOR | ECX1_X2APIC;
-	if (deadline)
+	if (topology->deadline)
 		entry->ecx |= ECX1_TSC_DEADLINE;
 	if (topology->cpus > 1)
 		entry->edx |= EDX1_HTT;
@@ -78,11 +87,34 @@ static void leaf_1(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 		entry->edx &= ~EDX1_HTT;
 }
 
-static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *entry, bool deadline)
+/*
+ * Calls cannot enter a guest that uses shadow stacks, indirect branch tracking or FRED: the engine
+ * refuses each of them (libsymcall/gate.c). KVM has CET from Linux 6.18 on; a kernel that sees it
+ * turns it on at boot. SDM vol. 1 chapter 17; FRED specification, chapter 3.
+ */
+static void hide_what_calls_cannot_enter(struct kvm_cpuid_entry2 *entry)
+{
+	const uint32_t states = 1u << XSTATE_CET_USER | 1u << XSTATE_CET_SUPERVISOR;
+
+	if (entry->function == 7 && entry->index == 0) {
+		entry->ecx &= ~ECX7_SHSTK;
+		entry->edx &= ~EDX7_IBT;
+	} else if (entry->function == 7 && entry->index == 1) {
+		entry->eax &= ~(EAX7_1_FRED | EAX7_1_LKGS);
+		entry->edx &= ~EDX7_1_CET_SSS;
+	} else if (entry->function == 0xd && entry->index == 1) {
+		entry->ecx &= ~states; /* of IA32_XSS */
+	} else if (entry->function == 0xd &&
+		   (entry->index == XSTATE_CET_USER || entry->index == XSTATE_CET_SUPERVISOR)) {
+		entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+	}
+}
+
+static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *entry)
 {
 	switch (entry->function) {
 	case 1:
-		leaf_1(topology, entry, deadline);
+		leaf_1(topology, entry);
 		break;
 	case 4:
 	case 0x8000001d:
@@ -105,6 +137,7 @@ static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 		entry->ecx |= topology->shift << 12 | (topology->cpus - 1);
 		break;
 	case 0x8000000a:
+	case 0x80000026: /* AMD's own form of leaf 0xb: guests then take that one */
 		entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 		break;
 	case 0x8000001e:
@@ -124,24 +157,45 @@ static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *table, uint3
 	return NULL;
 }
 
-/* KVM on AMD lists leaf 0xb only where the host has it; x2APIC guests want it. */
-static void add_extended_topology(const struct topology *topology, struct kvm_cpuid2 *table)
+/*
+ * KVM gives sub-leaf 0 alone of leaves 0xb and 0x1f, or on AMD none. Guests take the highest leaf
+ * that says anything at all, so each has to be whole: SMT, cores, and the end of the list.
+ */
+static int add_extended_topology(const struct topology *topology, struct kvm_cpuid2 *table,
+				 uint32_t function)
 {
+	const struct kvm_cpuid_entry2 *basic = find(table, 0, 0);
+
+	if (basic && basic->eax < function)
+		return 0;
 	for (uint32_t index = 0; index < 3; index++) {
 		struct kvm_cpuid_entry2 *entry;
 
-		if (find(table, 0xb, index) || table->nent >= CPUID_ENTRIES_MAX)
+		if (find(table, function, index))
 			continue;
-		if (index == 0 && find(table, 0, 0) && find(table, 0, 0)->eax < 0xb)
-			return;
+		if (table->nent >= CPUID_ENTRIES_MAX)
+			return -ENOSPC;
 		entry = &table->entries[table->nent++];
 		*entry = (struct kvm_cpuid_entry2){
-			.function = 0xb,
+			.function = function,
 			.index = index,
 			.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
 		};
 		extended_topology(topology, entry);
 	}
+	return 0;
+}
+
+/* The addresses that the guest can use: fewer than its MAXPHYADDR where nested paging has less. */
+static unsigned physical_address_bits(const struct kvm_cpuid2 *table)
+{
+	const struct kvm_cpuid_entry2 *entry = find(table, 0x80000008, 0);
+	unsigned all = entry ? entry->eax & 0xff : 0;
+	unsigned guest = entry ? entry->eax >> 16 & 0xff : 0;
+
+	if (guest && guest < all)
+		all = guest;
+	return all ? all : PHYSICAL_BITS_DEFAULT;
 }
 
 int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct error *err)
@@ -150,29 +204,29 @@ int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct err
 		.id = id,
 		.cpus = vm->config.cpus,
 		.shift = bits_for(vm->config.cpus),
+		.deadline = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
+		.symbiotic = vm->symbiotic != NULL,
 	};
-	bool deadline = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	int status;
 
 	table->nent = CPUID_ENTRIES_MAX;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, table) < 0)
 		return error_set_errno(err, -errno, "KVM_GET_SUPPORTED_CPUID");
-	for (uint32_t i = 0; i < table->nent; i++)
-		adjust(&topology, &table->entries[i], deadline);
-	add_extended_topology(&topology, table);
+	for (uint32_t i = 0; i < table->nent; i++) {
+		adjust(&topology, &table->entries[i]);
+		if (topology.symbiotic)
+			hide_what_calls_cannot_enter(&table->entries[i]);
+	}
+	status = add_extended_topology(&topology, table, 0xb);
+	if (status == 0)
+		status = add_extended_topology(&topology, table, 0x1f);
+	if (status < 0)
+		return error_set(err, status, "CPUID: more than %u entries", CPUID_ENTRIES_MAX);
+	vm->physical_bits = physical_address_bits(table);
 	if (vm->symbiotic) {
 		status = sym_vm_cpuid_extend(vm->symbiotic, table, CPUID_ENTRIES_MAX);
 		if (status < 0)
 			return error_set_errno(err, status, "symbiotic CPUID leaves");
 	}
 	return 0;
-}
-
-unsigned cpuid_physical_address_bits(void)
-{
-	unsigned eax, ebx, ecx, edx;
-
-	if (!__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx))
-		return 36;
-	return (eax & 0xff) < 36 ? 36 : eax & 0xff;
 }

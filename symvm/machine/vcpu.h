@@ -32,6 +32,7 @@ struct vcpu_counters {
 	_Atomic uint64_t pio_writes;
 	_Atomic uint64_t mmio_reads;
 	_Atomic uint64_t mmio_writes;
+	_Atomic uint64_t bus_locks; /* see host_guard.h */
 	_Atomic uint64_t unclaimed; /* accesses that no device took */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <symbiotic/symcall.h>
 
+#include "machine/host_guard.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 #include "services/service.h"
@@ -27,6 +28,8 @@ static const char *const exit_names[] = {
 	[KVM_EXIT_IOAPIC_EOI] = "ioapic_eoi",
 	[KVM_EXIT_X86_RDMSR] = "rdmsr",
 	[KVM_EXIT_X86_WRMSR] = "wrmsr",
+	[KVM_EXIT_X86_BUS_LOCK] = "bus_lock",
+	[KVM_EXIT_NOTIFY] = "notify",
 };
 
 const char *vcpu_exit_name(unsigned reason)
@@ -131,6 +134,10 @@ static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		log_error(log, "vCPU %u: KVM internal error, suberror %u", vcpu->id,
 			  run->internal.suberror);
+	else if (run->exit_reason == KVM_EXIT_NOTIFY)
+		log_error(log,
+			  "vCPU %u: the guest kept its CPU from all events, and lost its state",
+			  vcpu->id);
 	else
 		log_error(log, "vCPU %u: exit %u (%s) is not supported", vcpu->id, run->exit_reason,
 			  name ? name : "unknown");
@@ -144,6 +151,7 @@ int vcpu_service_exit(void *opaque, struct kvm_run *run)
 	unsigned reason = run->exit_reason;
 
 	count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);
+	host_guard_on_exit(vcpu, run);
 	if (vcpu->vm->services)
 		services_on_exit(vcpu, run);
 	switch (reason) {
@@ -165,6 +173,11 @@ int vcpu_service_exit(void *opaque, struct kvm_run *run)
 	case KVM_EXIT_SET_TPR:
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_DEBUG:
+	case KVM_EXIT_X86_BUS_LOCK:
+		break;
+	case KVM_EXIT_NOTIFY:
+		if (!host_guard_can_continue(run))
+			return handle_fatal(vcpu, run);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		return handle_system_event(vcpu, run);

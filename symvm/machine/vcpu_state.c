@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "machine/cpuid.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 
@@ -18,7 +17,8 @@
 #define MTRR_TYPE_WRITE_BACK 6u
 #define MTRR_TYPE_UNCACHED   0u
 #define MTRR_MASK_VALID	     0x800u
-#define MSRS_MAX	     512u
+#define MSRS_MAX	     640u
+#define MSRS_BATCH	     128u /* KVM refuses 256 and more in one call (MAX_IO_MSRS) */
 
 struct msr_list {
 	struct kvm_msrs header;
@@ -34,6 +34,7 @@ struct vcpu_power_on {
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp_state;
 	struct kvm_lapic_state lapic;
+	struct kvm_xsave *xsave; /* NULL on a host without XSAVE; as long as KVM says */
 	struct msr_list msrs;
 };
 
@@ -45,7 +46,7 @@ struct chip_power_on {
 /* Write-back by default: memremap(MEMREMAP_WB) of windows beyond RAM depends on it. */
 static int mtrr_set(struct vcpu *vcpu)
 {
-	uint64_t width_mask = (1ull << cpuid_physical_address_bits()) - 1;
+	uint64_t width_mask = (1ull << vcpu->vm->physical_bits) - 1;
 	struct {
 		struct kvm_msrs header;
 		struct kvm_msr_entry entries[3];
@@ -63,38 +64,65 @@ static int mtrr_set(struct vcpu *vcpu)
 	return 0;
 }
 
-/* All MSRs that KVM says it saves, less those that this KVM then cannot read. */
+/*
+ * The memory type registers, which KVM does not list: the variable ranges, the fixed ones, the
+ * default. SDM vol. 3 table 12-8 and 12-9.
+ */
+static const struct {
+	uint32_t first, last;
+} unlisted_msrs[] = {
+	{0x200, 0x20f}, {0x250, 0x250}, {0x258, 0x259}, {0x268, 0x26f}, {0x2ff, 0x2ff},
+};
+
+struct msr_indices {
+	struct kvm_msr_list header;
+	uint32_t indices[MSRS_MAX];
+};
+
+/* All that KVM says it saves, and those that it does not list. */
+static int msrs_find(struct vcpu *vcpu, struct msr_indices *known)
+{
+	known->header.nmsrs = MSRS_MAX;
+	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, known) < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(unlisted_msrs) / sizeof(unlisted_msrs[0]); i++)
+		for (uint32_t msr = unlisted_msrs[i].first; msr <= unlisted_msrs[i].last; msr++) {
+			if (known->header.nmsrs >= MSRS_MAX)
+				return -E2BIG;
+			known->indices[known->header.nmsrs++] = msr;
+		}
+	return 0;
+}
+
+/* All of them, less those that this KVM cannot read. */
 static int msrs_read(struct vcpu *vcpu, struct msr_list *list)
 {
 	struct {
-		struct kvm_msr_list header;
-		uint32_t indices[MSRS_MAX];
-	} known = {.header.nmsrs = MSRS_MAX};
+		struct kvm_msrs header;
+		struct kvm_msr_entry entries[MSRS_BATCH];
+	} batch;
+	struct msr_indices known;
 	uint32_t from = 0;
+	int count = msrs_find(vcpu, &known);
 
-	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, &known) < 0)
-		return -errno;
 	list->header.nmsrs = 0;
-	while (from < known.header.nmsrs) {
-		struct msr_list *batch = calloc(1, sizeof(*batch));
-		int count;
+	while (count >= 0 && from < known.header.nmsrs) {
+		uint32_t left = known.header.nmsrs - from;
 
-		if (!batch)
-			return -ENOMEM;
-		for (uint32_t i = from; i < known.header.nmsrs; i++)
-			batch->entries[i - from].index = known.header.indices[i];
-		batch->header.nmsrs = known.header.nmsrs - from;
-		count = ioctl(vcpu->fd, KVM_GET_MSRS, batch);
-		if (count > 0)
-			memcpy(&list->entries[list->header.nmsrs], batch->entries,
-			       (size_t)count * sizeof(batch->entries[0]));
-		free(batch);
+		memset(&batch, 0, sizeof(batch));
+		batch.header.nmsrs = left < MSRS_BATCH ? left : MSRS_BATCH;
+		for (uint32_t i = 0; i < batch.header.nmsrs; i++)
+			batch.entries[i].index = known.indices[from + i];
+		count = ioctl(vcpu->fd, KVM_GET_MSRS, &batch);
 		if (count < 0)
 			return -errno;
+		memcpy(&list->entries[list->header.nmsrs], batch.entries,
+		       (size_t)count * sizeof(batch.entries[0]));
 		list->header.nmsrs += (uint32_t)count;
-		from += (uint32_t)count + 1; /* skips the one that failed, if one did */
+		/* Skips the one that failed, if one did. */
+		from += (uint32_t)count + ((uint32_t)count < batch.header.nmsrs);
 	}
-	return 0;
+	return count < 0 ? count : 0;
 }
 
 static int msrs_write(struct vcpu *vcpu, const struct msr_list *list)
@@ -113,6 +141,23 @@ static int msrs_write(struct vcpu *vcpu, const struct msr_list *list)
 			return -errno;
 	}
 	return 0;
+}
+
+/*
+ * The extended state (AVX, AVX-512, AMX, PKRU) is as long as KVM_CAP_XSAVE2 says; before Linux
+ * 5.17 it is one struct kvm_xsave.
+ */
+static int xsave_read(struct vcpu *vcpu, struct kvm_xsave **out)
+{
+	int size = ioctl(vcpu->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	unsigned long request = size > 0 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE;
+
+	if (size <= 0 && ioctl(vcpu->vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE) <= 0)
+		return 0;
+	*out = calloc(1, size > (int)sizeof(**out) ? (size_t)size : sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	return ioctl(vcpu->fd, request, *out) < 0 ? -errno : 0;
 }
 
 int vcpu_state_capture(struct vcpu *vcpu, struct vcpu_power_on **out, struct error *err)
@@ -138,8 +183,10 @@ int vcpu_state_capture(struct vcpu *vcpu, struct vcpu_power_on **out, struct err
 		status = -errno;
 	else
 		status = msrs_read(vcpu, &state->msrs);
+	if (status == 0)
+		status = xsave_read(vcpu, &state->xsave);
 	if (status < 0) {
-		free(state);
+		vcpu_state_free(state);
 		return error_set_errno(err, status, "vCPU %u: cannot read its state", vcpu->id);
 	}
 	*out = state;
@@ -152,6 +199,7 @@ int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state)
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_FPU, &state->fpu) < 0 ||
+	    (state->xsave && ioctl(vcpu->fd, KVM_SET_XSAVE, state->xsave) < 0) ||
 	    /* None were read on a host without XSAVE, where setting them is -EINVAL. */
 	    (state->xcrs.nr_xcrs && ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0) ||
 	    ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs) < 0 ||
@@ -164,6 +212,8 @@ int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state)
 
 void vcpu_state_free(struct vcpu_power_on *state)
 {
+	if (state)
+		free(state->xsave);
 	free(state);
 }
 

@@ -14,7 +14,8 @@ struct chip_power_on;
 
 /*
  * Sets what differs from KVM's own power-on state (MTRRs: write-back, the PCI hole
- * uncached) and remembers the state. Thread that created the vCPU, before it runs.
+ * uncached) and remembers the state, also the extended one (XSAVE) and the MTRRs. After the vCPU's
+ * CPUID is set. Thread that created the vCPU, before it runs.
  */
 int vcpu_state_capture(struct vcpu *vcpu, struct vcpu_power_on **state, struct error *err);
 /* Puts the vCPU back to that state. vCPU threads parked. */

@@ -13,6 +13,7 @@
 
 #include "devices/pci.h"
 #include "jail/jail.h"
+#include "machine/host_guard.h"
 #include "machine/memory_lost.h"
 #include "machine/vcpu_state.h"
 #include "services/service.h"
@@ -128,6 +129,8 @@ static int vm_init(struct vm *vm, struct error *err)
 		status = vcpu_signal_setup(err);
 	if (status == 0)
 		status = kvm_open(vm, err);
+	if (status == 0)
+		status = host_guard_enable(vm, err);
 	if (status == 0)
 		status = irq_init(&vm->irq, vm->fd, err);
 	if (status == 0)

@@ -77,6 +77,7 @@ struct vm {
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */
 	struct device *power;	     /* sleep, reset, power button */
+	unsigned physical_bits; /* width of a guest-physical address, by the first vCPU's CPUID */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	pthread_t io_thread;

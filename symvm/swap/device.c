@@ -10,7 +10,6 @@
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
-#include "machine/cpuid.h"
 #include "machine/vm.h"
 #include "services/publish.h"
 #include "swap/decide.h"
@@ -206,7 +205,7 @@ static int options_parse(struct swap_options *options, const char *argument, str
 /* Makes the store visible: the window in guest-physical space, and its faults the store's. */
 static int window_add(struct swap_device *swap, struct vm *vm, struct error *err)
 {
-	uint64_t limit = 1ull << cpuid_physical_address_bits();
+	uint64_t limit = 1ull << vm->physical_bits;
 	const struct memory_region *region;
 	int fd = swap_store_window_fd(swap->store, err), status;
 
