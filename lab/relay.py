@@ -13,7 +13,6 @@ import signal
 import struct
 import sys
 import termios
-import time
 import tty
 
 CHUNK = 16384
@@ -33,16 +32,66 @@ class NotUp(Exception):
     """The lab said nothing in the time that it has to come up: nothing of the command has run."""
 
 
+class Hung(Exception):
+    """The lab gives no sign of life any more."""
+
+
+class Limits:
+    """What may take how long, in seconds of `clock` (lab/fairclock.py); 0 is no limit.
+
+    total: the command; each: from one TAP result line of its output to the next; up: until the lab is
+    there; still: without output or an answer to the pulse. `alive()` notes a sign of life."""
+
+    def __init__(self, clock, total, each, up, still):
+        self.clock = clock
+        self.total = total
+        self.each = each
+        self.still = still
+        self.started = clock.seconds
+        self.result = clock.seconds
+        self.sign = clock.seconds
+        self.up_by = clock.seconds + up
+        self.line = b""
+
+    def alive(self):
+        self.sign = self.clock.seconds
+
+    def output(self, data):
+        """Look for results in the output: `ok ...`, `not ok ...`."""
+        self.alive()
+        if not self.each:
+            return
+        lines = (self.line + data).split(b"\n")
+        self.line = lines.pop()[:100]
+        if any(line.startswith((b"ok ", b"not ok ")) for line in lines):
+            self.result = self.clock.seconds
+
+    def left(self, ready):
+        """Seconds until something is late, None if nothing can be; raises if it is."""
+        now = self.clock.seconds
+        if not ready:
+            if now >= self.up_by:
+                raise NotUp
+            return self.up_by - now
+        times = []
+        for limit, since, late in (
+                (self.still, self.sign, Hung(f"gave no sign of life for {self.still:g} s")),
+                (self.each, self.result, Stopped(124, f"no case ended for {self.each:g} s")),
+                (self.total, self.started, Stopped(124, f"time limit reached, {self.total:g} s"))):
+            if limit and now - since >= limit:
+                raise late
+            if limit:
+                times.append(since + limit - now)
+        return min(times, default=None)
+
+
 class Relay:
-    """One command's channel. `link` is a connected socket to the lab's port.
+    """One command's channel. `link` is a connected socket to the lab's port."""
 
-    `deadline` (None: none) and `up_by` are times of the monotonic clock."""
-
-    def __init__(self, link, use_tty, deadline, up_by):
+    def __init__(self, link, use_tty, limits):
         self.link = link
         self.use_tty = use_tty
-        self.deadline = deadline
-        self.up_by = up_by
+        self.limits = limits
         self.to_link = bytearray()
         self.from_link = bytearray()
         self.stdin_open = True
@@ -114,10 +163,14 @@ class Relay:
     def handle(self, kind, body):
         if kind == b"r":
             self.ready = True
+            self.limits.alive()
+            self.limits.result = self.limits.clock.seconds
             if self.use_tty:
                 self.terminal_raw()
         elif kind in b"oE":
             target = 1 if kind == b"o" else 2
+            if target == 1:
+                self.limits.output(body)
             while body:
                 try:
                     body = body[os.write(target, body):]
@@ -127,14 +180,9 @@ class Relay:
                     raise Stopped(128 + signal.SIGPIPE) from None
 
     def time_left(self):
-        """Milliseconds until something is late, None if nothing can be; raises if it is."""
-        now = time.monotonic()
-        if self.deadline is not None and now >= self.deadline:
-            raise Stopped(124, "time limit reached")
-        if not self.ready and now >= self.up_by:
-            raise NotUp
-        times = [t for t in (self.deadline, None if self.ready else self.up_by) if t is not None]
-        return max(0, (min(times) - now) * 1000) if times else None
+        """Milliseconds that may pass until limits are looked at again; raises if one is reached."""
+        left = self.limits.left(self.ready)
+        return None if left is None else min(max(left, 0.05), 1) * 1000
 
     def run(self):
         """Until the command has ended: its status. EOFError if the lab went away before."""

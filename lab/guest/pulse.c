@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * pulse PORT: read what comes from the port, and be on every CPU once each time.
+ * pulse PORT CLOCK: read what comes from the port, be on every CPU once each time, and answer.
  *
- * QEMU 7.2's SVM can lose the word that an interrupt has come: another thread sets
- * CPU_INTERRUPT_POLL in a vCPU's interrupt_request under a lock, while the emulation of #VMEXIT and
- * VMRUN changes that word without the lock (target/i386/tcg/sysemu/svm_helper.c). The interrupt then waits
- * in the local APIC, and since it is mostly the one-shot timer's, the emulated host stands still
- * for good. The next interrupt of any kind at that CPU brings back the lost one. lab/emulate therefore
- * sends a byte to this port a few times a second, which is an interrupt at one CPU; being
- * moved to each of them is one at the others.
+ * What comes are lines of DIGITS digits: milliseconds of the clock that time limits count
+ * (lab/fairclock.py). The newest one is put into the file CLOCK. The answer, one byte, tells
+ * lab/emulate that every CPU of this host still runs processes.
+ *
+ * QEMU's SVM can lose the word that an interrupt has come: another thread sets
+ * CPU_INTERRUPT_POLL in a vCPU's interrupt_request under a lock, while the emulation of VMRUN
+ * changes that word without the lock (QEMU's target/i386/tcg, svm_helper.c, 7.2 to 10.0). The
+ * interrupt then waits in the local APIC, and since it is mostly the one-shot timer's, the emulated
+ * host stands still for good. The next interrupt of any kind at that CPU brings back the lost one.
+ * What comes from the port a few times a second is an interrupt at one CPU; being moved to each of
+ * them is one at the others.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,7 +20,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#define DIGITS 12
 
 static void visit_each(const cpu_set_t *all)
 {
@@ -32,24 +39,40 @@ static void visit_each(const cpu_set_t *all)
 	sched_setaffinity(0, sizeof(*all), all);
 }
 
+/* Put the last whole line among the bytes into the file. */
+static void clock_set(int clock, const char *bytes, size_t length)
+{
+	const char *end = memrchr(bytes, '\n', length);
+
+	if (end && end - bytes >= DIGITS && pwrite(clock, end - DIGITS, DIGITS + 1, 0) < 0)
+		perror("lab pulse: clock");
+}
+
 int main(int argc, char **argv)
 {
 	const struct sched_param first = {.sched_priority = 1};
 	cpu_set_t all;
 	char bytes[256];
-	int port = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+	int port = argc == 3 ? open(argv[1], O_RDWR | O_CLOEXEC) : -1;
+	int clock = argc == 3 ? open(argv[2], O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
 
-	if (port < 0 || sched_getaffinity(0, sizeof(all), &all)) {
+	if (port < 0 || clock < 0 || sched_getaffinity(0, sizeof(all), &all)) {
 		perror("lab pulse");
 		return 1;
 	}
+	clock_set(clock, "000000000000\n", DIGITS + 1);
 	sched_setscheduler(0, SCHED_FIFO, &first);
 	for (;;) {
 		struct pollfd p = {.fd = port, .events = POLLIN};
+		ssize_t length = poll(&p, 1, -1) == 1 ? read(port, bytes, sizeof(bytes)) : 0;
 
-		if (poll(&p, 1, -1) == 1 && read(port, bytes, sizeof(bytes)) > 0)
-			visit_each(&all);
-		else
+		if (length <= 0) {
 			sleep(1);
+			continue;
+		}
+		visit_each(&all);
+		clock_set(clock, bytes, (size_t)length);
+		if (write(port, ".", 1) < 0)
+			perror("lab pulse: answer");
 	}
 }

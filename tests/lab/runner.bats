@@ -45,18 +45,28 @@ stage() {
 
 @test "stages run at once, each one's output in one piece" {
 	stage 10-one 'touch "$BATS_TEST_TMPDIR/one"; n=0; printf "1..1\n"
-		until [ -e "$BATS_TEST_TMPDIR/two" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo ok 1 a'
+		until [ -e "$BATS_TEST_TMPDIR/two" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt "${PATIENCE:-1200}" ] || exit 1; done; echo ok 1 a'
 	stage 20-two 'touch "$BATS_TEST_TMPDIR/two"; n=0; printf "1..1\n"
-		until [ -e "$BATS_TEST_TMPDIR/one" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo ok 1 b'
+		until [ -e "$BATS_TEST_TMPDIR/one" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt "${PATIENCE:-1200}" ] || exit 1; done; echo ok 1 b'
 	run -0 --separate-stderr scripts/test
 	[ "${lines[-1]}" = "2 passed, 0 failed" ]
 	[[ $output == *$'1..1\nok 1 a\n# stage one: 1 passed'* ]]
 	[[ $output == *$'1..1\nok 1 b\n# stage two: 1 passed'* ]]
-	run -1 env SYMVM_TEST_JOBS=1 sh -c 'rm "$BATS_TEST_TMPDIR"/one "$BATS_TEST_TMPDIR"/two; scripts/test'
+	run -1 env SYMVM_TEST_JOBS=1 PATIENCE=20 sh -c 'rm "$BATS_TEST_TMPDIR"/one "$BATS_TEST_TMPDIR"/two; scripts/test'
 }
 
 @test "a stage that does not exist is an error" {
 	stage 10-one 'exit 0'
 	run -1 scripts/test nonsense
 	[[ $output == *"no such stage: nonsense"* ]]
+}
+
+@test "failures of emulated hosts are counted; more than three fail the run" {
+	stage 10-one 'printf "1..1\nok 1 a\n"; for n in $(seq "$EVENTS"); do echo "the emulated host hung"; done >>"$SYMVM_LAB_EVENTS"'
+	EVENTS=3 run -0 scripts/test
+	[[ $output == *$'\n3 failures of emulated hosts\n'* ]]
+	[ "$(grep -c '^# failed host: the emulated host hung' <<<"$output")" -eq 3 ]
+	EVENTS=4 run -1 scripts/test
+	[[ $output == *$'\nfailed: emulated hosts failed 4 times, more than 3\n'* ]]
+	[ "${lines[-1]}" = "1 passed, 1 failed" ]
 }
