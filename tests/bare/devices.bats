@@ -9,6 +9,7 @@ bats_require_minimum_version 1.5.0
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
 	build=${BUILD_DIR:-build}
+	. tests/lib/clock.bash
 	guest=$build/guest/bare/devices/devices.elf
 	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/devices.XXXXXX")
 	truncate -s 2M "$scratch/disk"
@@ -22,7 +23,7 @@ teardown() {
 boots() {
 	local wanted=$1 words=$2
 	shift 2
-	run "-$wanted" timeout -k 5 "${GUEST_LIMIT:-120}" "$build/symvm/symvm" run \
+	run "-$wanted" lab/limit "${GUEST_LIMIT:-120}" "$build/symvm/symvm" run \
 		--name "bare-$$-$BATS_TEST_NUMBER" --kernel "$guest" --memory 64M \
 		--append "$words" --log-file "$scratch/log" "$@" </dev/null
 }
@@ -87,20 +88,17 @@ failed() {
 	local vm name="flood-$$" status=0
 	(
 		ulimit -n 256
-		exec timeout -k 5 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
+		exec lab/limit 120 "$build/symvm/symvm" run --name "$name" --kernel "$guest" \
 			--memory 64M --net user --append "virtio-net-flood flows=400" \
 			--console "file:$scratch/console" --log-file "$scratch/log"
 	) </dev/null 3>&- &
 	vm=$!
-	for _ in $(seq 200); do
-		! grep -q 'flood: done' "$scratch/console" 2>/dev/null || break
-		sleep 0.25
-	done
+	wait_until 100 grep -qs 'flood: done' "$scratch/console"
 	grep -q '^ok .* 400 datagrams left' "$scratch/console"
 	refused=$("$build/symvm/symvm" info "$name" --json |
 		jq '[.devices[] | select(.name == "net0")][0].flows_refused')
 	[ "$refused" -ge 200 ] # 128 may be open; a few were over already
-	timeout 90 "$build/symvm/symvm" stop "$name" --timeout 60
+	lab/limit 90 "$build/symvm/symvm" stop "$name" --timeout 900
 	wait "$vm" || status=$?
 	[ "$status" -eq 0 ]
 }

@@ -20,9 +20,9 @@ explain() {
 
 # until SECONDS COMMAND...: poll; fails when the time is over or the VM is gone.
 until_holds() {
-	local limit=$1
+	local end=$(($(clock_ms) + $1 * 1000))
 	shift
-	for _ in $(seq $((limit * 4))); do
+	while [ "$(clock_ms)" -lt "$end" ]; do
 		! "$@" || return 0
 		kill -0 "$vm" 2>/dev/null || return 1
 		sleep 0.25
@@ -93,7 +93,7 @@ attack() {
 	echo "# seed $seed, $cpus CPUs: starts" >&3
 	files_make
 	rm -f "$scratch"/report* "$scratch/console"
-	timeout -k 5 $((seconds + 240)) "$symvm_sanitized" run --name "$name" --kernel "$guest" \
+	lab/limit $((seconds + 240)) "$symvm_sanitized" run --name "$name" --kernel "$guest" \
 		--memory 64M --cpus "$cpus" --append "hostile seed=$seed seconds=$seconds cpus=$cpus" \
 		--disk "path=$scratch/disk,queues=2" --disk "path=$scratch/readonly,readonly" \
 		--swap size=16M,memory=4M --net user --rng --virtio-console "file:$scratch/hvc" "${options[@]}" \
@@ -106,10 +106,10 @@ attack() {
 		echo "# seed $seed: the guest crashed itself" >&3
 		return
 	fi
-	timeout 60 "$symvm_sanitized" info "$name" --json >"$scratch/info" || explain
+	lab/limit 60 "$symvm_sanitized" info "$name" --json >"$scratch/info" || explain
 	went_deep || explain
 	io_rests || explain
-	timeout 90 "$symvm_sanitized" stop "$name" --timeout 60 || explain
+	lab/limit 90 "$symvm_sanitized" stop "$name" --timeout 900 || explain
 	wait "$vm" || status=$?
 	vm=
 	[ "$status" -eq 0 ] || explain

@@ -16,7 +16,7 @@ failed() {
 passes() {
 	local words=$1
 	shift
-	run -0 timeout -k 5 120 "$symvm" run --name "$name" --kernel "$guest" \
+	run -0 lab/limit 120 "$symvm" run --name "$name" --kernel "$guest" \
 		--memory 64M --jail trap --append "$words" --log-file "$scratch/log" "$@" </dev/null
 	[[ $output != *"not ok"* ]] || failed
 	local plan=${output##*1..}
@@ -36,7 +36,7 @@ passes() {
 @test "swap: contents survive at an NBD server" {
 	nbdkit -f -U "$scratch/nbd" memory 64M 3>&- &
 	vm=$!
-	for _ in $(seq 50); do [ ! -e "$scratch/nbd" ] || break; sleep 0.2; done
+	wait_until 60 test -e "$scratch/nbd"
 	passes swap-honest \
 		--swap "size=16M,memory=4M,compress=none,spill=nbd+unix:///?socket=$scratch/nbd"
 }
@@ -48,7 +48,7 @@ passes() {
 }
 
 @test "swap: a reboot of the guest empties the store" {
-	run -0 timeout -k 5 120 "$symvm" run --name "$name" --kernel "$guest" \
+	run -0 lab/limit 120 "$symvm" run --name "$name" --kernel "$guest" \
 		--memory 64M --jail trap --append swap-reboot --log-file "$scratch/log" \
 		--swap size=16M,memory=8M </dev/null
 	[[ $output == *"4096 slots used"* && $output == *"a reboot 0 slots"* ]] || failed
@@ -56,14 +56,11 @@ passes() {
 }
 
 @test "swap: shown and changed while it runs" {
-	timeout -k 5 100 "$symvm" run --name "$name" --kernel "$guest" --paused \
+	lab/limit 100 "$symvm" run --name "$name" --kernel "$guest" --paused \
 		--memory 64M --jail trap --append swap-honest --log-file "$scratch/log" \
 		--swap size=32M,memory=16M --swap size=8M </dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
-	for _ in $(seq 60); do
-		! "$symvm" info "$name" >/dev/null 2>&1 || break
-		sleep 0.5
-	done
+	wait_until 60 "$symvm" info "$name" >/dev/null 2>&1
 	run -0 "$symvm" swap "$name" --json --window 0 --budget 12M --policy copy
 	[ "$(jq '.windows[0].budget' <<<"$output")" -eq $((12 << 20)) ]
 	[ "$(jq -r '.policy.policy' <<<"$output")" = copy ]
@@ -101,15 +98,15 @@ window_bytes() {
 attack() {
 	local limit=$(((8 + 2) << 20)) most=0 now status=0 seconds
 	seconds=$(attack_seconds 8)
-	timeout -k 5 $((seconds * 4 + 100)) "$symvm_sanitized" run \
+	lab/limit $((seconds * 4 + 100)) "$symvm_sanitized" run \
 		--name "$name" --kernel "$guest" --memory 64M \
 		--append "swap-hostile seconds=$seconds" --log-file "$scratch/log" \
 		--console "file:$scratch/console" "$@" </dev/null >"$scratch/output" 2>&1 3>&- &
 	local runner=$!
-	for _ in $(seq 100); do
-		vm=$(pgrep -P "$runner" -f "$name") && break
-		sleep 0.1
-	done
+	is_started() {
+		vm=$(pgrep -P "$runner" -f "$name")
+	}
+	wait_until 60 is_started || true
 	while kill -0 "$vm" 2>/dev/null; do
 		now=$(window_bytes 2>/dev/null) || now=0 # a descriptor that has just gone
 		[ "$now" -le "$most" ] || most=$now
@@ -132,7 +129,7 @@ attack() {
 
 # refused WORDS OPTION: one line that has the words.
 refused() {
-	run -1 timeout 20 "$symvm" run --name "$name" --kernel "$guest" --memory 64M \
+	run -1 lab/limit 20 "$symvm" run --name "$name" --kernel "$guest" --memory 64M \
 		--swap "$2" </dev/null
 	[ "${#lines[@]}" -eq 1 ] && [[ ${lines[0]} == *--swap*$1* ]] || failed
 }

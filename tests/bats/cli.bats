@@ -46,7 +46,7 @@ PYTHON
 refused() {
 	local status_wanted=$1 words=$2
 	shift 2
-	run --separate-stderr timeout 20 "$symvm" "$@"
+	run --separate-stderr timeout 200 "$symvm" "$@"
 	[ "$status" -eq "$status_wanted" ] || {
 		echo "status $status instead of $status_wanted: $stderr"
 		return 1
@@ -164,7 +164,7 @@ while True:
     time.sleep(60)
 PYTHON
 	holder=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 1200); do
 		[ ! -e "$SYMVM_RUNTIME_DIR/$1.ready" ] || break
 		sleep 0.1
 	done

@@ -38,7 +38,7 @@ guest_start() {
 	mkfifo "$scratch/in"
 	: >"$scratch/console"
 	exec 9<>"$scratch/in"
-	GUEST_LIMIT=280 timeout -k 5 280 "$symvm" run --kernel "$(guest_kernel "$version" bzimage)" \
+	GUEST_LIMIT=280 lab/limit 280 "$symvm" run --kernel "$(guest_kernel "$version" bzimage)" \
 		--initrd "$SYMVM_CACHE/images/initramfs-$version.cpio" --name web --jail trap \
 		--append "$(guest_words "$workload" symvm.net=off symvm.modules=none \
 			memhp_default_state=online_movable)" \

@@ -125,7 +125,7 @@ tap() {
 	start 6.1 'tar -C /tmp -xf /dev/vda && /tmp/vsock-echo 1234' --vsock cid=77 \
 		--disk "path=$scratch/tools,readonly"
 	shows 'vsock-echo listens'
-	run -1 timeout 60 "$symvm" run --kernel "$(guest_kernel 6.1 bzimage)" --vsock cid=77 </dev/null
+	run -1 lab/limit 60 "$symvm" run --kernel "$(guest_kernel 6.1 bzimage)" --vsock cid=77 </dev/null
 	[[ $output == *"cid=77 is in use"* ]]
 	[ "$(socat -t 30 - VSOCK-CONNECT:77:1234 <"$scratch/www/file" | sha256sum)" = "$sum" ]
 	finished

@@ -13,7 +13,7 @@ setup() {
 boot() {
 	local kernel=$1 image=$2 append=$3
 	shift 3
-	timeout 120 qemu-system-x86_64 -M pc -accel tcg -cpu max -m 256 -nodefaults -display none \
+	lab/limit 120 qemu-system-x86_64 -M pc -accel tcg -cpu max -m 256 -nodefaults -display none \
 		-serial stdio -no-reboot -kernel "$(scripts/kernel-fetch "$kernel")/vmlinuz" \
 		-initrd "$image" -append "console=ttyS0 quiet panic=-1 $append" "$@" </dev/null
 }

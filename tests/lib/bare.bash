@@ -5,6 +5,7 @@ bats_require_minimum_version 1.5.0
 cd "$BATS_TEST_DIRNAME/../.." || exit 1
 build=${BUILD_DIR:-build}
 symvm=$build/symvm/symvm
+. tests/lib/clock.bash
 symvm_sanitized=${ASAN_BUILD_DIR:-build-asan}/symvm/symvm
 
 # A directory for the case, a name for its VM, and `vm`: a process to end after it.

@@ -4,6 +4,7 @@
 bats_require_minimum_version 1.5.0
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 . scripts/common.sh
+. tests/lib/clock.bash
 symvm=${BUILD_DIR:-$SYMVM_ROOT/build}/symvm/symvm
 expect=$SYMVM_ROOT/tests/lib/expect
 scratch=$SYMVM_SCRATCH/$BATS_TEST_NUMBER
@@ -28,7 +29,7 @@ guest_words() {
 guest_run() {
 	local version=$1 start=$2 cpus=$3 command=$4
 	shift 4
-	timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$(guest_kernel "$version" "$start")" \
+	lab/limit "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$(guest_kernel "$version" "$start")" \
 		--initrd "$SYMVM_CACHE/images/initramfs-$version.cpio" --cpus "$cpus" --memory 256M \
 		--append "$(guest_words "$command" ${GUEST_WORDS:-})" "$@" </dev/null
 }
@@ -36,17 +37,6 @@ guest_run() {
 # said WORDS: whether the guest's console, kept in a file, shows them.
 said() {
 	grep -q "$1" "$scratch/console"
-}
-
-# wait_until SECONDS COMMAND...: poll; fails when the time is over.
-wait_until() {
-	local limit=$1
-	shift
-	for _ in $(seq $((limit * 5))); do
-		! "$@" || return 0
-		sleep 0.2
-	done
-	return 1
 }
 
 # http_serve DIRECTORY: serve it on a free port of the loopback, set http_port.

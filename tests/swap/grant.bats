@@ -25,7 +25,7 @@ grant_ends_swapping() {
 			swap-workload --size $size --warm-up 5 --passes 1
 			cat /sys/block/symswap0/symbiotic/verdicts_grant | sed 's/^/grants /'
 			dmesg | grep -E 'WARNING: CPU|BUG: |Oops|Bad page' && echo WRONG kernel
-			echo asked; sleep 30" memhp_default_state=online_movable)" \
+			echo asked; sleep 1000" memhp_default_state=online_movable)" \
 		</dev/null >"$scratch/console" 2>&1 &
 	guest_pid=$!
 	wait_until 240 said '^asked'

@@ -13,7 +13,7 @@ setup() {
 swapping() {
 	local version=$1 cpus=$2 tests=$3
 	shift 3
-	timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --name live --cpus "$cpus" \
+	lab/limit "${GUEST_LIMIT:-240}" "$symvm" run --name live --cpus "$cpus" \
 		--kernel "$(guest_kernel "$version" pvh)" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --append "$(guest_words \
 			"echo swapping; ${BEFORE:-:}
@@ -27,10 +27,10 @@ swapping() {
 # patiently SECONDS COMMAND...: as wait_until, but a guest that shares its only CPU with these
 # questions gets somewhere meanwhile; and a guest that has ended is waited for no longer.
 patiently() {
-	local end=$((SECONDS + $1))
+	local end=$(($(clock_ms) + $1 * 1000))
 	shift
 	until "$@"; do
-		if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$guest_pid" 2>/dev/null; then
+		if [ "$(clock_ms)" -ge "$end" ] || ! kill -0 "$guest_pid" 2>/dev/null; then
 			echo "waited in vain for: $*"
 			cat "$scratch/console"
 			return 1

@@ -9,7 +9,7 @@
 all() {
 	local version=$1 cpus=$2 policy=$3
 	truncate -s 64M "$scratch/disk"
-	run timeout -k 5 3000 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
+	run lab/limit 3000 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M,max=384M \
 		--disk "path=$scratch/disk" --swap "size=512M,memory=48M,compress=lz4,policy=$policy" \
 		--append "$(guest_words "/etc/symvm/swap symbiotic torture --disk /dev/vda all; sleep 1" \

@@ -38,7 +38,7 @@ stress() {
 	local version=$1 policy=$2 seconds=${SYMVM_STRESS_SECONDS:-60} disk
 	disk=$(images/build-programs) # kept in the cache by the stage
 	mke2fs -q -t ext4 -O ^has_journal "$scratch/disk" 64M
-	run timeout -k 5 $((seconds * 12 + 300)) "$symvm" run \
+	run lab/limit $((seconds * 12 + 300)) "$symvm" run \
 		--kernel "$(guest_kernel "$version" pvh)" --cpus 1 \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 192M,max=320M \
 		--disk "path=$disk,readonly" --disk "path=$scratch/disk" \

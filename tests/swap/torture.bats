@@ -15,7 +15,7 @@ torture() {
 	done
 	shift
 	truncate -s 64M "$scratch/disk"
-	run timeout -k 5 200 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
+	run lab/limit 200 "$symvm" run --kernel "$(guest_kernel "$version" pvh)" --cpus "$cpus" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M \
 		--disk "path=$scratch/disk" --append "$(guest_words \
 			"/etc/symvm/swap $kind torture --disk /dev/vda ${tests[*]}; sleep 1")" "$@" </dev/null

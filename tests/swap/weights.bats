@@ -31,7 +31,7 @@ passes() {
 				echo \"passes of \$group: \$(grep -c ^pass /tmp/\$group)\"
 				grep -E \"FAILED|bad\" /tmp/\$group
 			done
-			echo asked; sleep 60'" memhp_default_state=online_movable symvm.net=off)" \
+			echo asked; sleep 1000'" memhp_default_state=online_movable symvm.net=off)" \
 		</dev/null >"$scratch/console" 2>&1 &
 	guest_pid=$!
 	wait_until 200 said '^asked'

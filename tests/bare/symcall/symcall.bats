@@ -11,7 +11,7 @@ setup() {
 }
 
 group() {
-	run timeout 240 "$program" "$1"
+	run lab/limit 240 "$program" "$1"
 	[ "$status" -eq 0 ] || echo "$output"
 	sed -n "s/^\[ *\(OK\|FAILED\) *\] /# \1 /p" <<<"$output" >&3
 	[ "$status" -eq 0 ]
@@ -38,8 +38,8 @@ group() {
 	echo 1 >/sys/module/kvm/parameters/ignore_msrs
 	run "${BUILD_DIR:-build}/symvm/symvm" doctor
 	[[ $output == *"unknown MSRs"*"ignored, as kvm.ignore_msrs=1"* ]]
-	run -0 timeout 100 "$program" pages "*registration*"
+	run -0 lab/limit 100 "$program" pages "*registration*"
 	[[ $output == *"2 test(s) run"* ]]
 	# The host is as said: an MSR that the filter does not name is swallowed.
-	run -1 timeout 100 "$program" exits test_rdmsr
+	run -1 lab/limit 100 "$program" exits test_rdmsr
 }

@@ -13,7 +13,7 @@ setup() {
 }
 
 @test "tiny-vmm: answers the guest's IN by asking the guest" {
-	run -0 timeout 60 "$vmm" "$build/guest/bare/tiny.bin"
+	run -0 lab/limit 60 "$vmm" "$build/guest/bare/tiny.bin"
 	[ "${lines[0]}" = "guest: registered" ]
 	[ "${lines[1]}" = "guest: called by the VMM" ]
 	[ "${lines[2]}" = "vmm: asked the guest inside its own IN: it says 42" ]

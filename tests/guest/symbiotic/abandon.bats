@@ -37,7 +37,7 @@ SCRIPT
 # given_up VERSION
 given_up() {
 	local work
-	timeout -k 5 200 "$symvm" run --name gone --kernel "$(guest_kernel "$1" pvh)" --memory 256M \
+	lab/limit 200 "$symvm" run --name gone --kernel "$(guest_kernel "$1" pvh)" --memory 256M \
 		--initrd "$SYMVM_CACHE/images/initramfs-symbiotic-$1.cpio" \
 		--append "$(guest_words "$(guest_script)" symvm.net=off)" \
 		</dev/null >"$scratch/console" 2>"$scratch/err" 3>&- &

@@ -36,8 +36,8 @@ kexec_image() {
 kexec_in_flight() {
 	local report
 	kexec_image "$1"
-	run -0 timeout 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
-		--initrd "$scratch/initrd" --time 280 --cpus "$3" --period 2000 --slow 200 \
+	run -0 lab/limit 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
+		--initrd "$scratch/initrd" --time 3000 --cpus "$3" --period 2000 --slow 200 \
 		--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
 	echo "$output"
 	[[ $output == *"guest: the first kernel answered"*"guest: the second kernel answered"*"guest: done"* ]]
@@ -75,13 +75,13 @@ GUEST
 	truncate -s 1M "$scratch/disk"
 	printf 0 | dd of="$scratch/disk" conv=notrunc status=none
 	export SYMVM_RUNTIME_DIR=$scratch
-	timeout 300 "$build/symvm/symvm" run --name again --kernel "$cache/kernels/6.1/vmlinuz" \
+	lab/limit 300 "$build/symvm/symvm" run --name again --kernel "$cache/kernels/6.1/vmlinuz" \
 		--initrd "$cache/images/initramfs-symbiotic-6.1.cpio" --memory 256M --cpus 2 \
 		--disk "path=$scratch/disk" --console "file:$scratch/console" \
 		--append "console=ttyS0 quiet panic=1 symvm.net=off symvm.cmd=$command" \
 		</dev/null >"$scratch/log" 2>&1 3>&- &
 	vm=$!
-	run timeout 280 python3 tests/guest/symbiotic/keep_calling.py "$scratch/again.sock" \
+	run lab/limit 280 python3 tests/guest/symbiotic/keep_calling.py "$scratch/again.sock" \
 		"$scratch/console" "boot 3"
 	echo "$output"
 	tail -n 5 "$scratch/console" "$scratch/log"

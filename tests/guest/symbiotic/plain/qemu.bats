@@ -31,7 +31,7 @@ echo "said $(dmesg | grep -c 'symbiotic: no symbiotic VMM here: inactive') times
 echo GUEST done
 GUEST
 	)
-	run -0 timeout 600 qemu-system-x86_64 -accel tcg -cpu max -smp "$2" -m 512 -nodefaults \
+	run -0 lab/limit 600 qemu-system-x86_64 -accel tcg -cpu max -smp "$2" -m 512 -nodefaults \
 		-display none -serial stdio -no-reboot -kernel "$cache/kernels/$1/vmlinuz" \
 		-initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
 		-append "console=ttyS0 quiet panic=-1 symvm.net=off symvm.cmd=$command" </dev/null
