@@ -2,20 +2,36 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "util/text.h"
+
+#define MESSAGE_MAX    1024
+#define LINE_MAX_BYTES 2048 /* below PIPE_BUF: a pipe takes a line whole or not at all */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void log_init(struct log *log, int fd, enum log_level level)
 {
+	struct stat status;
+
 	memset(log, 0, sizeof(*log));
 	log->fd = fd;
-	log->prefix = "symvm";
 	atomic_store(&log->level, level);
+	log->may_block = fstat(fd, &status) == 0 && !S_ISREG(status.st_mode) &&
+			 !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+void log_set_name(struct log *log, const char *name)
+{
+	log->name = name;
 }
 
 int log_level_parse(const char *text, enum log_level *level)
@@ -29,22 +45,54 @@ int log_level_parse(const char *text, enum log_level *level)
 	return -EINVAL;
 }
 
+/* "2026-11-30T16:45:01.123Z symvm[web]: warn: ", without an end of line. */
+static size_t put_prefix(char *line, size_t size, const struct log *log, enum log_level level)
+{
+	struct timespec now;
+	struct tm parts;
+	size_t used;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &parts);
+	used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &parts);
+	used += (size_t)snprintf(line + used, size - used,
+				 ".%03ldZ symvm%s%s%s: %s: ", now.tv_nsec / 1000000,
+				 log->name ? "[" : "", log->name ? log->name : "",
+				 log->name ? "]" : "", level_names[level]);
+	return used;
+}
+
+/* False when the line could not be written at once. */
+static bool put_line(struct log *log, enum log_level level, const char *message)
+{
+	char line[LINE_MAX_BYTES];
+	size_t used = put_prefix(line, sizeof(line), log, level);
+	struct pollfd room = {.fd = log->fd, .events = POLLOUT};
+
+	text_escape(line + used, sizeof(line) - used - 1, message, strlen(message), SIZE_MAX, 0);
+	used += strlen(line + used);
+	line[used++] = '\n';
+	/* The reader of a pipe or a terminal may have stopped. */
+	if (log->may_block && poll(&room, 1, 0) != 1)
+		return false;
+	return write(log->fd, line, used) >= 0;
+}
+
 static void write_line(struct log *log, enum log_level level, const char *format, va_list args)
 {
-	char line[1024];
-	int used, more;
+	char message[MESSAGE_MAX], note[64];
+	uint32_t lost = atomic_exchange(&log->lost, 0);
 
-	used = snprintf(line, sizeof(line), "%s: %s: ", log->prefix, level_names[level]);
-	more = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, args);
-	if (more < 0)
-		return;
-	used += more;
-	if ((size_t)used > sizeof(line) - 2)
-		used = sizeof(line) - 2;
-	line[used++] = '\n';
-	/* A log line that cannot be written has nowhere to be reported. */
-	if (write(log->fd, line, (size_t)used) < 0)
-		return;
+	if (lost) {
+		snprintf(note, sizeof(note), "log: %u lines could not be written", lost);
+		if (!put_line(log, LOG_LEVEL_WARN, note)) {
+			/* Not the note itself, but the line that would have followed. */
+			atomic_fetch_add(&log->lost, lost + 1);
+			return;
+		}
+	}
+	if (vsnprintf(message, sizeof(message), format, args) < 0 || !put_line(log, level, message))
+		atomic_fetch_add(&log->lost, 1);
 }
 
 void log_write(struct log *log, enum log_level level, const char *format, ...)

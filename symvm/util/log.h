@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Leveled log of one VM, to standard error or a file. What a hostile guest can
- * cause again and again goes through log_limited(), which bounds it.
+ * Leveled log of one VM, to standard error or a file. Each line begins with the time (RFC 3339,
+ * UTC, milliseconds) and the VM's name, so that VMs can share a file:
+ *
+ *   2026-11-30T16:45:01.123Z symvm[web]: warn: disk0: ...
+ *
+ * A message is one row, whatever it quotes (util/text.h). The log never holds up its writer: a
+ * line that a full pipe, terminal or disk does not take is counted, and the next line that is
+ * written tells how many were lost. What a hostile guest can cause again and again goes through
+ * log_limited(), which bounds it.
  */
 #ifndef SYMVM_UTIL_LOG_H
 #define SYMVM_UTIL_LOG_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "util/log_limit.h"
@@ -22,16 +30,21 @@ struct log {
 	int fd;
 	_Atomic int level;
 	struct log_limit limit; /* of log_limited() */
-	const char *prefix;
+	_Atomic uint32_t lost;	/* lines that could not be written since the last one that was */
+	const char *name;	/* the VM's; NULL before it is known */
+	bool may_block;		/* the descriptor is one that we could not make our own */
 };
 
 /* Sets up @log to write to @fd (not owned), up to @level. */
 void log_init(struct log *log, int fd, enum log_level level);
 
+/* Sets the VM's @name, which must outlive @log. Before other threads use the log. */
+void log_set_name(struct log *log, const char *name);
+
 /* Parses "error", "warn", "info" or "debug"; -EINVAL otherwise. */
 int log_level_parse(const char *text, enum log_level *level);
 
-/* Writes one line. Any thread; one write(2) per line, so lines do not mix. */
+/* Writes one line. Any thread; one write(2) per line, so lines do not mix. Does not wait. */
 void log_write(struct log *log, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

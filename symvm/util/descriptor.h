@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* File descriptors that others gave us: the three standard streams. */
+#ifndef SYMVM_UTIL_DESCRIPTOR_H
+#define SYMVM_UTIL_DESCRIPTOR_H
+
+#include <stdbool.h>
+
+/*
+ * Fills each of the descriptors 0, 1 and 2 that is closed with one that refuses to be read (0) or
+ * written (1, 2) with EBADF. Otherwise the next file that is opened would become a standard
+ * stream: a guest's console could end up in its disk. main() calls this first. -errno.
+ */
+int descriptor_fill_standard(void);
+
+/*
+ * A descriptor for the terminal or pipe behind @fd that does not block. @fd itself is left alone:
+ * its flags are shared with the shell and with each other process that has it. @flags: O_RDONLY or
+ * O_WRONLY. Returns a new descriptor, whose owner is the caller (*@own true), or @fd itself where
+ * it is something else or cannot be opened anew (*@own false), or -1 where @fd is closed. Before
+ * the jail.
+ */
+int descriptor_reopen(int fd, int flags, bool *own);
+
+#endif
