@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Finds the subcommand and runs it; its result is the exit status. */
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "commands/command.h"
+#include "util/descriptor.h"
 
 int main(int argc, char **argv)
 {
@@ -11,6 +13,10 @@ int main(int argc, char **argv)
 	const char *name;
 	int status;
 
+	if (descriptor_fill_standard() < 0)
+		return COMMAND_FAILURE;
+	/* Whether the terminal shows UTF-8 (util/text.h). Nothing else follows the locale. */
+	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		command_error("no command given (see 'symvm help')");
 		return COMMAND_USAGE;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "commands/client.h"
+#include "commands/output.h"
 #include "util/option.h"
 
 struct call_options {
@@ -71,7 +72,7 @@ static int make_call(struct call_options *options, struct error *err)
 		command_error("call: %s", err->text);
 		return COMMAND_FAILURE;
 	}
-	client_print_json(result);
+	output_json(result);
 	json_decref(result);
 	return COMMAND_SUCCESS;
 }

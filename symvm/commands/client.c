@@ -12,31 +12,96 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/state_dir.h"
+#include "control/state_find.h"
 #include "util/clock.h"
 
 #define KEY_JSON 256
 
+/*
+ * Waits until @fd is ready for @events, or its other end is gone: 0, -ETIMEDOUT after @end
+ * (clock_now_ns()), -errno.
+ */
+static int wait_ready(int fd, short events, uint64_t end)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = events};
+
+	for (;;) {
+		uint64_t now = clock_now_ns();
+		int count;
+
+		if (now >= end)
+			return -ETIMEDOUT;
+		/* Rounded up; a wait that was too short comes here again. */
+		count = poll(&poll_fd, 1, (int)((end - now) / NS_PER_MS) + 1);
+		if (count > 0)
+			return 0;
+		if (count < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+/* Whether the VMM at the other end is that of @uid: a link may lead to another's socket. */
+static bool peer_is(int fd, uid_t uid)
+{
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	return uid == geteuid() ||
+	       (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == uid);
+}
+
+/* Connects to the socket in the directory that was found: 0, -errno. */
+static int connect_found(int fd, const struct state_found *found, uint64_t end)
+{
+	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	/* By the descriptor, whose owner was checked; also, the path may be too long. */
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.63s.sock",
+		 found->dir_fd, found->name);
+	/* A VMM that does not run (SIGSTOP) lets the queue of its socket fill up. */
+	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (clock_now_ns() >= end)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+	return peer_is(fd, found->uid) ? 0 : -EPERM;
+}
+
+int client_open_found(struct client *client, const struct state_found *found, unsigned timeout_ms,
+		      struct error *err)
+{
+	uint64_t end = clock_now_ns() + timeout_ms * NS_PER_MS;
+	int status;
+
+	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (client->fd < 0)
+		return error_set_errno(err, -errno, "cannot create a socket");
+	status = connect_found(client->fd, found, end);
+	if (status == 0)
+		return 0;
+	client_close(client);
+	/* The name is held, but nobody listens: not yet, or not any more. */
+	if (status == -ENOENT || status == -ECONNREFUSED)
+		return error_set(err, -EAGAIN, "'%s' is just starting or ending", found->name);
+	if (status == -ETIMEDOUT)
+		return error_set(err, status, "'%s' takes no connection within %u s", found->name,
+				 timeout_ms / 1000);
+	return error_set_errno(err, status, "cannot reach '%s' in '%s'", found->name, found->dir);
+}
+
 int client_open(struct client *client, const char *name, struct error *err)
 {
-	struct sockaddr_un address;
-	int status = state_name_lookup(name, &address, err);
+	struct state_found found;
+	int status = state_find(name, &found, err);
 
 	client->fd = -1;
 	if (status < 0)
 		return status;
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->fd < 0)
-		return error_set_errno(err, -errno, "cannot create a socket");
-	if (connect(client->fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		/* The name is held, but nobody listens: not yet, or not any more. */
-		if (errno == ENOENT || errno == ECONNREFUSED)
-			status = error_set(err, -EAGAIN, "'%s' is just starting or ending", name);
-		else
-			status = error_set_errno(err, -errno, "cannot reach '%s' on '%s'", name,
-						 address.sun_path);
-		client_close(client);
-	}
+	status = client_open_found(client, &found, CLIENT_TIMEOUT_MS, err);
+	close(found.dir_fd);
 	return status;
 }
 
@@ -47,54 +112,54 @@ void client_close(struct client *client)
 	client->fd = -1;
 }
 
-/* 0 when readable (or ended), -ETIMEDOUT, -errno. */
-static int wait_readable(int fd, unsigned timeout_ms)
+/* Grows @data so that there is room for more: -ENOMEM, -EMSGSIZE. */
+static int grow(char **data, size_t length, size_t *capacity)
 {
-	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-	int count;
+	size_t wanted = *capacity ? *capacity * 2 : 4096;
+	char *grown;
 
-	do
-		count = poll(&poll_fd, 1, (int)timeout_ms);
-	while (count < 0 && errno == EINTR);
-	if (count < 0)
-		return -errno;
-	return count == 0 ? -ETIMEDOUT : 0;
+	if (length < *capacity)
+		return 0;
+	if (wanted > CLIENT_ANSWER_MAX)
+		return -EMSGSIZE;
+	grown = realloc(*data, wanted);
+	if (!grown)
+		return -ENOMEM;
+	*data = grown;
+	*capacity = wanted;
+	return 0;
 }
 
-/* Reads up to the newline into an allocated string. */
-static int read_line(int fd, unsigned timeout_ms, char **line)
+/*
+ * Reads a line, without its end, into an allocated buffer. What comes behind it is not asked for
+ * and dropped. @end bounds the whole, however the VM drips.
+ */
+static int read_line(int fd, uint64_t end, char **line, size_t *line_length)
 {
 	size_t length = 0, capacity = 0;
-	char *data = NULL;
-	int status = 0;
+	char *data = NULL, *newline;
+	int status;
 
-	while (status == 0) {
+	for (;;) {
 		ssize_t got;
 
-		if (length + 1 >= capacity) {
-			char *grown = realloc(data, capacity = capacity ? capacity * 2 : 4096);
-
-			if (!grown || capacity > CLIENT_ANSWER_MAX) {
-				data = grown ? grown : data;
-				status = grown ? -EMSGSIZE : -ENOMEM;
-				break;
-			}
-			data = grown;
-		}
-		status = wait_readable(fd, timeout_ms);
+		status = grow(&data, length, &capacity);
+		if (status == 0)
+			status = wait_ready(fd, POLLIN, end);
 		if (status < 0)
 			break;
-		got = recv(fd, data + length, capacity - length - 1, 0);
-		if (got < 0 && errno == EINTR)
+		got = recv(fd, data + length, capacity - length, 0);
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (got <= 0) {
 			status = got < 0 && errno != ECONNRESET ? -errno : -EPIPE;
 			break;
 		}
+		newline = memchr(data + length, '\n', (size_t)got);
 		length += (size_t)got;
-		if (data[length - 1] == '\n') {
-			data[length - 1] = '\0';
+		if (newline) {
 			*line = data;
+			*line_length = (size_t)(newline - data);
 			return 0;
 		}
 	}
@@ -102,11 +167,34 @@ static int read_line(int fd, unsigned timeout_ms, char **line)
 	return status;
 }
 
-static int send_request(int fd, const char *command, json_t *arguments)
+static int send_all(int fd, const char *text, size_t length, uint64_t end)
+{
+	while (length) {
+		ssize_t count = send(fd, text, length, MSG_NOSIGNAL);
+		int status;
+
+		if (count >= 0) {
+			text += count;
+			length -= (size_t)count;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+		status = wait_ready(fd, POLLOUT, end);
+		if (status < 0)
+			return status;
+	}
+	return 0;
+}
+
+static int send_request(int fd, const char *command, json_t *arguments, uint64_t end)
 {
 	json_t *request = json_pack("{s:s}", "command", command);
-	size_t length, sent = 0;
+	size_t length;
 	char *text;
+	int status;
 
 	if (arguments)
 		json_object_set_new(request, "arguments", arguments);
@@ -116,29 +204,19 @@ static int send_request(int fd, const char *command, json_t *arguments)
 		return -ENOMEM;
 	length = strlen(text);
 	text[length++] = '\n'; /* in place of its end */
-	while (sent < length) {
-		ssize_t count = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0) {
-			free(text);
-			return errno == ECONNRESET ? -EPIPE : -errno;
-		}
-		sent += (size_t)count;
-	}
+	status = send_all(fd, text, length, end);
 	free(text);
-	return 0;
+	return status;
 }
 
-static int read_answer(const char *line, json_t **result, struct error *err)
+int client_read_answer(const char *line, size_t length, json_t **result, struct error *err)
 {
-	json_t *answer = json_loads(line, 0, NULL);
+	json_t *answer = json_loadb(line, length, 0, NULL);
 	json_t *good = json_object_get(answer, "result");
 	const char *message = NULL;
 	int code = 0;
 
-	if (good) {
+	if (json_is_object(good)) {
 		if (result)
 			*result = json_incref(good);
 		json_decref(answer);
@@ -146,32 +224,38 @@ static int read_answer(const char *line, json_t **result, struct error *err)
 	}
 	if (json_unpack(answer, "{s:{s:i, s:s}}", "error", "code", &code, "message", &message) <
 		    0 ||
-	    code >= 0)
+	    code >= 0 || code < -4095)
 		code = error_set(err, -EPROTO, "the VM's answer is not understood");
 	else
 		error_set(err, code, "%s", message);
 	json_decref(answer);
-	return code;
+	/* What these mean to our callers is for us to say, not for the VM. */
+	return code == -EPIPE || code == -ENOENT || code == -EAGAIN ? -EREMOTEIO : code;
 }
 
 int client_call(struct client *client, const char *command, json_t *arguments, unsigned timeout_ms,
 		json_t **result, struct error *err)
 {
+	uint64_t end = clock_now_ns() + timeout_ms * NS_PER_MS;
 	char *line = NULL;
+	size_t length = 0;
 	int status;
 
-	status = send_request(client->fd, command, arguments);
+	status = send_request(client->fd, command, arguments, end);
 	/* A VM with too many clients answers before it hears, and closes. */
 	if (status == 0 || status == -EPIPE)
-		status = read_line(client->fd, timeout_ms, &line);
+		status = read_line(client->fd, end, &line, &length);
 	if (status == -EPIPE)
 		return error_set(err, status, "the VM ended before it answered '%s'", command);
 	if (status == -ETIMEDOUT)
 		return error_set(err, status, "no answer to '%s' within %u s", command,
 				 timeout_ms / 1000);
+	if (status == -EMSGSIZE)
+		return error_set(err, status, "the VM's answer to '%s' is longer than %u MiB",
+				 command, CLIENT_ANSWER_MAX >> 20);
 	if (status < 0)
 		return error_set_errno(err, status, "asking the VM for '%s' failed", command);
-	status = read_answer(line, result, err);
+	status = client_read_answer(line, length, result, err);
 	free(line);
 	return status;
 }
@@ -193,18 +277,19 @@ int client_ask(const char *name, const char *command, json_t *arguments, json_t 
 
 int client_wait_end(struct client *client, unsigned timeout_ms)
 {
-	uint64_t start = clock_now_ns() / NS_PER_MS, gone;
+	uint64_t end = clock_now_ns() + timeout_ms * NS_PER_MS;
 	char dropped[256];
 
-	while ((gone = clock_now_ns() / NS_PER_MS - start) <= timeout_ms) {
-		int status = wait_readable(client->fd, timeout_ms - (unsigned)gone);
+	for (;;) {
+		int status = wait_ready(client->fd, POLLIN, end);
+		ssize_t got;
 
 		if (status < 0)
 			return status;
-		if (recv(client->fd, dropped, sizeof(dropped), 0) <= 0)
+		got = recv(client->fd, dropped, sizeof(dropped), 0);
+		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 			return 0;
 	}
-	return -ETIMEDOUT;
 }
 
 error_t client_take_name(struct argp_state *state, char *arg, const char **name, struct error *err)
@@ -224,7 +309,7 @@ error_t client_need_name(struct argp_state *state, const char *name, struct erro
 			  state->argv[0]);
 		return EINVAL;
 	}
-	return state_name_check(name, err) < 0 ? EINVAL : 0;
+	return state_find_check(name, err) < 0 ? EINVAL : 0;
 }
 
 static error_t parse_name(int key, char *arg, struct argp_state *state)
@@ -260,10 +345,4 @@ int client_parse(int argc, char **argv, const char *doc, bool with_json,
 
 	*options = (struct client_options){.err = err};
 	return command_parse_or_report(&argp, argc, argv, options, err);
-}
-
-void client_print_json(const json_t *value)
-{
-	json_dumpf(value, stdout, JSON_INDENT(2));
-	putchar('\n');
 }

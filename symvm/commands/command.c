@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "util/text.h"
 
 #define KEY_HELP 0x7fff
 
@@ -25,17 +28,15 @@ const struct command *command_find(const char *name)
 
 void command_error(const char *format, ...)
 {
-	char text[sizeof(struct error) + 128];
+	char text[sizeof(struct error) + 128], safe[4 * sizeof(text)];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* A name or path given by the user may hold a newline; the error stays one line. */
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	fprintf(stderr, "symvm: %s\n", text);
+	/* It may quote a user, a file, a VM or a guest; it stays one row. */
+	text_escape(safe, sizeof(safe), text, strlen(text), SIZE_MAX, 0);
+	fprintf(stderr, "symvm: %s\n", safe);
 }
 
 /* The outer argp, which adds --help to the command's own. */

@@ -8,7 +8,11 @@
 
 /* Bytes as "512 MiB" or "1.5 GiB". */
 void format_size(char *text, size_t size, uint64_t bytes);
-/* Seconds as "12.3s", "5m 12s", "3h 2m" or "4d 7h". */
+/* A count as "1,234,567". @size: 28 at least. */
+void format_count(char *text, size_t size, int64_t count);
+/* Nanoseconds as "1.234 ms" or "12.345 s". */
+void format_nanoseconds(char *text, size_t size, int64_t ns);
+/* Seconds as "12.3s", "5m 12s", "3h 2m" or "4d 7h". Any value, also none at all (NaN). */
 void format_duration(char *text, size_t size, double seconds);
 
 #endif

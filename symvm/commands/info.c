@@ -1,90 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm info NAME [--json]` */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands/client.h"
+#include "commands/describe.h"
 #include "commands/format.h"
+#include "commands/output.h"
 
-#define LABEL "%-12s "
-
-static const char *text_of(json_t *object, const char *key)
+/* What print_head() shows of memory is not shown again. */
+static void print_head(json_t *info)
 {
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "?";
-}
-
-static void print_value(const char *key, json_t *value)
-{
-	char *text;
-
-	if (json_is_string(value)) {
-		printf("  %s=%s", key, json_string_value(value));
-		return;
-	}
-	text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	printf("  %s=%s", key, text ? text : "?");
-	free(text);
-}
-
-static void print_devices(json_t *devices)
-{
-	json_t *device, *value;
-	const char *key;
-	size_t i;
-
-	json_array_foreach(devices, i, device)
-	{
-		printf(LABEL "%s (%s)", i == 0 ? "devices" : "", text_of(device, "name"),
-		       text_of(device, "type"));
-		json_object_foreach(device, key,
-				    value) if (strcmp(key, "name") != 0 && strcmp(key, "type") != 0)
-			print_value(key, value);
-		putchar('\n');
-	}
-}
-
-static void print_vcpus(json_t *vcpus)
-{
-	json_t *vcpu, *exits, *value;
-	const char *key;
-	size_t i;
-
-	json_array_foreach(vcpus, i, vcpu)
-	{
-		exits = json_object_get(vcpu, "exits");
-		printf("vcpu%-8zu exits", i);
-		print_value("total", json_object_get(vcpu, "exits_total"));
-		json_object_foreach(exits, key, value) print_value(key, value);
-		printf("\n" LABEL "     ", "");
-		json_object_foreach(vcpu, key, value) if (json_is_integer(value) &&
-							  strcmp(key, "id") != 0 &&
-							  strcmp(key, "exits_total") != 0)
-			print_value(key, value);
-		putchar('\n');
-	}
-}
-
-/* Sections that services add: whatever is an object of its own. */
-static void print_others(json_t *info)
-{
-	json_t *value, *inner;
-	const char *key, *inner_key;
-
-	json_object_foreach(info, key, value)
-	{
-		if (!json_is_object(value) || strcmp(key, "memory") == 0)
-			continue;
-		printf(LABEL, key);
-		json_object_foreach(value, inner_key, inner) print_value(inner_key, inner);
-		putchar('\n');
-	}
-}
-
-static void print_info(json_t *info)
-{
+	static const char *const shown[] = {"size", "huge_pages", "regions", NULL};
 	json_t *memory = json_object_get(info, "memory");
 	char uptime[32], size[32];
 
@@ -92,15 +19,80 @@ static void print_info(json_t *info)
 			json_number_value(json_object_get(info, "uptime_seconds")));
 	format_size(size, sizeof(size),
 		    (uint64_t)json_integer_value(json_object_get(memory, "size")));
-	printf(LABEL "%s\n", "name", text_of(info, "name"));
-	printf(LABEL "%lld\n", "pid", json_integer_value(json_object_get(info, "pid")));
-	printf(LABEL "%s\n", "state", text_of(info, "state"));
-	printf(LABEL "%s\n", "uptime", uptime);
-	printf(LABEL "%s\n", "kernel", text_of(info, "kernel"));
-	printf(LABEL "%s%s\n", "memory", size,
-	       json_is_true(json_object_get(memory, "huge_pages")) ? ", huge pages" : "");
-	printf(LABEL "%lld\n", "cpus", json_integer_value(json_object_get(info, "cpus")));
-	printf(LABEL "%s\n", "jail", json_is_true(json_object_get(info, "jail")) ? "on" : "off");
+	output_field(0, "name", "%s", output_text(info, "name", "?"));
+	output_field(0, "pid", "%lld", json_integer_value(json_object_get(info, "pid")));
+	output_field(0, "state", "%s", output_text(info, "state", "?"));
+	output_field(0, "uptime", "%s", uptime);
+	output_field(0, "kernel", "%s", output_text(info, "kernel", "?"));
+	output_field(0, "memory", "%s%s", size,
+		     json_is_true(json_object_get(memory, "huge_pages")) ? ", huge pages" : "");
+	describe_print(1, memory, shown);
+	output_field(0, "cpus", "%lld", json_integer_value(json_object_get(info, "cpus")));
+}
+
+/* What is neither an object nor shown above: whatever else a VM has to say. */
+static void print_others(json_t *info)
+{
+	static const char *const shown[] = {"name",   "pid",  "state",	 "uptime_seconds", "kernel",
+					    "memory", "cpus", "devices", "vcpus",	   NULL};
+	json_t *rest = json_object(), *value;
+	const char *key;
+
+	json_object_foreach(info, key, value)
+	{
+		if (!json_is_object(value))
+			json_object_set(rest, key, value);
+	}
+	describe_print(0, rest, shown);
+	json_decref(rest);
+	/* Sections that services add: whatever is an object of its own. */
+	json_object_foreach(info, key, value)
+	{
+		if (!json_is_object(value) || strcmp(key, "memory") == 0)
+			continue;
+		output_field(0, key, "%s", "");
+		describe_print(1, value, NULL);
+	}
+}
+
+static void print_devices(json_t *devices)
+{
+	static const char *const shown[] = {"name", "type", NULL};
+	json_t *device;
+	size_t i;
+
+	json_array_foreach(devices, i, device)
+	{
+		output_field(0, "device", "%s (%s)", output_text(device, "name", "?"),
+			     output_text(device, "type", "?"));
+		describe_print(1, device, shown);
+	}
+}
+
+static void print_vcpus(json_t *vcpus)
+{
+	static const char *const shown[] = {"id", "exits", "exits_total", NULL};
+	json_t *vcpu;
+	size_t i;
+
+	json_array_foreach(vcpus, i, vcpu)
+	{
+		char *exits = describe_counters(json_object_get(vcpu, "exits"));
+		char total[32];
+
+		format_count(total, sizeof(total),
+			     json_integer_value(json_object_get(vcpu, "exits_total")));
+		output_field(0, "vCPU", "%zu", i);
+		output_field(1, "exits", "%s", total);
+		output_field(1, "by reason", "%s", exits ? exits : "?");
+		free(exits);
+		describe_print(1, vcpu, shown);
+	}
+}
+
+static void print_info(json_t *info)
+{
+	print_head(info);
 	print_others(info);
 	print_devices(json_object_get(info, "devices"));
 	print_vcpus(json_object_get(info, "vcpus"));
@@ -122,7 +114,7 @@ static int info_run(int argc, char **argv)
 		return COMMAND_FAILURE;
 	}
 	if (options.json)
-		client_print_json(info);
+		output_json(info);
 	else
 		print_info(info);
 	json_decref(info);

@@ -1,44 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* `symvm list [--json]`: the running VMs of this user. */
-#include <dirent.h>
+/* `symvm list [--all] [--json]`: the running VMs of this user, or of all. */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "commands/client.h"
 #include "commands/format.h"
-#include "control/state_dir.h"
-#include "machine/vm.h"
+#include "commands/output.h"
 
-#define KEY_JSON	256
 #define LIST_TIMEOUT_MS 2000u
+
+enum {
+	KEY_JSON = 256,
+	KEY_ALL,
+};
 
 struct list_options {
 	bool json;
+	bool all;
 };
 
 static error_t parse_list(int key, char *arg, struct argp_state *state)
 {
 	struct list_options *options = state->input;
 
-	if (key != KEY_JSON)
+	switch (key) {
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_ALL:
+		options->all = true;
+		return 0;
+	default:
 		return ARGP_ERR_UNKNOWN;
-	options->json = true;
-	return 0;
+	}
 }
 
-/* What a VM says about itself, or, where it can't, its name and why. New reference. */
-static json_t *ask_vm(const char *name)
+/* What a VM says about itself, or, where it can't, why. NULL when it ended. New reference. */
+static json_t *ask_found(const struct state_found *found)
 {
 	struct client client;
 	struct error err;
 	json_t *info = NULL;
-	int status = client_open(&client, name, &err);
+	int status = client_open_found(&client, found, LIST_TIMEOUT_MS, &err);
 
-	if (status == -ENOENT)
-		return NULL; /* it ended between our looking and our asking */
 	if (status == 0) {
 		status = client_call(&client, "info", NULL, LIST_TIMEOUT_MS, &info, &err);
 		client_close(&client);
@@ -46,86 +52,62 @@ static json_t *ask_vm(const char *name)
 	if (status == -EPIPE)
 		return NULL;
 	if (status < 0)
-		info = json_pack("{s:s, s:s, s:s}", "name", name, "state",
-				 status == -EAGAIN ? "starting" : "unknown", "error", err.text);
+		info = json_pack("{s:s, s:s}", "state", status == -EAGAIN ? "starting" : "unknown",
+				 "error", err.text);
 	return info;
 }
 
-static int compare_vms(const void *left, const void *right)
+/* How @name of @uid is addressed: "NAME", or "USER/NAME" of another user. */
+static void set_name(json_t *vm, uid_t uid, const char *name)
 {
-	return strcmp(*(char *const *)left, *(char *const *)right);
+	const struct passwd *user = uid == geteuid() ? NULL : getpwuid(uid);
+	json_t *text;
+
+	if (uid == geteuid())
+		text = json_string(name);
+	else if (user)
+		text = json_sprintf("%s/%s", user->pw_name, name);
+	else
+		text = json_sprintf("%u/%s", (unsigned)uid, name);
+	/* Not what the VM calls itself. */
+	json_object_set_new(vm, "name", text);
 }
 
-/* The names of live VMs, sorted; the caller frees each and the list. */
-static int collect_names(DIR *dir, char ***out, size_t *out_count)
+static void add_vm(void *opaque, uid_t uid, const char *dir, const char *name, pid_t pid)
 {
-	char **names = NULL;
-	size_t count = 0;
-	struct dirent *entry;
+	struct state_found found = {.uid = uid, .name = name};
+	json_t *list = opaque, *vm;
 
-	while ((entry = readdir(dir))) {
-		char name[VM_NAME_MAX + 1];
-		size_t length = strlen(entry->d_name);
-		char **grown;
-
-		if (length <= 5 || length - 5 > VM_NAME_MAX ||
-		    strcmp(entry->d_name + length - 5, ".lock") != 0)
-			continue;
-		memcpy(name, entry->d_name, length - 5);
-		name[length - 5] = '\0';
-		if (!state_name_is_live(dirfd(dir), name))
-			continue;
-		grown = realloc(names, (count + 1) * sizeof(*names));
-		if (grown)
-			names = grown;
-		if (!grown || !(names[count] = strdup(name)))
-			break;
-		count++;
+	if (dir) {
+		found.dir_fd = state_dir_open_at(dir, uid, true);
+		if (found.dir_fd < 0)
+			return; /* it ended between our looking and our asking */
+		snprintf(found.dir, sizeof(found.dir), "%s", dir);
+		vm = ask_found(&found);
+		close(found.dir_fd);
+	} else {
+		vm = json_pack("{s:s, s:i, s:s}", "state", "lost", "pid", (int)pid, "error",
+			       "its state files were removed; SIGTERM stops it");
 	}
-	if (count)
-		qsort(names, count, sizeof(*names), compare_vms);
-	*out = names;
-	*out_count = count;
-	return entry ? -ENOMEM : 0;
-}
-
-static int collect(json_t *list, struct error *err)
-{
-	char path[4096];
-	int fd = state_dir_open(false, path, sizeof(path), err), status;
-	char **names;
-	size_t count;
-	DIR *dir;
-
-	if (fd == -ENOENT)
-		return 0; /* no VM was ever started */
-	if (fd < 0)
-		return fd;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return error_set_errno(err, -errno, "cannot read '%s'", path);
-	}
-	status = collect_names(dir, &names, &count);
-	for (size_t i = 0; i < count; i++) {
-		json_t *info = status == 0 ? ask_vm(names[i]) : NULL;
-
-		if (info)
-			json_array_append_new(list, info);
-		free(names[i]);
-	}
-	free(names);
-	closedir(dir);
-	return status < 0 ? error_set_errno(err, status, "cannot list the VMs") : 0;
+	if (!vm)
+		return;
+	set_name(vm, uid, name);
+	json_array_append_new(list, vm);
 }
 
 static void print_table(json_t *list)
 {
+	static const struct output_column columns[] = {
+		{"NAME", false}, {"PID", true},	   {"STATE", false}, {"UPTIME", true},
+		{"CPUS", true},	 {"MEMORY", true}, {"NOTE", false},
+	};
+	size_t count = sizeof(columns) / sizeof(columns[0]), i;
+	struct output_table *table;
+	bool notes = false;
 	json_t *vm;
-	size_t i;
 
-	printf("%-20s %8s %-8s %10s %5s %10s\n", "NAME", "PID", "STATE", "UPTIME", "CPUS",
-	       "MEMORY");
+	json_array_foreach(list, i, vm) notes = notes || json_object_get(vm, "error");
+	table = output_table_create(columns, notes ? count : count - 1);
 	json_array_foreach(list, i, vm)
 	{
 		char uptime[32], memory[32];
@@ -135,17 +117,24 @@ static void print_table(json_t *list)
 		format_size(memory, sizeof(memory),
 			    (uint64_t)json_integer_value(
 				    json_object_get(json_object_get(vm, "memory"), "size")));
-		printf("%-20s %8lld %-8s %10s %5lld %10s\n",
-		       json_string_value(json_object_get(vm, "name")),
-		       json_integer_value(json_object_get(vm, "pid")),
-		       json_string_value(json_object_get(vm, "state")), uptime,
-		       json_integer_value(json_object_get(vm, "cpus")), memory);
+		output_table_cell(table, "%s", output_text(vm, "name", "?"));
+		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "pid")));
+		output_table_cell(table, "%s", output_text(vm, "state", "?"));
+		output_table_cell(table, "%s", uptime);
+		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "cpus")));
+		output_table_cell(table, "%s", memory);
+		if (notes)
+			output_table_cell(table, "%s", output_text(vm, "error", ""));
 	}
+	output_table_print(table);
 }
 
 static int list_run(int argc, char **argv)
 {
 	static const struct argp_option table[] = {
+		{"all", KEY_ALL, NULL, 0,
+		 "Also those of other users, as USER/NAME, as far as they can be seen (root: all)",
+		 0},
 		{"json", KEY_JSON, NULL, 0, "Print JSON: what 'symvm info --json' prints of each",
 		 0},
 		{0},
@@ -160,11 +149,11 @@ static int list_run(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	list = json_array();
-	status = collect(list, &err);
+	status = state_find_each(options.all, add_vm, list, &err);
 	if (status < 0)
 		command_error("list: %s", err.text);
 	else if (options.json)
-		client_print_json(list);
+		output_json(list);
 	else
 		print_table(list);
 	json_decref(list);
@@ -173,7 +162,7 @@ static int list_run(int argc, char **argv)
 
 static const struct command list_command = {
 	.name = "list",
-	.arguments = "[--json]",
+	.arguments = "[--all] [--json]",
 	.summary = "List the running VMs",
 	.run = list_run,
 };

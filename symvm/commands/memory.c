@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm memory NAME [--size SIZE]` */
 #include <errno.h>
-#include <stdio.h>
 
 #include "commands/client.h"
 #include "commands/format.h"
+#include "commands/output.h"
 #include "util/option.h"
 
 enum {
@@ -64,12 +64,13 @@ static void print_memory(json_t *memory)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		format_size(size, sizeof(size),
 			    (uint64_t)json_integer_value(json_object_get(memory, lines[i].key)));
-		printf("%-20s %s\n", lines[i].text, size);
+		output_field(0, lines[i].text, "%s", size);
 	}
 	if (json_integer_value(json_object_get(memory, "max")) !=
 	    json_integer_value(json_object_get(memory, "boot")))
-		printf("%-20s %s\n", "guest's driver",
-		       json_is_true(json_object_get(memory, "driver")) ? "ready" : "not there");
+		output_field(0, "guest's driver", "%s",
+			     json_is_true(json_object_get(memory, "driver")) ? "ready"
+									     : "not there");
 }
 
 static int memory_run(int argc, char **argv)
@@ -94,7 +95,7 @@ static int memory_run(int argc, char **argv)
 		return COMMAND_FAILURE;
 	}
 	if (options.json)
-		client_print_json(memory);
+		output_json(memory);
 	else
 		print_memory(memory);
 	json_decref(memory);

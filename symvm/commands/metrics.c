@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm metrics NAME` */
 #include <errno.h>
-#include <stdio.h>
 
 #include "commands/client.h"
+#include "commands/output.h"
 
 static int metrics_run(int argc, char **argv)
 {
@@ -20,7 +20,7 @@ static int metrics_run(int argc, char **argv)
 	if (status == 0 && !(text = json_string_value(json_object_get(result, "text"))))
 		status = error_set(&err, -EPROTO, "the VM's answer holds no text");
 	if (status == 0)
-		fputs(text, stdout);
+		output_metrics(text);
 	else
 		command_error("metrics: %s", err.text);
 	json_decref(result);

@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm ps NAME [--json]` */
-#include <stdio.h>
-
 #include "commands/client.h"
+#include "commands/output.h"
 
 static json_int_t number_of(json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
 
-static const char *text_of(json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "?";
-}
-
 static void print_tasks(json_t *tasks)
 {
+	static const struct output_column columns[] = {
+		{"PID", true}, {"PPID", true},	  {"UID", true},     {"S", false},
+		{"CPU", true}, {"RSS/KiB", true}, {"TIME/ms", true}, {"COMMAND", false},
+	};
+	struct output_table *table = output_table_create(columns,
+							 sizeof(columns) / sizeof(columns[0]));
 	json_t *task;
 	size_t i;
 
-	printf("%7s %7s %6s %s %3s %9s %9s %s\n", "PID", "PPID", "UID", "S", "CPU", "RSS/KiB",
-	       "TIME/ms", "COMMAND");
 	json_array_foreach(tasks, i, task)
 	{
 		bool kernel = json_is_true(json_object_get(task, "kernel_thread"));
+		double ns = (double)number_of(task, "utime_ns") +
+			    (double)number_of(task, "stime_ns");
 
-		printf("%7lld %7lld %6lld %s %3lld %9lld %9lld %s%s%s\n",
-		       (long long)number_of(task, "pid"), (long long)number_of(task, "ppid"),
-		       (long long)number_of(task, "uid"), text_of(task, "state"),
-		       (long long)number_of(task, "cpu"), (long long)number_of(task, "rss") / 1024,
-		       (long long)(number_of(task, "utime_ns") + number_of(task, "stime_ns")) /
-			       1000000,
-		       kernel ? "[" : "", text_of(task, "comm"), kernel ? "]" : "");
+		output_table_cell(table, "%lld", number_of(task, "pid"));
+		output_table_cell(table, "%lld", number_of(task, "ppid"));
+		output_table_cell(table, "%lld", number_of(task, "uid"));
+		output_table_cell(table, "%s", output_text(task, "state", "?"));
+		output_table_cell(table, "%lld", number_of(task, "cpu"));
+		output_table_cell(table, "%lld", number_of(task, "rss") / 1024);
+		output_table_cell(table, "%.0f", ns / 1e6);
+		output_table_cell(table, "%s%s%s", kernel ? "[" : "",
+				  output_text(task, "comm", "?"), kernel ? "]" : "");
 	}
+	output_table_print(table);
 }
 
 static int ps_run(int argc, char **argv)
@@ -52,7 +53,7 @@ static int ps_run(int argc, char **argv)
 		return COMMAND_FAILURE;
 	}
 	if (options.json)
-		client_print_json(result);
+		output_json(result);
 	else
 		print_tasks(json_object_get(result, "tasks"));
 	json_decref(result);

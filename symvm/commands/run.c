@@ -19,8 +19,9 @@
 #include "commands/command.h"
 #include "commands/run_options.h"
 #include "control/control.h"
-#include "control/state_dir.h"
+#include "control/state_watch.h"
 #include "jail/jail.h"
+#include "util/descriptor.h"
 
 #define THREAD_STACK_SIZE (1u << 20)
 
@@ -35,20 +36,27 @@ struct run {
 	struct event_source *signal_source;
 	struct vm *vm;
 	struct control_server *control;
+	struct state_watch *watch;
 	struct jail *jail;
 };
 
 static int open_log(struct run *run, struct error *err)
 {
 	const char *path = run->options.log_file;
+	bool own;
 
-	run->log_fd = STDERR_FILENO;
 	if (path) {
 		run->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 		if (run->log_fd < 0)
 			return error_set_errno(err, -errno, "--log-file: cannot open '%s'", path);
+	} else {
+		/* A terminal or pipe that nobody reads must not hold up the VM. */
+		run->log_fd = descriptor_reopen(STDERR_FILENO, O_WRONLY, &own);
+		if (run->log_fd < 0)
+			run->log_fd = STDERR_FILENO;
 	}
 	log_init(&run->log, run->log_fd, run->options.log_level);
+	log_set_name(&run->log, run->options.config.name);
 	return 0;
 }
 
@@ -145,6 +153,9 @@ static int start_vm(struct run *run, struct error *err)
 	if (status < 0)
 		return status;
 	run->vm->jail = run->jail;
+	status = state_watch_create(run->vm->main_loop, &run->name, &run->log, &run->watch, err);
+	if (status < 0)
+		return status;
 	status = control_server_start(run->control, err);
 	if (status < 0)
 		return status;
@@ -180,6 +191,7 @@ static int tear_down(struct run *run)
 
 	if (run->control)
 		control_server_destroy(run->control);
+	state_watch_destroy(run->watch);
 	if (run->vm) {
 		end = atomic_load(&run->vm->end);
 		event_source_remove(run->signal_source);
@@ -220,6 +232,9 @@ static int run_run(int argc, char **argv)
 		status = limit_stacks(&err);
 	if (status == 0)
 		status = run_vm(&run, &err);
+	/* In the log as well, where that is a file: nobody may be at the terminal. */
+	if (status < 0 && run.options.log_file && run.log_fd >= 0)
+		log_error(&run.log, "%s", err.text);
 	end = tear_down(&run);
 	run_options_free(&run.options);
 	if (status == 0)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm swap NAME [--budget SIZE] [--policy POLICY]` */
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "commands/client.h"
+#include "commands/describe.h"
 #include "commands/format.h"
+#include "commands/output.h"
 #include "util/option.h"
 
 enum {
@@ -74,55 +75,45 @@ static uint64_t number(json_t *object, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
-/* The non-zero numbers of an object, in one line. */
-static void print_numbers(const char *title, json_t *object)
+static void print_counters(const char *title, json_t *object)
 {
-	const char *key, *gap = "";
-	json_t *value;
+	char *text = describe_counters(object);
 
-	printf("%-20s ", title);
-	json_object_foreach(object, key, value)
-	{
-		if (!json_is_integer(value) || json_integer_value(value) == 0)
-			continue;
-		printf("%s%s %lld", gap, key, json_integer_value(value));
-		gap = ", ";
-	}
-	puts(*gap ? "" : "-");
+	output_field(0, title, "%s", text ? text : "?");
+	free(text);
 }
 
-static void print_size(const char *title, uint64_t bytes, const char *note)
+static void print_size(unsigned depth, const char *title, uint64_t bytes, const char *note)
 {
 	char size[32];
 
 	format_size(size, sizeof(size), bytes);
-	printf("%-20s %s%s\n", title, size, note);
+	output_field(depth, title, "%s%s", size, note);
 }
 
 static void print_window(json_t *window)
 {
 	uint64_t used = number(window, "resident") + number(window, "compressed");
 	uint64_t budget = number(window, "budget");
-	const char *spill = json_string_value(json_object_get(window, "spill"));
 
-	printf("%-20s %llu\n", "window", (unsigned long long)number(window, "window"));
-	print_size("size", number(window, "size"), "");
-	print_size("budget", budget, "");
-	print_size("host memory in use", used,
+	output_field(0, "window", "%llu", (unsigned long long)number(window, "window"));
+	print_size(0, "size", number(window, "size"), "");
+	print_size(0, "budget", budget, "");
+	print_size(0, "host memory in use", used,
 		   used > budget
 			   ? ", more than the budget: it is being lowered, or slots can't be moved"
 			   : "");
-	print_size("  in the window", number(window, "resident"), "");
-	print_size("  of it mapped", number(window, "mapped"), "");
-	print_size("  compressed", number(window, "compressed"), "");
-	print_size("spilled", number(window, "spilled"), "");
-	printf("%-20s %s\n", "spill store", spill ? spill : "none");
-	printf("%-20s %s\n", "compression", json_string_value(json_object_get(window, "compress")));
-	printf("%-20s %s\n", "full",
-	       json_is_true(json_object_get(window, "full")) ? "yes: the guest asks for room"
-							     : "no");
-	print_numbers("slots", json_object_get(window, "slots"));
-	print_numbers("counters", json_object_get(window, "counters"));
+	print_size(1, "in the window", number(window, "resident"), "");
+	print_size(1, "of it mapped", number(window, "mapped"), "");
+	print_size(1, "compressed", number(window, "compressed"), "");
+	print_size(0, "spilled", number(window, "spilled"), "");
+	output_field(0, "spill store", "%s", output_text(window, "spill", "none"));
+	output_field(0, "compression", "%s", output_text(window, "compress", "?"));
+	output_field(0, "full", "%s",
+		     json_is_true(json_object_get(window, "full")) ? "yes: the guest asks for room"
+								   : "no");
+	print_counters("slots", json_object_get(window, "slots"));
+	print_counters("counters", json_object_get(window, "counters"));
 }
 
 static void print_swap(json_t *swap)
@@ -133,10 +124,10 @@ static void print_swap(json_t *swap)
 	json_array_foreach(json_object_get(swap, "windows"), i, window) print_window(window);
 	if (!json_is_object(policy))
 		return;
-	printf("%-20s %s\n", "policy", json_string_value(json_object_get(policy, "policy")));
-	print_numbers("decisions", json_object_get(policy, "decisions"));
-	print_size("RAM given", number(policy, "given_bytes"), "");
-	print_size("RAM taken back", number(policy, "taken_bytes"), "");
+	output_field(0, "policy", "%s", output_text(policy, "policy", "?"));
+	print_counters("decisions", json_object_get(policy, "decisions"));
+	print_size(0, "RAM given", number(policy, "given_bytes"), "");
+	print_size(0, "RAM taken back", number(policy, "taken_bytes"), "");
 }
 
 static int swap_ask(struct swap_options *options)
@@ -149,7 +140,7 @@ static int swap_ask(struct swap_options *options)
 		return COMMAND_FAILURE;
 	}
 	if (options->json)
-		client_print_json(swap);
+		output_json(swap);
 	else
 		print_swap(swap);
 	json_decref(swap);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm who NAME --port P|--address A [...]` */
 #include <errno.h>
-#include <stdio.h>
 
 #include "commands/client.h"
+#include "commands/output.h"
 #include "util/option.h"
 
 enum { WHO_PORT = 256, WHO_ADDRESS, WHO_SIZE, WHO_COUNT, WHO_STACK, WHO_TIMEOUT, WHO_JSON };
@@ -61,21 +61,25 @@ static void print_exit(json_t *object)
 {
 	json_t *task = json_object_get(object, "task");
 	json_t *address = json_object_get(object, "address");
+	const char *comm = output_text(task, "comm", "?"), *mark = output_mark(comm);
 	json_t *frame;
 	size_t i;
 
-	printf("vCPU %lld: %s of %lld bytes at %s 0x%llx by '%s', pid %lld, uid %lld%s\n",
-	       (long long)json_integer_value(json_object_get(object, "vcpu")),
-	       json_is_true(json_object_get(object, "write")) ? "write" : "read",
-	       (long long)json_integer_value(json_object_get(object, "size")),
-	       address ? "address" : "port",
-	       (long long)json_integer_value(address ? address : json_object_get(object, "port")),
-	       json_string_value(json_object_get(task, "comm")),
-	       (long long)json_integer_value(json_object_get(task, "pid")),
-	       (long long)json_integer_value(json_object_get(task, "uid")),
-	       json_is_true(json_object_get(task, "in_kernel")) ? ", in the kernel" : "");
+	output_line("vCPU %lld: %s of %lld bytes at %s 0x%llx by %s%s%s, pid %lld, uid %lld%s",
+		    json_integer_value(json_object_get(object, "vcpu")),
+		    json_is_true(json_object_get(object, "write")) ? "write" : "read",
+		    json_integer_value(json_object_get(object, "size")),
+		    address ? "address" : "port",
+		    json_integer_value(address ? address : json_object_get(object, "port")), mark,
+		    comm, mark, json_integer_value(json_object_get(task, "pid")),
+		    json_integer_value(json_object_get(task, "uid")),
+		    json_is_true(json_object_get(task, "in_kernel")) ? ", in the kernel" : "");
 	json_array_foreach(json_object_get(object, "stack"), i, frame)
-		printf("        %s\n", json_string_value(frame));
+	{
+		const char *text = json_string_value(frame);
+
+		output_line("        %s", text ? text : "?");
+	}
 }
 
 static int print_result(const struct who_options *options, json_t *result)
@@ -84,7 +88,7 @@ static int print_result(const struct who_options *options, json_t *result)
 	size_t i;
 
 	if (options->json) {
-		client_print_json(result);
+		output_json(result);
 	} else {
 		json_array_foreach(json_object_get(result, "exits"), i, object) print_exit(object);
 	}

@@ -3,6 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +16,10 @@
 
 #include "machine/vm.h"
 
-#define DEFAULT_STATE_DIR "/run/symvm"
+#define ROOT_STATE_DIR "/run/symvm"
+#define USER_DIR       "/run/user/%u"
+#define FALLBACK_DIR   "/tmp/symvm-%u"
+#define LINGER_DIR     "/var/lib/systemd/linger"
 
 _Static_assert(sizeof(((struct state_name *)0)->name) > VM_NAME_MAX, "a name must fit");
 
@@ -37,50 +44,123 @@ int state_name_check(const char *name, struct error *err)
 	return 0;
 }
 
-static int build_path(char *path, size_t size, struct error *err)
+static const char *own_place(void)
 {
 	const char *own = getenv("SYMVM_RUNTIME_DIR");
-	const char *xdg = getenv("XDG_RUNTIME_DIR");
-	int length;
 
-	if (own && *own)
-		length = snprintf(path, size, "%s", own);
-	else if (xdg && *xdg)
-		length = snprintf(path, size, "%s/symvm", xdg);
-	else
-		length = snprintf(path, size, "%s", DEFAULT_STATE_DIR);
-	if (length < 0 || (size_t)length >= size)
-		return error_set(err, -ENAMETOOLONG, "the state directory's path is too long");
-	return 0;
+	return own && *own ? own : NULL;
 }
 
-int state_dir_open(bool create, char *path, size_t path_size, struct error *err)
+/* Whether @path is a directory of @uid's own, no matter who may read it. */
+static bool belongs_to(const char *path, uid_t uid)
 {
 	struct stat status;
-	int fd, code;
 
-	code = build_path(path, path_size, err);
-	if (code < 0)
-		return code;
-	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_set_errno(err, -errno, "cannot make the state directory '%s'", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return stat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == uid;
+}
+
+static size_t add_place(char places[STATE_PLACES_MAX][STATE_PATH_MAX], size_t count,
+			const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(places[count], STATE_PATH_MAX, format, args);
+	va_end(args);
+	if (length < 0 || (size_t)length >= STATE_PATH_MAX)
+		return count;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(places[i], places[count]) == 0)
+			return count;
+	return count + 1;
+}
+
+size_t state_dir_places(uid_t uid, char places[STATE_PLACES_MAX][STATE_PATH_MAX])
+{
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+	bool is_us = uid == geteuid();
+	size_t count = 0;
+
+	if (is_us && own_place())
+		return add_place(places, 0, "%s", own_place());
+	if (uid == 0)
+		return add_place(places, 0, "%s", ROOT_STATE_DIR);
+	/* After su(1) it may still be the other user's. */
+	if (is_us && xdg && xdg[0] == '/' && belongs_to(xdg, uid))
+		count = add_place(places, count, "%s/symvm", xdg);
+	count = add_place(places, count, USER_DIR "/symvm", (unsigned)uid);
+	return add_place(places, count, FALLBACK_DIR, (unsigned)uid);
+}
+
+int state_dir_open_at(const char *path, uid_t uid, bool follow)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+	struct stat status;
+	int code = 0;
+
 	if (fd < 0)
-		return error_set_errno(err, -errno, "cannot open the state directory '%s'", path);
+		return -errno;
 	if (fstat(fd, &status) < 0)
-		code = error_set_errno(err, -errno, "cannot stat '%s'", path);
-	else if (status.st_uid != geteuid() || (status.st_mode & 022))
-		code = error_set(err, -EPERM,
-				 "the state directory '%s' must belong to you and be writable by "
-				 "you alone",
-				 path);
+		code = -errno;
+	else if (status.st_uid != uid || (status.st_mode & 022))
+		code = -EPERM;
 	if (code == 0)
 		return fd;
 	close(fd);
 	return code;
 }
 
-static int set_address(struct sockaddr_un *address, const char *dir, const char *name,
+/* Which of the places is for new VMs: the first whose parent is there. */
+static int choose_place(char *path, size_t size, struct error *err)
+{
+	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
+	size_t count = state_dir_places(geteuid(), places), chosen = 0;
+	char user_dir[sizeof(USER_DIR) + 16];
+
+	snprintf(user_dir, sizeof(user_dir), USER_DIR, (unsigned)geteuid());
+	if (count > 1 && strncmp(places[0], user_dir, strlen(user_dir)) == 0 &&
+	    !belongs_to(user_dir, geteuid()))
+		chosen = 1;
+	if (count == 0 || strlen(places[chosen]) >= size)
+		return error_set(err, -ENAMETOOLONG, "the state directory's path is too long");
+	strcpy(path, places[chosen]);
+	return 0;
+}
+
+int state_dir_open(bool create, char *path, size_t path_size, struct error *err)
+{
+	int fd, code;
+
+	code = choose_place(path, path_size, err);
+	if (code < 0)
+		return code;
+	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, -errno, "cannot make the state directory '%s'", path);
+	fd = state_dir_open_at(path, geteuid(), own_place() != NULL);
+	if (fd == -EPERM)
+		return error_set(err, fd,
+				 "the state directory '%s' must belong to you and be writable by "
+				 "you alone",
+				 path);
+	if (fd < 0)
+		return error_set_errno(err, fd, "cannot open the state directory '%s'", path);
+	return fd;
+}
+
+bool state_dir_ends_at_logout(const struct state_name *state)
+{
+	char prefix[sizeof(USER_DIR) + 16], linger[512];
+	const struct passwd *user = getpwuid(geteuid());
+
+	snprintf(prefix, sizeof(prefix), USER_DIR "/", (unsigned)geteuid());
+	if (!user || strncmp(state->address.sun_path, prefix, strlen(prefix)) != 0)
+		return false;
+	snprintf(linger, sizeof(linger), LINGER_DIR "/%s", user->pw_name);
+	return access(linger, F_OK) < 0;
+}
+
+int state_name_address(struct sockaddr_un *address, const char *dir, const char *name,
 		       struct error *err)
 {
 	int length;
@@ -157,21 +237,121 @@ static int take_lock(int dir_fd, const char *name, struct error *err)
 	}
 }
 
-static void unlink_socket(const struct state_name *state)
+socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char *dir,
+			      const char *name)
 {
-	char file[VM_NAME_MAX + 8];
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
+	int length;
 
-	snprintf(file, sizeof(file), "%s.sock", state->name);
-	unlinkat(state->dir_fd, file, 0);
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	for (const char *c = dir; c && *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+	if (dir)
+		length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
+				  "symvm/%u-%016llx/%s", (unsigned)uid, (unsigned long long)hash,
+				  name);
+	else
+		length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
+				  "symvm/%u/%s", (unsigned)uid, name);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
+/* Who listens on an abstract address: 0 where nobody does or it cannot be told. */
+static pid_t abstract_owner(const struct sockaddr_un *address, socklen_t length, uid_t uid)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+	pid_t pid = 0;
+
+	if (fd < 0)
+		return 0;
+	if (connect(fd, (const struct sockaddr *)address, length) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	    (peer.uid == uid || peer.uid == 0))
+		pid = peer.pid;
+	close(fd);
+	return pid;
+}
+
+/*
+ * Takes the lock that is no file. It is listened on only so that its owner can be asked for;
+ * nobody ever accepts. That another user has the address hinders nobody: the lock file decides
+ * then.
+ */
+static int take_name(struct state_name *state, struct error *err)
+{
+	char link[32], dir[STATE_PATH_MAX];
+	struct sockaddr_un address;
+	ssize_t got = -1;
+	socklen_t length;
+	pid_t owner;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", state->dir_fd);
+	if (own_place())
+		got = readlink(link, dir, sizeof(dir) - 1);
+	dir[got > 0 ? got : 0] = '\0';
+	length = state_name_abstract(&address, geteuid(), own_place() ? dir : NULL, state->name);
+	state->name_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (state->name_fd < 0)
+		return error_set_errno(err, -errno, "cannot create a socket");
+	if (bind(state->name_fd, (struct sockaddr *)&address, length) == 0 &&
+	    listen(state->name_fd, SOMAXCONN) == 0)
+		return 0;
+	close(state->name_fd);
+	state->name_fd = -1;
+	owner = abstract_owner(&address, length, geteuid());
+	return owner ? error_set(err, -EEXIST, "the name '%s' is taken by a running VM, process %d",
+				 state->name, (int)owner)
+		     : 0;
+}
+
+/* -EEXIST when a VMM has the name in another of this user's places. */
+static int check_other_places(const char *name, const char *chosen, struct error *err)
+{
+	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
+	size_t count = state_dir_places(geteuid(), places);
+	int status = 0;
+
+	for (size_t i = 0; i < count && status == 0; i++) {
+		int fd = strcmp(places[i], chosen) == 0
+				 ? -1
+				 : state_dir_open_at(places[i], geteuid(), false);
+
+		if (fd < 0)
+			continue;
+		if (state_name_is_live(fd, name))
+			status = error_set(err, -EEXIST,
+					   "the name '%s' is taken by a running VM in '%s'", name,
+					   places[i]);
+		close(fd);
+	}
+	return status;
+}
+
+static void file_name(char *text, size_t size, const char *name, const char *suffix)
+{
+	snprintf(text, size, "%s%s", name, suffix);
+}
+
+static void close_all(struct state_name *state)
+{
+	int *fds[] = {&state->lock_fd, &state->name_fd, &state->dir_fd};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
 }
 
 int state_name_claim(struct state_name *state, const char *name, struct error *err)
 {
-	char path[4096];
+	char path[STATE_PATH_MAX], file[VM_NAME_MAX + 8];
 	int status;
 
-	state->lock_fd = -1;
-	state->dir_fd = -1;
+	state->lock_fd = state->name_fd = state->dir_fd = -1;
 	status = state_name_check(name, err);
 	if (status < 0)
 		return status;
@@ -179,18 +359,48 @@ int state_name_claim(struct state_name *state, const char *name, struct error *e
 	state->dir_fd = state_dir_open(true, path, sizeof(path), err);
 	if (state->dir_fd < 0)
 		return state->dir_fd;
-	status = set_address(&state->address, path, name, err);
+	status = state_name_address(&state->address, path, name, err);
 	if (status == 0)
-		status = take_lock(state->dir_fd, name, err);
+		status = check_other_places(name, path, err);
+	/* The lock file comes first: its message says all that there is to say. */
+	if (status == 0)
+		status = state->lock_fd = take_lock(state->dir_fd, name, err);
+	if (status >= 0)
+		status = take_name(state, err);
 	if (status < 0) {
-		close(state->dir_fd);
-		state->dir_fd = -1;
+		/* A lock file that we made beside a VM without one. */
+		lock_name(file, sizeof(file), name);
+		if (state->lock_fd >= 0)
+			unlinkat(state->dir_fd, file, 0);
+		close_all(state);
 		return status;
 	}
-	state->lock_fd = status;
 	/* The lock is ours, so a socket of that name belongs to no living VMM. */
-	unlink_socket(state);
+	file_name(file, sizeof(file), name, ".sock");
+	unlinkat(state->dir_fd, file, 0);
 	return 0;
+}
+
+/* Whether NAME.lock is the file that we hold. */
+static bool lock_is_ours(const struct state_name *state)
+{
+	char file[VM_NAME_MAX + 8];
+	struct stat held, named;
+
+	lock_name(file, sizeof(file), state->name);
+	return fstat(state->lock_fd, &held) == 0 &&
+	       fstatat(state->dir_fd, file, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+bool state_name_is_present(const struct state_name *state)
+{
+	char file[VM_NAME_MAX + 8];
+	struct stat status;
+
+	file_name(file, sizeof(file), state->name, ".sock");
+	return lock_is_ours(state) &&
+	       fstatat(state->dir_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 void state_name_release(struct state_name *state)
@@ -199,32 +409,11 @@ void state_name_release(struct state_name *state)
 
 	if (state->lock_fd < 0)
 		return;
-	unlink_socket(state);
-	lock_name(file, sizeof(file), state->name);
-	unlinkat(state->dir_fd, file, 0);
-	close(state->lock_fd);
-	close(state->dir_fd);
-	state->lock_fd = -1;
-	state->dir_fd = -1;
-}
-
-int state_name_lookup(const char *name, struct sockaddr_un *address, struct error *err)
-{
-	char path[4096];
-	int dir_fd, status;
-	bool live;
-
-	status = state_name_check(name, err);
-	if (status < 0)
-		return status;
-	dir_fd = state_dir_open(false, path, sizeof(path), err);
-	if (dir_fd == -ENOENT)
-		return error_set(err, -ENOENT, "no VM named '%s' is running", name);
-	if (dir_fd < 0)
-		return dir_fd;
-	live = state_name_is_live(dir_fd, name);
-	close(dir_fd);
-	if (!live)
-		return error_set(err, -ENOENT, "no VM named '%s' is running", name);
-	return set_address(address, path, name, err);
+	if (lock_is_ours(state)) {
+		file_name(file, sizeof(file), state->name, ".sock");
+		unlinkat(state->dir_fd, file, 0);
+		lock_name(file, sizeof(file), state->name);
+		unlinkat(state->dir_fd, file, 0);
+	}
+	close_all(state);
 }

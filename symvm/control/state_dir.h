@@ -2,19 +2,33 @@
 /*
  * The state directory, where each running VM has a socket NAME.sock and a lock
  * file NAME.lock. The lock is held as long as the VMM lives, however it dies:
- * it alone says whether a name is taken.
+ * it says whether a name is taken. A second lock is no file and so survives the removal of the
+ * directory: an abstract socket, which carries no control protocol.
+ *
+ * Places, for new VMs the first that there is; clients look at all of them (state_find.h):
+ *  - $SYMVM_RUNTIME_DIR alone, if set;
+ *  - root: /run/symvm, whatever the environment says;
+ *  - others: $XDG_RUNTIME_DIR/symvm, if that directory belongs to the user; /run/user/UID/symvm;
+ *    /tmp/symvm-UID.
  */
 #ifndef SYMVM_CONTROL_STATE_DIR_H
 #define SYMVM_CONTROL_STATE_DIR_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "util/error.h"
 
+#define STATE_PATH_MAX	 4096u
+#define STATE_PLACES_MAX 3u
+
 struct state_name {
 	int dir_fd;
 	int lock_fd;
+	int name_fd; /* the abstract socket; -1 where another user squats on its address */
 	char name[64];
 	struct sockaddr_un address;
 };
@@ -23,28 +37,62 @@ struct state_name {
 int state_name_check(const char *name, struct error *err);
 
 /*
- * Opens the state directory: $SYMVM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/symvm,
- * else /run/symvm. It must belong to this user and be writable by no other
- * (-EPERM). @create makes it (mode 0700); without it, a missing one gives -ENOENT.
- * @path gets its path. Returns a descriptor.
+ * The directories in which VMs of user @uid may be, whether they exist or not; those of another
+ * user do not follow our environment. Returns their number. Paths that are too long are left out.
+ */
+size_t state_dir_places(uid_t uid, char places[STATE_PLACES_MAX][STATE_PATH_MAX]);
+
+/*
+ * Opens the state directory for new VMs. It must belong to this user and be writable by no other
+ * (-EPERM), and unless it is $SYMVM_RUNTIME_DIR it must be no symbolic link. @create makes it (mode
+ * 0700); without it, a missing one gives -ENOENT. @path gets its path. Returns a descriptor.
  */
 int state_dir_open(bool create, char *path, size_t path_size, struct error *err);
 
 /*
- * Takes @name for this process until state_name_release(), and removes what a VMM that was
- * killed left of it. -EEXIST when a live VMM has it.
+ * Opens the directory @path if it belongs to @uid and nobody else may write to it: -EPERM, -ENOENT,
+ * -errno. Only a @path with @follow may be a symbolic link.
  */
-int state_name_claim(struct state_name *state, const char *name, struct error *err);
-/* Unlinks socket and lock file, and lets go of the name. */
-void state_name_release(struct state_name *state);
+int state_dir_open_at(const char *path, uid_t uid, bool follow);
 
 /*
- * Fills in @state's address for a client of @name; -ENOENT with words when no live VMM has
- * that name. No lock is taken and nothing is changed.
+ * Whether the directory of @state is removed when its user logs out (systemd-logind, and the user
+ * does not linger): its VM could not be reached any more.
  */
-int state_name_lookup(const char *name, struct sockaddr_un *address, struct error *err);
+bool state_dir_ends_at_logout(const struct state_name *state);
+
+/*
+ * Takes @name for this process until state_name_release(), and removes what a VMM that was
+ * killed left of it. -EEXIST when a live VMM of this user has it, also in another of the user's
+ * places or with its files removed.
+ */
+int state_name_claim(struct state_name *state, const char *name, struct error *err);
+/* Unlinks socket and lock file, unless they are another's by now, and lets go of the name. */
+void state_name_release(struct state_name *state);
+
+/* Whether socket and lock file of @state are still there. Any thread; one that is in the jail,
+ * too. */
+bool state_name_is_present(const struct state_name *state);
+
+/*
+ * The address of the abstract socket that locks @name for @uid. @dir: the state directory where
+ * $SYMVM_RUNTIME_DIR is set (names are taken for each directory apart), else NULL. Returns its
+ * length.
+ */
+socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char *dir,
+			      const char *name);
+
+/* The socket's address in the directory @dir: -ENAMETOOLONG with words. */
+int state_name_address(struct sockaddr_un *address, const char *dir, const char *name,
+		       struct error *err);
 
 /* Whether a live VMM holds the lock file NAME.lock in @dir_fd. Takes no lock. */
 bool state_name_is_live(int dir_fd, const char *name);
+
+/*
+ * Fills in the address for a client of @name, "NAME" or "USER/NAME" (state_find.h): -ENOENT with
+ * words when no live VMM has that name. No lock is taken and nothing is changed.
+ */
+int state_name_lookup(const char *name, struct sockaddr_un *address, struct error *err);
 
 #endif

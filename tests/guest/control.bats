@@ -65,7 +65,7 @@ vmm_pid() {
 	[ "$(field web '.devices | map(select(.type == "serial")) | length')" = 1 ]
 	run "$symvm" info web
 	[ "$status" -eq 0 ]
-	[[ $output == *"exits  total="* ]]
+	[[ $output == *"  by reason "*"io "* ]]
 
 	# Every thread is in its jail.
 	local pid task

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Names: which are good, who has one, and what a killed VMM leaves behind. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "control/state_dir.h"
+#include "control/state_find.h"
 
 static char base[] = "/tmp/symvm-test-XXXXXX";
 static char dir[64];
@@ -170,6 +171,204 @@ static void a_path_too_long_for_a_socket_is_told(void **state)
 	setenv("SYMVM_RUNTIME_DIR", dir, 1);
 }
 
+/* What rm -rf, a cleaner of old files or logind's end of a session does. */
+static void a_removed_name_is_noticed_and_stays_taken(void **state)
+{
+	struct state_name first, second;
+	struct sockaddr_un address;
+	char path[128];
+	struct error err;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	assert_int_equal(state_name_claim(&first, "lost", &err), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&first.address, sizeof(first.address)), 0);
+	assert_true(state_name_is_present(&first));
+	snprintf(path, sizeof(path), "%s/lost.sock", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_false(state_name_is_present(&first));
+	snprintf(path, sizeof(path), "%s/lost.lock", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_false(state_name_is_present(&first));
+	assert_int_equal(state_name_claim(&second, "lost", &err), -EEXIST);
+	snprintf(path, sizeof(path), "process %d", (int)getpid());
+	assert_non_null(strstr(err.text, path));
+	assert_false(exists("lost.lock"));
+	/* Who looks for it is told where it is. */
+	assert_int_equal(state_name_lookup("lost", &address, &err), -ENOENT);
+	assert_non_null(strstr(err.text, path));
+	state_name_release(&first);
+	assert_int_equal(state_name_lookup("lost", &address, &err), -ENOENT);
+	assert_null(strstr(err.text, path));
+	assert_int_equal(state_name_claim(&second, "lost", &err), 0);
+	state_name_release(&second);
+	close(fd);
+}
+
+static void a_release_leaves_files_of_others_alone(void **state)
+{
+	struct state_name own;
+	char path[128];
+	struct error err;
+	int fd;
+
+	assert_int_equal(state_name_claim(&own, "mine", &err), 0);
+	snprintf(path, sizeof(path), "%s/mine.lock", dir);
+	assert_int_equal(unlink(path), 0);
+	fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	state_name_release(&own);
+	assert_true(exists("mine.lock"));
+	unlink(path);
+}
+
+static void names_of_two_directories_are_two(void **state)
+{
+	struct state_name first, second;
+	struct error err;
+	char other[128];
+
+	assert_int_equal(state_name_claim(&first, "same", &err), 0);
+	snprintf(other, sizeof(other), "%s/other", base);
+	setenv("SYMVM_RUNTIME_DIR", other, 1);
+	assert_int_equal(state_name_claim(&second, "same", &err), 0);
+	state_name_release(&second);
+	setenv("SYMVM_RUNTIME_DIR", dir, 1);
+	state_name_release(&first);
+	assert_int_equal(rmdir(other), 0);
+}
+
+/* Runs @check as another user, without SYMVM_RUNTIME_DIR. Needs root, as the lab has. */
+static void as_user(uid_t uid, int (*check)(void))
+{
+	int status = -1;
+	pid_t child;
+
+	if (geteuid() != 0)
+		skip();
+	child = fork();
+	if (child == 0) {
+		unsetenv("SYMVM_RUNTIME_DIR");
+		if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+			_exit(100);
+		_exit(check());
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+#define USER	 54321u
+#define FALLBACK "/tmp/symvm-54321"
+
+static char xdg[128];
+
+static int check_user_places(void)
+{
+	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
+	char path[STATE_PATH_MAX];
+	struct error err;
+	int fd;
+
+	/* Another's $XDG_RUNTIME_DIR, as su(1) leaves it. */
+	setenv("XDG_RUNTIME_DIR", base, 1);
+	if (state_dir_places(USER, places) != 2 ||
+	    strcmp(places[0], "/run/user/54321/symvm") != 0 || strcmp(places[1], FALLBACK) != 0)
+		return 1;
+	setenv("XDG_RUNTIME_DIR", xdg, 1);
+	if (state_dir_places(USER, places) != 3 || strncmp(places[0], xdg, strlen(xdg)) != 0)
+		return 2;
+	/* Another user's places do not follow our environment. */
+	if (state_dir_places(0, places) != 1 || strcmp(places[0], "/run/symvm") != 0)
+		return 3;
+	unsetenv("XDG_RUNTIME_DIR");
+	fd = state_dir_open(true, path, sizeof(path), &err);
+	if (fd < 0 || strcmp(path, FALLBACK) != 0)
+		return 4;
+	close(fd);
+	return rmdir(FALLBACK) == 0 ? 0 : 5;
+}
+
+static int check_fallback_is_refused(void)
+{
+	char path[STATE_PATH_MAX];
+	struct error err;
+
+	unsetenv("XDG_RUNTIME_DIR");
+	return state_dir_open(true, path, sizeof(path), &err) < 0 ? 0 : 1;
+}
+
+static int check_one_name_in_all_places(void)
+{
+	struct state_name first, second;
+	struct sockaddr_un address;
+	struct error err;
+	char path[256];
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	setenv("XDG_RUNTIME_DIR", xdg, 1);
+	if (state_name_claim(&first, "vm", &err) < 0 ||
+	    bind(fd, (struct sockaddr *)&first.address, sizeof(first.address)) < 0 ||
+	    listen(fd, 1) < 0)
+		return 1;
+	/* As cron has it, or a later login: found, and taken. */
+	unsetenv("XDG_RUNTIME_DIR");
+	if (state_name_claim(&second, "vm", &err) != -EEXIST)
+		return 2;
+	if (state_name_lookup("vm", &address, &err) < 0 ||
+	    strcmp(address.sun_path, first.address.sun_path) != 0)
+		return 3;
+	state_name_release(&first);
+	snprintf(path, sizeof(path), "%s/symvm", xdg);
+	rmdir(FALLBACK);
+	return rmdir(path) == 0 ? 0 : 4;
+}
+
+static void users_have_places_of_their_own(void **state)
+{
+	assert_int_equal(chmod(base, 0755), 0);
+	snprintf(xdg, sizeof(xdg), "%s/xdg", base);
+	assert_int_equal(mkdir(xdg, 0700), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(xdg, USER, USER), 0);
+	as_user(USER, check_user_places);
+	/* What another user made at the predictable place is not trusted. */
+	assert_int_equal(mkdir(FALLBACK, 0777), 0);
+	as_user(USER, check_fallback_is_refused);
+	assert_int_equal(rmdir(FALLBACK), 0);
+	assert_int_equal(symlink(xdg, FALLBACK), 0);
+	as_user(USER, check_fallback_is_refused);
+	assert_int_equal(unlink(FALLBACK), 0);
+	as_user(USER, check_one_name_in_all_places);
+	assert_int_equal(rmdir(xdg), 0);
+}
+
+static void root_does_not_follow_xdg(void **state)
+{
+	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
+
+	if (geteuid() != 0)
+		skip();
+	unsetenv("SYMVM_RUNTIME_DIR");
+	setenv("XDG_RUNTIME_DIR", base, 1);
+	assert_int_equal(state_dir_places(0, places), 1);
+	assert_string_equal(places[0], "/run/symvm");
+	setenv("SYMVM_RUNTIME_DIR", dir, 1);
+}
+
+static void other_users_vms_have_addresses(void **state)
+{
+	struct error err;
+
+	assert_int_equal(state_find_check("web", &err), 0);
+	assert_int_equal(state_find_check("root/web", &err), 0);
+	assert_int_equal(state_find_check("54321/web", &err), 0);
+	assert_int_equal(state_find_check("nobody-has-this/web", &err), -EINVAL);
+	assert_int_equal(state_find_check("root/../web", &err), -EINVAL);
+	assert_int_equal(state_find_check("/web", &err), -EINVAL);
+	assert_int_equal(state_find_check("root/", &err), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +377,12 @@ int main(void)
 		cmocka_unit_test(a_stale_socket_is_replaced),
 		cmocka_unit_test(the_directory_must_be_ours),
 		cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
+		cmocka_unit_test(a_removed_name_is_noticed_and_stays_taken),
+		cmocka_unit_test(a_release_leaves_files_of_others_alone),
+		cmocka_unit_test(names_of_two_directories_are_two),
+		cmocka_unit_test(users_have_places_of_their_own),
+		cmocka_unit_test(root_does_not_follow_xdg),
+		cmocka_unit_test(other_users_vms_have_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

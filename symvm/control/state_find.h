@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where running VMs are, for clients. A VM is addressed by NAME, or by USER/NAME (a user's name or
+ * number), with which root reaches the VMs of others. Looked at are the places of that user
+ * (state_dir.h) and, unless $SYMVM_RUNTIME_DIR is set, each directory named "symvm" in which the
+ * kernel knows a listening socket: so a VM is found that was started with another
+ * $XDG_RUNTIME_DIR. A directory that does not belong to the user, or that others may write
+ * to, is not looked at.
+ */
+#ifndef SYMVM_CONTROL_STATE_FIND_H
+#define SYMVM_CONTROL_STATE_FIND_H
+
+#include "control/state_dir.h"
+
+/* Checks "NAME" or "USER/NAME", and that the user exists: -EINVAL with words. */
+int state_find_check(const char *address, struct error *err);
+
+struct state_found {
+	int dir_fd; /* owned */
+	uid_t uid;
+	const char *name; /* points into the address that was asked for */
+	char dir[STATE_PATH_MAX];
+};
+
+/* Finds the live VM of that @address. The caller closes dir_fd. -ENOENT, -EINVAL. */
+int state_find(const char *address, struct state_found *found, struct error *err);
+
+/* Called for each VM; @dir is NULL where its files were removed, and @pid known then. */
+typedef void (*state_found_callback)(void *opaque, uid_t uid, const char *dir, const char *name,
+				     pid_t pid);
+
+/* Calls @callback for each live VM of this user, or of @all users as far as we may look. */
+int state_find_each(bool all, state_found_callback callback, void *opaque, struct error *err);
+
+#endif

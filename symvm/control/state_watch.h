@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Notices that a running VM's state files were removed, and says so once in the log. */
+#ifndef SYMVM_CONTROL_STATE_WATCH_H
+#define SYMVM_CONTROL_STATE_WATCH_H
+
+#include "control/state_dir.h"
+
+struct event_loop;
+struct log;
+struct state_watch;
+
+/*
+ * Looks at the files of @name every 10 s on @loop, the main loop. Says at once if they will be
+ * removed at the user's logout. @name and @log must outlive it. -errno with words.
+ */
+int state_watch_create(struct event_loop *loop, const struct state_name *name, struct log *log,
+		       struct state_watch **watch, struct error *err);
+/* NULL is fine. When the loop no longer runs. */
+void state_watch_destroy(struct state_watch *watch);
+
+#endif

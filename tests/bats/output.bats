@@ -1,0 +1,270 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# What the commands print of a VM that lies: here the VM is a program that answers as a guest, or
+# a VMM that a guest took over, would like it. None of these needs a /dev/kvm.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	symvm=${BUILD_DIR:-build}/symvm/symvm
+	[ -x "$symvm" ] || skip "symvm is not built"
+	work=$(mktemp -d)
+	export SYMVM_RUNTIME_DIR=$work/state
+	export LC_ALL=C.UTF-8
+}
+
+teardown() {
+	[ -z "${vm_pid:-}" ] || kill -KILL "$vm_pid" 2>/dev/null || true
+	rm -rf "$work"
+}
+
+# play NAME [MODE]: a VM that answers each command from the JSON file $work/answers. MODE drip sends
+# a byte now and then and never ends; MODE mute takes no connection; MODE raw sends the file.
+play() {
+	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
+	python3 - "$SYMVM_RUNTIME_DIR/$1" "$work/answers" "${2:-answer}" 3>&- <<'PYTHON' &
+import fcntl, json, os, socket, struct, sys, time
+place, answers, mode = sys.argv[1:]
+lock = os.open(place + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+F_OFD_SETLK = 37
+fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(place + ".sock")
+listener.listen(0 if mode == "mute" else 10)
+if mode == "mute":
+    queued = socket.socket(socket.AF_UNIX)
+    queued.connect(place + ".sock")
+open(place + ".ready", "w").close()
+while mode != "mute":
+    client, _ = listener.accept()
+    try:
+        line = client.makefile().readline()
+        if mode == "drip":
+            while True:
+                client.sendall(b" ")
+                time.sleep(0.5)
+        if mode == "raw":
+            client.sendall(open(answers, "rb").read())
+        else:
+            answer = json.load(open(answers)).get(json.loads(line)["command"])
+            answer = answer or {"error": {"code": -5, "message": "E\x1b[31m\nsymvm: fake"}}
+            client.sendall(json.dumps(answer).encode() + b"\nmore\x1b[0m")
+    except OSError:
+        pass
+    client.close()
+time.sleep(1000)
+PYTHON
+	vm_pid=$!
+	for _ in $(seq 100); do
+		[ ! -e "$SYMVM_RUNTIME_DIR/$1.ready" ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# hostile TEXT...: every text that a VM may send is one of these, taken in turn.
+hostile() {
+	python3 - "$work/answers" <<'PYTHON'
+import itertools, json, sys
+texts = itertools.cycle([
+    "\x1b]52;c;bHM=\x07", "a\rb\nc\td", "x\x7fy", "\x9b31m", "\u0085\u009d", "\u202egnp.exe",
+    "\u2066\u2069\u200b\u200f\u2028\u2029\ufeff", "tab\\x1b", "\x1b[2J\x1b[H" * 400, "\U000e0041",
+])
+t = lambda: next(texts)
+task = lambda: {"pid": 7, "ppid": 1, "uid": 0, "state": t(), "cpu": 0, "rss": 4096, "comm": t(),
+                "utime_ns": 5000000, "stime_ns": 1 << 62, "kernel_thread": False}
+exit_ = lambda: {"vcpu": 0, "port": 1, "write": True, "size": 1, "stack": [t(), t()],
+                 "task": {"comm": t(), "pid": 1, "uid": 1, "cgroup": t()}}
+device = lambda: {"name": t(), "type": t(), t(): t(), "queues": [{t(): t(), "kicks": 1}],
+                  "list": [t(), 1, [[[[[[t()]]]]]]], "deep": {"a": {"b": {"c": {"d": {"e": t()}}}}}}
+answers = {
+    "info": {"name": t(), "pid": -1, "state": t(), "uptime_seconds": 1e308, "kernel": t(),
+             "memory": {"size": -1, t(): t()}, "cpus": 1 << 62, "jail": t(), "new": [t()],
+             "symbiotic": {"guest_os": t(), "current_tasks": [task()], t(): 3},
+             t(): {t(): t()}, "devices": [device() for _ in range(9)],
+             "vcpus": [{"id": 0, "exits": {t(): 5}, "exits_total": 5, t(): 1}]},
+    "ps": {"tasks": [task() for _ in range(10)] + [t(), None, 3]},
+    "who": {"exits": [exit_() for _ in range(6)], "missed": 0, "complete": True},
+    "call": {"comm": t(), "text": [t() for _ in range(10)]},
+    "memory": {"size": -5, "max": t(), "boot": None},
+    "swap": {"windows": [{"spill": t(), "compress": t(), "slots": {t(): 3}, "counters": {t(): 4}}
+                         for _ in range(6)], "policy": {"policy": t(), "decisions": {t(): 9}}},
+    "metrics": {"text": "# HELP a b\na{x=\"\\\"\\\\\"} 1\nb{x=\"\x1b[31m\x9b\u009b\"} 2\r\n"},
+}
+json.dump({key: {"result": value} for key, value in answers.items()}, open(sys.argv[1], "w"))
+PYTHON
+}
+
+# shown FILE: nothing in it but printable text and ends of lines.
+shown() {
+	python3 - "$1" <<'PYTHON'
+import sys, unicodedata
+text = open(sys.argv[1], "rb").read().decode("utf-8")
+for character in text:
+    assert character == "\n" or unicodedata.category(character)[0] not in "CZ" or character == " ", \
+        f"{character!r} in {text[:3000]!r}"
+PYTHON
+}
+
+commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "call vm whoami"
+	"memory vm" "swap vm" "metrics vm" "list --json" "info vm --json" "ps vm --json"
+	"who vm --port 1 --json" "memory vm --json" "swap vm --json")
+
+@test "no command shows a VM's text raw: controls, C1, direction marks, line ends" {
+	hostile
+	play vm
+	for command in "${commands[@]}"; do
+		"$symvm" $command >"$work/out" 2>"$work/err"
+		[ -s "$work/out" ]
+		shown "$work/out"
+		[ ! -s "$work/err" ]
+	done
+	LC_ALL=C "$symvm" info vm >"$work/out"
+	! LC_ALL=C grep -q $'[\x80-\xff]' "$work/out"
+}
+
+@test "one process is one row, one error is one row" {
+	hostile
+	play vm
+	[ "$("$symvm" ps vm | wc -l)" -eq 14 ]
+	[ "$("$symvm" list | wc -l)" -eq 2 ]
+	for command in pause resume stop; do
+		run --separate-stderr "$symvm" $command vm
+		[ "$status" -eq 1 ]
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		[ "$stderr" = "symvm: $command: E\\x1b[31m\\x0asymvm: fake" ]
+	done
+}
+
+@test "JSON is exact, whatever it holds" {
+	hostile
+	play vm
+	for command in info ps memory swap; do
+		"$symvm" $command vm --json >"$work/out"
+		! LC_ALL=C grep -q $'[\x7f-\xff]' "$work/out"
+		python3 - "$work" $command <<'PYTHON'
+import json, sys
+got = json.load(open(sys.argv[1] + "/out"))
+assert got == json.load(open(sys.argv[1] + "/answers"))[sys.argv[2]]["result"]
+PYTHON
+	done
+}
+
+@test "a process name that sets the clipboard is only shown" {
+	echo '{"ps": {"result": {"tasks": [{"pid": 4711, "comm": "\u001b]52;c;bHM=\u0007"}]}}}' >"$work/answers"
+	play vm
+	run "$symvm" ps vm
+	[ "$status" -eq 0 ]
+	[[ ${lines[1]} == *'\x1b]52;c;bHM=\x07' ]]
+}
+
+@test "a name with quotation marks cannot pretend to be more than a name" {
+	cat >"$work/answers" <<'JSON'
+{"who": {"result": {"complete": true, "exits": [{"vcpu": 0, "port": 1, "size": 1, "task":
+ {"comm": "x', pid 1, uid 0", "pid": 7, "uid": 1000}}]}},
+ "info": {"result": {"symbiotic": {"tasks": [{"comm": "x', pid 1", "pid": 7}]}}}}
+JSON
+	play vm
+	run "$symvm" who vm --port 1
+	[ "$output" = "vCPU 0: read of 1 bytes at port 0x1 by \"x', pid 1, uid 0\", pid 7, uid 1000" ]
+	run "$symvm" info vm
+	[[ $output == *"comm \"x', pid 1\", pid 7"* ]]
+}
+
+@test "a VM that answers nonsense, much, or more than was asked for" {
+	for nonsense in '' '{}' '[]' '{"result": 3}' '{"result": "x"}' '{"error": 1}' 'null' \
+		'{"error": {"code": 7, "message": "x"}}' '{"error": {"code": -99999, "message": "x"}}' \
+		'{"error": {"code": -32, "message": "gone"}}' "$(printf '[%.0s' {1..5000})"; do
+		printf '%s\n' "$nonsense" >"$work/answers"
+		[ -n "${vm_pid:-}" ] || play vm raw
+		for command in "info vm" "ps vm" "stop vm" "metrics vm" "pause vm"; do
+			run --separate-stderr timeout 30 "$symvm" $command
+			[ "$status" -eq 1 ]
+			[ "${#stderr_lines[@]}" -eq 1 ]
+		done
+		run --separate-stderr timeout 30 "$symvm" list
+		[ "$status" -eq 0 ]
+		[[ ${lines[1]} == "vm "*unknown* ]]
+	done
+	head -c 20000000 /dev/zero | tr '\0' ' ' >"$work/answers"
+	run --separate-stderr timeout 30 "$symvm" info vm
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"longer than 16 MiB" ]]
+}
+
+@test "a VM that drips its answer, or takes no connection, costs a bounded time" {
+	play vm drip
+	run --separate-stderr timeout 60 "$symvm" list
+	[ "$status" -eq 0 ]
+	[[ ${lines[1]} == "vm "*unknown*"no answer to 'info' within 2 s" ]]
+	run --separate-stderr timeout 60 "$symvm" info vm
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"no answer to 'info' within 10 s" ]]
+	kill -KILL "$vm_pid"
+	rm -f "$SYMVM_RUNTIME_DIR"/*
+	play vm mute
+	run --separate-stderr timeout 60 "$symvm" list
+	[ "$status" -eq 0 ]
+	[[ ${lines[1]} == "vm "*unknown* ]]
+}
+
+@test "numbers have units, and there is no raw JSON" {
+	cat >"$work/answers" <<'JSON'
+{"info": {"result": {"name": "vm", "pid": 12345, "state": "running", "uptime_seconds": 312.5,
+ "kernel": "/boot/vmlinuz", "memory": {"size": 536870912}, "cpus": 2, "jail": true,
+ "devices": [{"name": "disk0", "type": "virtio-blk", "queues": [{"requests": 1234567, "kicks": 8}],
+              "read_bytes": 1610612736, "readonly": false, "port": 1016, "latency_ns": 1234567}],
+ "vcpus": [{"id": 0, "exits": {"io": 1234567, "mmio": 0}, "exits_total": 1234567}]}}}
+JSON
+	play vm
+	run "$symvm" info vm
+	[ "$status" -eq 0 ]
+	[[ $output == *"uptime                  5m 12s"* ]]
+	[[ $output == *"memory                  512 MiB"* ]]
+	[[ $output == *"  read bytes            1.5 GiB"* ]]
+	[[ $output == *"  queue 0               requests 1,234,567, kicks 8"* ]]
+	[[ $output == *"  latency ns            1.235 ms"* ]]
+	[[ $output == *"  port                  0x3f8"* ]]
+	[[ $output == *"  readonly              no"* ]]
+	[[ $output == *"  by reason             io 1,234,567"* ]]
+	[[ $output != *[\{\}\"_]* ]]
+}
+
+@test "on a terminal the last column ends at the edge; elsewhere nothing is cut" {
+	python3 -c 'import json; print(json.dumps({"ps": {"result": {"tasks": [{"comm": "x" * 300}]}}}))' >"$work/answers"
+	play vm
+	"$symvm" ps vm | grep -q 'x\{300\}$'
+	python3 - "$symvm" <<'PYTHON'
+import fcntl, os, pty, struct, sys, termios
+for width in (50, 200):
+    pid, fd = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        os.execl(sys.argv[1], "symvm", "ps", "vm")
+    text = b""
+    try:
+        while piece := os.read(fd, 65536):
+            text += piece
+    except OSError:
+        pass
+    row = text.split(b"\r\n")[1]
+    assert len(row) == width and row.endswith(b"xxx..."), (width, row)
+    os.waitpid(pid, 0)
+PYTHON
+}
+
+@test "a command that asks a VM prints by commands/output.h alone" {
+	local file bad=
+	for file in $(grep -lE 'commands/(client|output)\.h"' symvm/commands/*.c); do
+		[ "$file" != symvm/commands/output.c ] || continue
+		bad+=$(grep -nHE '(^|[^_a-z])(v?f?d?printf|f?puts|f?putc|putchar|fwrite|json_dump(f|fd|_file)|perror|write)\(.*' "$file" |
+			grep -vE 'describe\.c:.*(fputs|fputc|fprintf)\(' || true)
+	done
+	[ -z "$bad" ] || {
+		echo "$bad"
+		return 1
+	}
+	# What describe.c writes to are strings in memory, which output_field() then shows.
+	! grep -nE 'stdout|stderr|[^f]printf\(|[^f]puts\(' symvm/commands/describe.c | grep -v snprintf
+}
