@@ -7,6 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
 	unset SYMVM_LAB_QEMU
+	. tests/lib/archive.bash
 	export SYMVM_CACHE="$BATS_TEST_TMPDIR/cache"
 	PATH=$BATS_TEST_TMPDIR/bin:$PATH
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
@@ -61,51 +62,28 @@ fetch() {
 }
 
 @test "an archive whose QEMU has moved, does not start, or emulates no host: the same" {
+	archive_open bookworm
+	archive_publish
 	emulator "$machine" 7.2.22
-	export SYMVM_APT_ETC="$BATS_TEST_TMPDIR/etc"
-	mkdir -p "$SYMVM_APT_ETC" "$BATS_TEST_TMPDIR/tree/usr/bin" "$BATS_TEST_TMPDIR/tree/DEBIAN"
 	fetch 0
-	[[ $stderr == *'warning: this machine'*'no Debian archive'* ]]
+	[ "$output" = "$machine" ]
+	[[ $stderr == *'warning: bookworm-backports: '*'the lab uses QEMU 7 of this machine'* ]]
 
-	# A local archive in Debian's form.
-	local archive=$BATS_TEST_TMPDIR/archive package=$BATS_TEST_TMPDIR/tree
-	echo "deb [trusted=yes] file:$archive bookworm main" >"$SYMVM_APT_ETC/sources.list"
-	mkdir -p "$archive"/dists/bookworm{,-backports}/main/binary-amd64
-	touch "$archive"/dists/bookworm{,-backports}/main/binary-amd64/Packages
-	release() {
-		local suite
-		for suite in bookworm bookworm-backports; do
-			(cd "$archive/dists/$suite" && rm -f Release && printf 'Suite: %s\nCodename: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n' \
-				"$suite" "$suite" >../Release && find . -name Packages -printf '%P\n' |
-				while read -r file; do
-					printf ' %s %s %s\n' "$(sha256sum <"$file" | cut -c1-64)" "$(stat -c %s "$file")" "$file"
-				done >>../Release && mv ../Release .)
-		done
-	}
-	release
+	archive_suite bookworm-backports
+	archive_package qemu-system-x86 1:8.0 '' usr/bin/qemu-system-x86_64
+	archive_publish
 	fetch 0 --refresh
-	[[ $stderr == *'warning: bookworm-backports offers no qemu-system-x86 that suits'* ]]
+	[[ $stderr == *'warning: bookworm-backports: its QEMU does not start here or is older than 10'* ]]
 
-	printf 'Package: qemu-system-x86\nVersion: 1:10.9\nArchitecture: amd64\nMaintainer: x <x@x.test>\nDescription: x\n' \
-		>"$package/DEBIAN/control"
-	offer() {
-		emulator "$package/usr/bin/qemu-system-x86_64" "$1"
-		dpkg-deb -b "$package" "$archive/q.deb" >/dev/null
-		{
-			cat "$package/DEBIAN/control"
-			printf 'Filename: q.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s "$archive/q.deb")" \
-				"$(sha256sum <"$archive/q.deb" | cut -c1-64)"
-		} >"$archive/dists/bookworm-backports/main/binary-amd64/Packages"
-		release
-	}
-	offer 8.0.0
-	fetch 0 --refresh
-	[[ $stderr == *'warning: the QEMU of bookworm-backports does not start here or is older than 10'* ]]
-	offer 10.9.1
-	mkdir -p "$SYMVM_CACHE/kernels"
+	emulator "$BATS_TEST_TMPDIR/offered" 10.9.1
+	archive_package qemu-system-x86 1:10.9 'libnew' \
+		"usr/bin/qemu-system-x86_64=$BATS_TEST_TMPDIR/offered"
+	archive_package libnew 2 '' usr/lib/x86_64-linux-gnu/libnew.so.2
+	archive_publish
 	fetch 0 --refresh
 	[ "$output" = "$machine" ]
-	[[ $stderr == *'warning: QEMU 10.9.1 of bookworm-backports does not emulate a host'* ]]
+	[[ $stderr == *'warning: bookworm-backports: QEMU 10.9.1 does not emulate a host'* ]]
+	[ "$(grep -c warning <<<"$stderr")" -eq 1 ]
 	[ ! -e "$SYMVM_CACHE/lab/qemu" ]
 }
 
