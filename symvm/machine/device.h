@@ -24,6 +24,13 @@ struct device_ops {
 	/* Optional: starts threads of its own, each of which enters vm->jail. Main thread, before
 	 * any vCPU runs and before the main thread's own jail closes. */
 	int (*start)(struct device *device, struct error *err);
+	/*
+	 * Optional: before reset(), lets go of guest memory. True when nothing is under way any
+	 * more. Does not wait for the host's disks: where it gives false, the caller calls again
+	 * some milliseconds later. A reset() without it waits, and ends the VM where that takes too
+	 * long. vCPUs are stopped, loops run. Main thread.
+	 */
+	bool (*quiesce)(struct device *device);
 	/* Back to power-on state. vCPUs are stopped. */
 	void (*reset)(struct device *device);
 	/* Frees the device. vCPUs and loops are stopped. */
@@ -34,6 +41,8 @@ struct device_ops {
 	/* Optional: the VM goes on, perhaps after a save(): what that stopped starts again. vCPUs
 	 * are stopped, loops run. */
 	void (*resume)(struct device *device);
+	/* Optional: the VM was resumed and the vCPUs run again. Must not wait. Any thread. */
+	void (*resumed)(struct device *device);
 	/* Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is off. */
 	int (*load)(struct device *device, struct state_reader *reader, uint32_t version);
 	/* Optional: adds what `symvm info` and metrics show (counters) to @object. Any thread. */

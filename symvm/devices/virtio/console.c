@@ -16,6 +16,8 @@
 #define QUEUE_RECEIVE  0u
 #define QUEUE_TRANSMIT 1u
 #define OUTPUT_PIECE   4096u
+#define OUTPUT_BUDGET  (256u << 10) /* bytes before other devices have their turn */
+#define REQUEST_COST   256u	    /* an empty request costs something, too */
 
 struct console {
 	struct virtio_device virtio;
@@ -26,48 +28,76 @@ struct console {
 	struct iovec iov[QUEUE_SIZE];
 };
 
-/*
- * Writes out what the guest gave. False where the reader is slow: the request stays in
- * the queue and console_writable() goes on. The guest waits, nothing is lost.
- */
-static bool transmit(struct console *console, struct virtio_queue *queue)
+enum transmitted {
+	TRANSMIT_DONE,	 /* the queue is empty */
+	TRANSMIT_SLOW,	 /* the reader is slow: console_writable() continues */
+	TRANSMIT_BUDGET, /* there is more, but other devices come first */
+};
+
+/* Writes out one request from console->sent on; TRANSMIT_DONE where all of it is written. */
+static enum transmitted transmit_one(struct console *console, const struct virtio_chain *chain,
+				     size_t *budget)
 {
-	struct virtio_chain chain = {.iov = console->iov, .iov_max = QUEUE_SIZE};
 	uint8_t piece[OUTPUT_PIECE];
 
-	while (virtio_queue_pop(queue, &chain) > 0) {
-		while (console->sent < chain.out_bytes) {
-			size_t length = virtio_chain_read(&chain, console->sent, piece,
-							  sizeof(piece));
-			size_t taken = character_write(console->character, piece, length, false);
+	while (console->sent < chain->out_bytes) {
+		size_t length, taken;
 
-			console->sent += taken;
-			if (taken < length) {
-				virtio_queue_unpop(queue, 1);
-				virtio_queue_flush(queue);
-				return false;
-			}
+		if (*budget == 0)
+			return TRANSMIT_BUDGET;
+		length = virtio_chain_read(chain, console->sent, piece, sizeof(piece));
+		taken = character_write(console->character, piece, length, false);
+		console->sent += taken;
+		*budget -= taken < *budget ? taken : *budget;
+		if (taken < length)
+			return TRANSMIT_SLOW;
+	}
+	return TRANSMIT_DONE;
+}
+
+/*
+ * Writes out what the guest gave. A request that is not written whole stays in the queue. The
+ * guest waits, nothing is lost.
+ */
+static enum transmitted transmit(struct console *console, struct virtio_queue *queue,
+				 size_t *budget)
+{
+	struct virtio_chain chain = {.iov = console->iov, .iov_max = QUEUE_SIZE};
+	enum transmitted status = TRANSMIT_DONE;
+
+	while (status == TRANSMIT_DONE && virtio_queue_pop(queue, &chain) > 0) {
+		status = transmit_one(console, &chain, budget);
+		if (status != TRANSMIT_DONE) {
+			virtio_queue_unpop(queue, 1);
+			break;
 		}
 		console->sent = 0;
 		virtio_queue_push(queue, &chain, 0);
+		*budget -= REQUEST_COST < *budget ? REQUEST_COST : *budget;
+		if (*budget == 0)
+			status = TRANSMIT_BUDGET;
 	}
 	virtio_queue_flush(queue);
-	return true;
+	return status;
 }
 
 static void console_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
 	struct console *console = (struct console *)virtio;
+	size_t budget = OUTPUT_BUDGET;
+	enum transmitted status;
 
-	console->quiet = false;
 	/* Receive buffers came: the host's side may read on. */
 	if (queue->index == QUEUE_RECEIVE) {
 		character_resume(console->character);
 		return;
 	}
-	do
+	do {
 		virtio_queue_notify_disable(queue);
-	while (transmit(console, queue) && virtio_queue_notify_enable(queue));
+		status = transmit(console, queue, &budget);
+	} while (status == TRANSMIT_DONE && virtio_queue_notify_enable(queue));
+	if (status == TRANSMIT_BUDGET)
+		virtio_queue_again(queue);
 }
 
 static void console_writable(void *opaque)

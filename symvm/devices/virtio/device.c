@@ -11,18 +11,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "devices/virtio/device_state.h"
 #include "devices/virtio/transport.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
-/* Of the part of the state that all virtio devices share. */
-#define STATE_VERSION 1u
-
-/* A queue as it is saved. */
-struct virtio_queue_state {
-	uint8_t enabled;
-	uint16_t size, avail_next, used_next;
-	uint64_t desc_gpa, avail_gpa, used_gpa;
-};
+/* How long a reset or a save waits for requests that the host does not complete. */
+#define STOP_MS	     5000u
+#define STOP_STEP_US 2000u
+/* The same at the end of the VM, when nothing depends on the outcome any more. */
+#define DESTROY_STEPS	10u
+#define DESTROY_STEP_MS 100u
 
 static struct virtio_device *to_virtio(struct device *device)
 {
@@ -62,13 +61,22 @@ void virtio_device_config_update(struct virtio_device *device, unsigned offset, 
 	virtio_transport_config_interrupt(device);
 }
 
+/* A kick may come late: after a quiesce() nothing of the guest's may be touched. */
 void virtio_queue_run(struct virtio_queue *queue)
 {
 	struct virtio_device *device = queue->device;
 
-	if (atomic_load(&device->active) && !atomic_load(&device->failed) && queue->enabled &&
-	    !queue->external)
+	if (atomic_load(&device->active) && !atomic_load(&device->failed) &&
+	    !atomic_load(&device->saved) && queue->enabled && !queue->external)
 		device->ops->notified(device, queue);
+}
+
+void virtio_queue_again(struct virtio_queue *queue)
+{
+	uint64_t one = 1;
+
+	/* As a kick of our own: the loop looks at all other sources first. */
+	queue->again = write(queue->kick_fd, &one, sizeof(one)) == sizeof(one);
 }
 
 /*
@@ -79,7 +87,9 @@ static void queue_kicked(void *opaque, uint32_t events)
 {
 	struct virtio_queue *queue = opaque;
 
-	atomic_fetch_add_explicit(&queue->kicks, 1, memory_order_relaxed);
+	if (!queue->again)
+		atomic_fetch_add_explicit(&queue->kicks, 1, memory_order_relaxed);
+	queue->again = false;
 	virtio_queue_run(queue);
 }
 
@@ -126,16 +136,14 @@ static void activate_on_loop(void *opaque)
 		virtio_queue_run(&device->queues[i]);
 }
 
-static void deactivate_on_loop(void *opaque)
+static bool is_busy(struct virtio_device *device)
 {
-	struct virtio_device *device = opaque;
+	return device->ops->busy && device->ops->busy(device);
+}
 
-	for (unsigned i = 0; i < device->queue_count; i++) {
-		event_source_remove(device->queues[i].kick_source);
-		device->queues[i].kick_source = NULL;
-	}
-	if (atomic_exchange(&device->active, false) && device->ops->quiesce)
-		device->ops->quiesce(device);
+/* The second half of a reset: nothing is under way any more. */
+static void deactivate_end(struct virtio_device *device)
+{
 	for (unsigned i = 0; i < device->queue_count; i++)
 		virtio_queue_stop(&device->queues[i]);
 	if (device->ops->reset)
@@ -143,6 +151,36 @@ static void deactivate_on_loop(void *opaque)
 	device->features = 0;
 	atomic_store(&device->failed, false);
 	atomic_store(&device->saved, false);
+	atomic_store(&device->stopping, false);
+}
+
+static void deactivate_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (atomic_load(&device->stopping)) {
+		if (device->ops->wait)
+			device->ops->wait(device, 0);
+		virtio_device_idle(device);
+		return;
+	}
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		event_source_remove(device->queues[i].kick_source);
+		device->queues[i].kick_source = NULL;
+		device->queues[i].again = false;
+	}
+	if (atomic_exchange(&device->active, false) && device->ops->quiesce)
+		device->ops->quiesce(device);
+	if (is_busy(device))
+		atomic_store(&device->stopping, true);
+	else
+		deactivate_end(device);
+}
+
+void virtio_device_idle(struct virtio_device *device)
+{
+	if (atomic_load(&device->stopping) && !is_busy(device))
+		deactivate_end(device);
 }
 
 void virtio_device_activate(struct virtio_device *device)
@@ -151,18 +189,38 @@ void virtio_device_activate(struct virtio_device *device)
 		virtio_device_fail(device, "out of memory");
 }
 
-void virtio_device_deactivate(struct virtio_device *device)
+bool virtio_device_deactivate(struct virtio_device *device)
 {
 	/* Without memory for the message the reset would be lost, and DMA could go on. */
 	while (event_loop_call(device->vm->io_loop, deactivate_on_loop, device) == -ENOMEM)
 		usleep(1000);
+	return !atomic_load(&device->stopping);
 }
 
+/* Whether the device let go of the guest's memory within STOP_MS. */
+static bool deactivate_within(struct virtio_device *device)
+{
+	uint64_t end = clock_now_ns() + STOP_MS * 1000000ull;
+
+	while (!virtio_device_deactivate(device)) {
+		if (clock_now_ns() > end)
+			return false;
+		usleep(STOP_STEP_US);
+	}
+	return true;
+}
+
+/* The VM core calls quiesce() first, so that there is nothing to wait for here. */
 static void device_reset(struct device *device)
 {
 	struct virtio_device *virtio = to_virtio(device);
 
-	virtio_device_deactivate(virtio);
+	if (!deactivate_within(virtio)) {
+		log_error(&virtio->vm->log, "%s: the host does not complete its requests: no reset",
+			  device->name);
+		vm_end(virtio->vm, VM_END_FAILURE);
+		return;
+	}
 	virtio_transport_reset(virtio);
 	if (virtio->ops->power_on)
 		virtio->ops->power_on(virtio);
@@ -190,15 +248,15 @@ static bool queue_lies_in(const struct virtio_queue *queue, const void *memory, 
 	       overlaps(queue->used, 6 + 8ull * queue->size, memory, length);
 }
 
-/* Completes or gives back what the device holds of the driver's. */
+/* Gives back what the device holds of the driver's. A busy one was asked what it holds. */
 static void device_settle(struct virtio_device *device)
 {
 	bool holds = false;
 
 	for (unsigned i = 0; i < device->queue_count; i++)
 		holds |= !device->queues[i].external && device->queues[i].in_flight;
-	if (!holds || !device->ops->quiesce || !atomic_load(&device->active) ||
-	    atomic_load(&device->saved))
+	if (!holds || !device->ops->quiesce || device->ops->holds ||
+	    !atomic_load(&device->active) || atomic_load(&device->saved))
 		return;
 	device->ops->quiesce(device);
 	device->settled = true;
@@ -212,6 +270,9 @@ int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length)
 		for (unsigned i = 0; i < device->queue_count; i++)
 			if (queue_lies_in(&device->queues[i], memory, length))
 				return -EBUSY;
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
+		if (device->ops->holds && device->ops->holds(device, memory, length))
+			return -EAGAIN;
 	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
 		device_settle(device);
 	return 0;
@@ -237,7 +298,12 @@ void virtio_devices_stop(struct vm *vm)
 	struct virtio_device *device;
 
 	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
-		virtio_device_deactivate(device);
+		deactivate_within(device);
+}
+
+static bool device_quiesce(struct device *device)
+{
+	return virtio_device_deactivate(to_virtio(device));
 }
 
 static void device_free_parts(struct virtio_device *device)
@@ -257,7 +323,9 @@ static void device_destroy(struct device *opaque)
 {
 	struct virtio_device *device = to_virtio(opaque);
 
-	virtio_device_deactivate(device);
+	/* No loop runs any more. What is under way beyond this the device leaves to the kernel. */
+	for (unsigned i = 0; i < DESTROY_STEPS && !virtio_device_deactivate(device); i++)
+		device->ops->wait(device, DESTROY_STEP_MS);
 	virtio_transport_destroy(device);
 	device_free_parts(device);
 	device->ops->destroy(device);
@@ -295,128 +363,40 @@ static void device_resume(struct device *opaque)
 		virtio_device_fail(device, "out of memory");
 }
 
-static void queue_save(const struct virtio_queue *queue, struct state_writer *writer)
-{
-	state_put_u8(writer, queue->enabled);
-	state_put_u16(writer, queue->size);
-	state_put_u64(writer, queue->desc_gpa);
-	state_put_u64(writer, queue->avail_gpa);
-	state_put_u64(writer, queue->used_gpa);
-	state_put_u16(writer, queue->avail_next);
-	state_put_u16(writer, queue->used_next);
-}
-
-static int device_save(struct device *opaque, struct state_writer *writer)
+static int device_start(struct device *opaque, struct error *err)
 {
 	struct virtio_device *device = to_virtio(opaque);
-	int status;
 
-	status = event_loop_call(device->vm->io_loop, quiesce_on_loop, device);
-	if (status < 0)
-		return status;
-	state_put_u32(writer, STATE_VERSION);
-	status = virtio_transport_save(device, writer);
-	if (status < 0)
-		return status;
-	state_put_u64(writer, device->features);
-	state_put_u8(writer, atomic_load(&device->failed));
-	pthread_mutex_lock(&device->config_lock);
-	state_put_u32(writer, device->config_size);
-	state_put_bytes(writer, device->config, device->config_size);
-	state_put_u8(writer, device->config_generation);
-	pthread_mutex_unlock(&device->config_lock);
-	state_put_u32(writer, device->queue_count);
-	for (unsigned i = 0; i < device->queue_count; i++)
-		queue_save(&device->queues[i], writer);
-	if (writer->status == 0 && device->ops->save)
-		status = device->ops->save(device, writer);
-	return writer->status < 0 ? writer->status : status;
+	return device->ops->start ? device->ops->start(device, err) : 0;
 }
 
-static int queue_load(const struct virtio_queue *queue, struct state_reader *reader,
-		      struct virtio_queue_state *state)
-{
-	state->enabled = state_get_u8(reader);
-	state->size = state_get_u16(reader);
-	state->desc_gpa = state_get_u64(reader);
-	state->avail_gpa = state_get_u64(reader);
-	state->used_gpa = state_get_u64(reader);
-	state->avail_next = state_get_u16(reader);
-	state->used_next = state_get_u16(reader);
-	return reader->status < 0 || state->enabled > 1 ? -EINVAL : 0;
-}
-
-static void queue_set(struct virtio_queue *queue, const struct virtio_queue_state *state)
-{
-	queue->enabled = state->enabled;
-	queue->size = state->size;
-	queue->desc_gpa = state->desc_gpa;
-	queue->avail_gpa = state->avail_gpa;
-	queue->used_gpa = state->used_gpa;
-}
-
-/* Features, failure, config space and queues; queue positions go to @states. */
-static int shared_load(struct virtio_device *device, struct state_reader *reader,
-		       struct virtio_queue_state *states)
-{
-	uint64_t features = state_get_u64(reader);
-	uint8_t failed = state_get_u8(reader);
-
-	if (reader->status < 0 || (features & ~device->features_offered) || failed > 1 ||
-	    state_get_u32(reader) != device->config_size)
-		return -EINVAL;
-	pthread_mutex_lock(&device->config_lock);
-	state_get_bytes(reader, device->config, device->config_size);
-	device->config_generation = state_get_u8(reader);
-	pthread_mutex_unlock(&device->config_lock);
-	if (state_get_u32(reader) != device->queue_count || reader->status < 0)
-		return -EINVAL;
-	for (unsigned i = 0; i < device->queue_count; i++) {
-		if (queue_load(&device->queues[i], reader, &states[i]) < 0)
-			return -EINVAL;
-		queue_set(&device->queues[i], &states[i]);
-	}
-	device->features = features;
-	atomic_store(&device->failed, failed);
-	return 0;
-}
-
-/* Lets the back end look for what the driver left in the queue before the save. */
-static void queue_kick(struct virtio_queue *queue)
-{
-	uint64_t one = 1;
-
-	if (queue->enabled && write(queue->kick_fd, &one, sizeof(one)) < 0)
-		virtio_device_fail(queue->device, "queue %u: no kick after loading", queue->index);
-}
-
-static int device_load(struct device *opaque, struct state_reader *reader, uint32_t version)
+static void device_resumed(struct device *opaque)
 {
 	struct virtio_device *device = to_virtio(opaque);
-	struct virtio_queue_state states[VIRTIO_QUEUES_MAX];
-	bool failed;
-	int status;
 
-	device_reset(opaque);
-	if (state_get_u32(reader) != STATE_VERSION)
-		return -EINVAL;
-	status = virtio_transport_load(device, reader);
-	if (status == 0)
-		status = shared_load(device, reader, states);
-	if (status == 0 && device->ops->load)
-		status = device->ops->load(device, reader, version);
-	if (status == 0 && virtio_transport_driver_ok(device)) {
-		failed = atomic_load(&device->failed);
-		device->loading = states;
-		virtio_device_activate(device);
-		device->loading = NULL;
-		if (atomic_load(&device->failed) != failed)
-			status = -EINVAL;
-		for (unsigned i = 0; i < device->queue_count && status == 0; i++)
-			queue_kick(&device->queues[i]);
+	if (device->ops->resumed)
+		device->ops->resumed(device);
+}
+
+static void wait_on_loop(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (device->ops->wait)
+		device->ops->wait(device, 0);
+}
+
+int virtio_device_quiesce(struct virtio_device *device)
+{
+	uint64_t end = clock_now_ns() + STOP_MS * 1000000ull;
+	int status = event_loop_call(device->vm->io_loop, quiesce_on_loop, device);
+
+	while (status == 0 && is_busy(device)) {
+		if (clock_now_ns() > end)
+			return -EBUSY;
+		usleep(STOP_STEP_US);
+		status = event_loop_call(device->vm->io_loop, wait_on_loop, device);
 	}
-	if (status < 0)
-		device_reset(opaque);
 	return status;
 }
 
@@ -491,11 +471,14 @@ int virtio_device_create(struct vm *vm, struct virtio_device *device, const stru
 	device->device_ops = (struct device_ops){
 		.name = ops->name,
 		.version = ops->version,
+		.start = device_start,
+		.quiesce = device_quiesce,
 		.reset = device_reset,
 		.destroy = device_destroy,
-		.save = device_save,
+		.save = virtio_device_save,
 		.resume = device_resume,
-		.load = device_load,
+		.resumed = device_resumed,
+		.load = virtio_device_load,
 		.describe = device_describe,
 	};
 	pthread_mutex_init(&device->config_lock, NULL);

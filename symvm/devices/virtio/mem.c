@@ -17,6 +17,8 @@
 
 #define NAME	   "virtio-mem"
 #define QUEUE_SIZE 64u
+/* Blocks that are plugged, unplugged or looked at before other devices have their turn. */
+#define BLOCK_BUDGET 1024u
 
 /* Since Linux 5.16; newer than Debian 12's headers have it by name or not. */
 #ifndef VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE
@@ -115,12 +117,15 @@ static uint16_t do_unplug(struct mem *mem, const struct range *range,
 {
 	const uint8_t *start = mem->region->hva + (range->gpa - mem->region->gpa);
 	uint16_t response;
+	int status;
 
 	if (!all && !memory_plug_test(mem->region, range->gpa, range->length, true))
 		return VIRTIO_MEM_RESP_ERROR;
-	if (chain_lies_in(chain, start, range->length) ||
-	    virtio_devices_let_go(mem->virtio.vm, start, range->length) < 0)
+	if (chain_lies_in(chain, start, range->length))
 		return VIRTIO_MEM_RESP_ERROR;
+	status = virtio_devices_let_go(mem->virtio.vm, start, range->length);
+	if (status < 0)
+		return status == -EAGAIN ? VIRTIO_MEM_RESP_BUSY : VIRTIO_MEM_RESP_ERROR;
 	response = unplug_pieces(mem, range);
 	virtio_devices_go_on(mem->virtio.vm);
 	return response;
@@ -187,31 +192,45 @@ static void request_handle(struct mem *mem, const struct virtio_mem_req *request
 	publish_plugged(mem);
 }
 
+/* Answers one request. Returns how many blocks it was about, 0 where the device failed. */
+static unsigned chain_answer(struct mem *mem, struct virtio_queue *queue,
+			     const struct virtio_chain *chain)
+{
+	struct virtio_mem_req request = {0};
+	struct virtio_mem_resp response = {0};
+
+	if (virtio_chain_read(chain, 0, &request, sizeof(request)) != sizeof(request) ||
+	    chain->in_bytes < sizeof(response)) {
+		virtio_device_fail(&mem->virtio, "a request of %llu and %llu bytes",
+				   (unsigned long long)chain->out_bytes,
+				   (unsigned long long)chain->in_bytes);
+		return 0;
+	}
+	request_handle(mem, &request, chain, &response);
+	virtio_chain_write(chain, 0, &response, sizeof(response));
+	virtio_queue_push(queue, chain, sizeof(response));
+	if (request.type == VIRTIO_MEM_REQ_UNPLUG_ALL)
+		return mem->region->blocks->count;
+	/* The three others have one form; what is refused costs something, too. */
+	return request.u.plug.nb_blocks ? request.u.plug.nb_blocks : 1;
+}
+
 static void mem_notified(struct virtio_device *device, struct virtio_queue *queue)
 {
 	struct iovec iov[QUEUE_SIZE];
 	struct virtio_chain chain = {.iov = iov, .iov_max = QUEUE_SIZE};
 	struct mem *mem = to_mem(device);
+	unsigned blocks = 0;
 
 	do {
 		virtio_queue_notify_disable(queue);
-		while (virtio_queue_pop(queue, &chain) > 0) {
-			struct virtio_mem_req request = {0};
-			struct virtio_mem_resp response = {0};
-
-			if (virtio_chain_read(&chain, 0, &request, sizeof(request)) !=
-				    sizeof(request) ||
-			    chain.in_bytes < sizeof(response)) {
-				virtio_device_fail(device, "a request of %llu and %llu bytes",
-						   (unsigned long long)chain.out_bytes,
-						   (unsigned long long)chain.in_bytes);
-				return;
-			}
-			request_handle(mem, &request, &chain, &response);
-			virtio_chain_write(&chain, 0, &response, sizeof(response));
-			virtio_queue_push(queue, &chain, sizeof(response));
-		}
+		while (blocks < BLOCK_BUDGET && virtio_queue_pop(queue, &chain) > 0)
+			blocks += chain_answer(mem, queue, &chain);
 		virtio_queue_flush(queue);
+		if (blocks >= BLOCK_BUDGET) {
+			virtio_queue_again(queue);
+			return;
+		}
 	} while (virtio_queue_notify_enable(queue));
 }
 

@@ -16,6 +16,8 @@
 #define RX_CHAINS_MAX 128u	 /* buffers that one frame may be spread over */
 #define RX_PARTS_MAX  1024u	 /* their descriptors */
 #define TX_BUDGET     256u	 /* frames before other devices have their turn */
+#define RX_BUDGET     512u	 /* the same for frames that waited for buffers */
+#define RX_LOOKS      16u	 /* at buffers that come while we look */
 #define BACKLOG_MAX   (4u << 20) /* bytes kept for a guest that gives no buffers */
 
 struct backlog_frame {
@@ -28,8 +30,7 @@ struct backlog_frame {
 struct net_device {
 	struct virtio_device virtio;
 	struct net_backend *backend;
-	bool quiet;	/* quiesced: no access to guest memory */
-	bool tx_posted; /* the rest of a long batch is to come */
+	bool quiet; /* quiesced: no access to guest memory */
 
 	struct iovec tx_iov[VIRTIO_QUEUE_SIZE_MAX];
 	uint8_t tx_frame[NET_FRAME_MAX];
@@ -196,6 +197,7 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		 const uint8_t *frame, size_t length)
 {
 	struct virtio_queue *queue = &net->virtio.queues[NET_QUEUE_RX];
+	unsigned looks = RX_LOOKS;
 	int status = -EAGAIN;
 
 	if (!atomic_load(&net->virtio.active) || atomic_load(&net->virtio.failed) ||
@@ -203,10 +205,13 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		atomic_fetch_add(&net->rx_dropped, 1);
 		return true;
 	}
-	if (!net->quiet && !net->backlog) {
-		do
-			status = deliver(net, header, frame, length);
-		while (status == -EAGAIN && wait_for_buffers(queue));
+	while (!net->quiet && !net->backlog && looks--) {
+		status = deliver(net, header, frame, length);
+		if (status != -EAGAIN || !wait_for_buffers(queue))
+			break;
+		/* A guest that changes its index all the time does not keep us here. */
+		if (!looks)
+			virtio_queue_again(queue);
 	}
 	if (status == -EAGAIN)
 		backlog_append(net, header, frame, length);
@@ -223,34 +228,37 @@ void net_receive_flush(struct net_device *net)
 		virtio_queue_flush(queue);
 }
 
-/* Gives the guest what waited for buffers. True when nothing waits any more. */
-static bool backlog_deliver(struct net_device *net)
+/* Gives the guest what waited for buffers, as far as it gave enough and @budget frames. */
+static void backlog_deliver(struct net_device *net, unsigned *budget)
 {
-	while (net->backlog) {
+	while (net->backlog && *budget) {
 		int status = deliver(net, &net->backlog->header, net->backlog->data,
 				     net->backlog->length);
 
+		(*budget)--;
 		if (status == -EAGAIN)
-			return false;
+			return;
 		if (status < 0)
 			atomic_fetch_add(&net->rx_dropped, 1);
 		backlog_remove_first(net);
 	}
-	return true;
 }
 
 /* The guest gave receive buffers. Kicks are of use only while frames wait for them. */
 static void rx_notified(struct net_device *net, struct virtio_queue *queue)
 {
 	bool delayed = net->backlog != NULL;
-	bool drained;
+	unsigned budget = RX_BUDGET;
 
 	virtio_queue_notify_disable(queue);
 	do
-		drained = backlog_deliver(net);
-	while (!drained && wait_for_buffers(queue));
+		backlog_deliver(net, &budget);
+	while (net->backlog && budget && wait_for_buffers(queue));
 	virtio_queue_flush(queue);
-	if (delayed && drained)
+	/* Without a look at the buffers kicks may be off. */
+	if (net->backlog && !budget)
+		virtio_queue_again(queue);
+	if (delayed && !net->backlog)
 		net->backend->ops->resume(net->backend);
 }
 
@@ -275,16 +283,6 @@ static void send_frame(struct net_device *net, const struct virtio_chain *chain)
 	atomic_fetch_add_explicit(&net->tx_bytes, length, memory_order_relaxed);
 }
 
-static void tx_notified(struct net_device *net, struct virtio_queue *queue);
-
-static void tx_continue(void *opaque)
-{
-	struct net_device *net = opaque;
-
-	net->tx_posted = false;
-	virtio_queue_run(&net->virtio.queues[NET_QUEUE_TX]);
-}
-
 static void tx_notified(struct net_device *net, struct virtio_queue *queue)
 {
 	struct virtio_chain chain = {.iov = net->tx_iov, .iov_max = VIRTIO_QUEUE_SIZE_MAX};
@@ -304,15 +302,14 @@ static void tx_notified(struct net_device *net, struct virtio_queue *queue)
 	if (net->backend->ops->sent)
 		net->backend->ops->sent(net->backend);
 	/* Kicks stay off until the rest has had its turn. */
-	if (more && !net->tx_posted)
-		net->tx_posted = event_loop_post(net->virtio.vm->io_loop, tx_continue, net) == 0;
+	if (more)
+		virtio_queue_again(queue);
 }
 
 static void net_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
 	struct net_device *net = (struct net_device *)virtio;
 
-	net->quiet = false;
 	if (queue->index == NET_QUEUE_RX)
 		rx_notified(net, queue);
 	else

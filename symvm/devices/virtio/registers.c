@@ -14,6 +14,7 @@
 void virtio_registers_reset(struct virtio_transport *transport)
 {
 	transport->status = 0;
+	transport->resetting = false;
 	transport->device_feature_select = 0;
 	transport->driver_feature_select = 0;
 	transport->driver_features = 0;
@@ -31,8 +32,9 @@ static void status_write(struct virtio_transport *transport, uint8_t value)
 	uint8_t added = value & STATUS_WRITABLE & (uint8_t)~transport->status;
 
 	if (value == 0) {
-		virtio_device_deactivate(device);
-		virtio_registers_reset(transport);
+		transport->resetting = true;
+		if (virtio_device_deactivate(device))
+			virtio_registers_reset(transport);
 		return;
 	}
 	if (added & VIRTIO_CONFIG_S_FEATURES_OK) {
@@ -254,6 +256,13 @@ void virtio_registers_access(struct virtio_transport *transport, unsigned offset
 	    (length != common_width(offset) && !(length == 8 && common_is_address(offset))))
 		return;
 	pthread_mutex_lock(&transport->lock);
+	/* The driver waits until status reads 0 (4.1.4.3.2), and sets nothing up before that. */
+	if (transport->resetting && !atomic_load(&transport->device->stopping))
+		virtio_registers_reset(transport);
+	if (is_write && transport->resetting) {
+		pthread_mutex_unlock(&transport->lock);
+		return;
+	}
 	if (is_write) {
 		memcpy(&value, data, length);
 		common_write(transport, offset, value, length);

@@ -25,6 +25,7 @@ struct virtio_transport {
 
 	pthread_mutex_t lock; /* guards what follows, and the queues' setup */
 	uint8_t status;
+	bool resetting; /* the driver wrote 0, and the device still has requests under way */
 	uint32_t device_feature_select;
 	uint32_t driver_feature_select;
 	uint64_t driver_features;

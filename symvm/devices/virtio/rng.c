@@ -48,7 +48,7 @@ static void timer_arm(struct rng *rng, long ns)
 static ssize_t source_read(struct rng *rng, void *data, size_t length)
 {
 	ssize_t count = rng->source_fd >= 0 ? read(rng->source_fd, data, length)
-					    : getrandom(data, length, 0);
+					    : getrandom(data, length, GRND_NONBLOCK);
 
 	return count < 0 ? -errno : count;
 }

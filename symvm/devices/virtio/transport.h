@@ -22,6 +22,7 @@ bool virtio_transport_driver_ok(struct virtio_device *device);
  * waits for it: the caller holds no lock that the loop's callbacks take.
  */
 void virtio_device_activate(struct virtio_device *device);
-void virtio_device_deactivate(struct virtio_device *device);
+/* False where requests are under way that the host has not completed: to be called again. */
+bool virtio_device_deactivate(struct virtio_device *device);
 
 #endif

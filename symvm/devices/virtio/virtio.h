@@ -11,18 +11,26 @@
  *
  * Life of a device. virtio_device_create() makes it known to the VM. The driver
  * sets it up and says DRIVER_OK: activate(), then notified() once for each queue
- * and whenever the driver kicks. A driver's reset: quiesce(), then reset(). Then again
- * activate(), and so on. destroy() at the end, after quiesce() and reset().
+ * and whenever the driver kicks. A driver's reset: quiesce(), later, when busy() says no,
+ * reset(). Then again activate(), and so on. destroy() at the end, after quiesce() and reset().
  *
- * A typical notified():
+ * A typical notified(). It has a budget, because a guest can keep a queue full for ever, and
+ * other devices, consoles and timers share the thread:
+ *
+ *	unsigned budget = BUDGET;
  *
  *	do {
  *		virtio_queue_notify_disable(queue);
- *		while (virtio_queue_pop(queue, &chain) > 0) {
+ *		while (budget && virtio_queue_pop(queue, &chain) > 0) {
  *			... virtio_chain_read(), virtio_chain_write() ...
  *			virtio_queue_push(queue, &chain, written);
+ *			budget--;
  *		}
  *		virtio_queue_flush(queue);
+ *		if (!budget) {
+ *			virtio_queue_again(queue);
+ *			return;
+ *		}
  *	} while (virtio_queue_notify_enable(queue));
  */
 #ifndef SYMVM_DEVICES_VIRTIO_VIRTIO_H
@@ -77,6 +85,7 @@ struct virtio_queue {
 	uint16_t in_flight;	 /* popped, not yet pushed */
 	bool event_idx;
 	bool indirect;
+	bool again; /* virtio_queue_again() was called and has not come to pass */
 
 	/* Counters; written on the loop's thread, read by any. */
 	_Atomic uint64_t requests;
@@ -105,6 +114,8 @@ struct virtio_ops {
 			      * 0x078000 communication, 0x100000 entropy (as other) */
 	uint32_t version;    /* of the state that save() writes */
 
+	/* Optional: as device_ops.start. */
+	int (*start)(struct virtio_device *device, struct error *err);
 	/*
 	 * DRIVER_OK: device->features are the negotiated ones and the enabled queues
 	 * are ready. A negative value fails the device (it then needs a reset).
@@ -113,16 +124,33 @@ struct virtio_ops {
 	/* The driver kicked @queue (never one that is external or not enabled). */
 	void (*notified)(struct virtio_device *device, struct virtio_queue *queue);
 	/*
-	 * Completes or abandons everything in flight; upon return neither this process nor the
-	 * kernel on its behalf touches guest memory for this device until the next
-	 * notified() or activate(). May block. Optional.
+	 * Stops: begins nothing new, completes or abandons what can be at once. Must not wait for
+	 * anything. Once busy() says no, neither this process nor the kernel on its behalf
+	 * touches guest memory for this device until the next resume() or activate(). Optional.
 	 */
 	void (*quiesce)(struct virtio_device *device);
 	/*
-	 * The VM goes on after a quiesce() for a save: external queues are served again. Then
+	 * Whether something is still under way that may touch guest memory. When that ends
+	 * after a quiesce(), the device calls virtio_device_idle(). Optional: nothing ever is.
+	 */
+	bool (*busy)(struct virtio_device *device);
+	/*
+	 * Goes with busy(): completes what ended, and waits at most @ms milliseconds for it. On
+	 * the loop's thread @ms is 0. Else the loop does not run.
+	 */
+	void (*wait)(struct virtio_device *device, unsigned ms);
+	/*
+	 * Goes with busy(): whether a request under way has a part in the host memory
+	 * [@memory, @memory + @length).
+	 */
+	bool (*holds)(struct virtio_device *device, const void *memory, uint64_t length);
+	/*
+	 * The VM continues after a quiesce() for a save: external queues are served again. Then
 	 * comes notified() for each other queue. Optional.
 	 */
 	void (*resume)(struct virtio_device *device);
+	/* Optional: as device_ops.resumed: the vCPUs run again after a pause. */
+	void (*resumed)(struct virtio_device *device);
 	/* Back to power-on; comes after quiesce(). Queues are already gone. Optional. */
 	void (*reset)(struct virtio_device *device);
 	/* Optional: the machine's reset, not the driver's; after reset(). vCPUs stopped. */
@@ -158,6 +186,7 @@ struct virtio_device {
 	_Atomic bool active;			  /* between activate() and the next reset */
 	_Atomic bool failed;			  /* needs a reset by the driver */
 	_Atomic bool saved;			  /* quiesced for a save, until the VM goes on */
+	_Atomic bool stopping;			  /* quiesced for a reset that waits for busy() */
 	bool settled;				  /* between virtio_devices_let_go() and _go_on() */
 	const struct virtio_queue_state *loading; /* where queues go on while a saved state is being
 						   * taken over; else NULL */
@@ -204,8 +233,9 @@ void virtio_device_config_store(struct virtio_device *device, unsigned offset, c
 
 /*
  * Before host memory [@memory, @memory + @length) stops being the guest's: all virtio devices of
- * @vm complete or give back what they hold of guest memory. -EBUSY where a ring lies there: it must
- * stay. They look at their queues again at virtio_devices_go_on(), which must follow. Loop thread.
+ * @vm give back what they hold of it. -EBUSY where a ring lies there, which must stay; -EAGAIN
+ * where a request under way has a part there. Does not wait. After 0 virtio_devices_go_on() must
+ * follow: then devices look at their queues again. Loop thread.
  */
 int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length);
 void virtio_devices_go_on(struct vm *vm);
@@ -218,8 +248,18 @@ void virtio_devices_stop(struct vm *vm);
  */
 int virtio_queue_call_fd(struct virtio_queue *queue);
 
-/* Calls ops->notified() for @queue as if the driver had kicked it, if active. Loop thread. */
+/*
+ * Calls ops->notified() for @queue as if the driver had kicked it, if the device is active and
+ * not quiesced. Loop thread.
+ */
 void virtio_queue_run(struct virtio_queue *queue);
+/*
+ * The same, after other devices had their turn: for a notified() whose budget is used up. The
+ * driver's kicks may be off until then. A reset cancels it. Loop thread.
+ */
+void virtio_queue_again(struct virtio_queue *queue);
+/* Nothing is under way any more after a quiesce(). Loop thread, or nothing runs. */
+void virtio_device_idle(struct virtio_device *device);
 
 /*
  * Takes the next request. 1: @chain is filled; 0: none there; negative: the
