@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Finds the subcommand and runs it; its result is the exit status. */
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ int main(int argc, char **argv)
 		return COMMAND_FAILURE;
 	/* Whether the terminal shows UTF-8 (util/text.h). Nothing else follows the locale. */
 	setlocale(LC_CTYPE, "");
+	/* A write beyond RLIMIT_FSIZE is an error of that write (EFBIG), wherever it is made. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		command_error("no command given (see 'symvm help')");
 		return COMMAND_USAGE;

@@ -26,6 +26,7 @@ enum {
 	KEY_NAME,
 	KEY_SYMBIOTIC,
 	KEY_ON_REBOOT,
+	KEY_ON_DISK_FULL,
 	KEY_JAIL,
 	KEY_PAUSED,
 	KEY_LOG_LEVEL,
@@ -45,6 +46,10 @@ static const struct argp_option fixed_options[] = {
 	{"cpus", KEY_CPUS, "N", 0, "vCPUs, 1 to 16 (default: 1)", 0},
 	{"name", KEY_NAME, "NAME", 0, "Name for the other commands (default: vm-PID)", 0},
 	{"symbiotic", KEY_SYMBIOTIC, "on|off", 0, "Offer the symbiotic interface (default: on)", 0},
+	{"on-disk-full", KEY_ON_DISK_FULL, "error|pause", 0,
+	 "when the host has no room for what a disk writes: an I/O error in the guest (default), "
+	 "or the VM is paused until it is resumed",
+	 0},
 	{"on-reboot", KEY_ON_REBOOT, "restart|exit", 0,
 	 "What a guest's reboot does (default: restart)", 0},
 	{"jail", KEY_JAIL, "on|off|log|trap", 0,
@@ -170,6 +175,10 @@ static int set_host_option(struct run_options *options, int key, char *arg, stru
 	case KEY_ON_REBOOT:
 		status = set_choice(&flag, "on-reboot", arg, "exit", "restart", err);
 		options->config.exit_on_reboot = flag;
+		return status;
+	case KEY_ON_DISK_FULL:
+		status = set_choice(&flag, "on-disk-full", arg, "pause", "error", err);
+		options->config.pause_on_disk_full = flag;
 		return status;
 	case KEY_SYMBIOTIC:
 		return set_choice(&options->config.symbiotic, "symbiotic", arg, "on", "off", err);

@@ -340,7 +340,7 @@ static void release_all(struct vm *vm)
 	pthread_cond_broadcast(&vm->state_changed);
 }
 
-int vm_pause(struct vm *vm)
+int vm_pause_begin(struct vm *vm)
 {
 	int status = 0;
 
@@ -352,9 +352,17 @@ int vm_pause(struct vm *vm)
 	else
 		vm->state = VM_STATE_PAUSED;
 	pthread_mutex_unlock(&vm->state_lock);
+	if (status == 0)
+		request_all(vm, VCPU_REQUEST_PAUSE);
+	return status;
+}
+
+int vm_pause(struct vm *vm)
+{
+	int status = vm_pause_begin(vm);
+
 	if (status < 0)
 		return status;
-	request_all(vm, VCPU_REQUEST_PAUSE);
 	pthread_mutex_lock(&vm->state_lock);
 	status = wait_parked(vm);
 	pthread_mutex_unlock(&vm->state_lock);
@@ -380,6 +388,9 @@ int vm_resume(struct vm *vm)
 			release_all(vm);
 	}
 	pthread_mutex_unlock(&vm->state_lock);
+	for (struct device *device = vm->devices; device && status == 0; device = device->next)
+		if (device->ops->resumed)
+			device->ops->resumed(device);
 	return status;
 }
 

@@ -34,8 +34,9 @@ struct vm_config {
 	char *command_line;
 	unsigned cpus;
 	struct memory_config memory;
-	bool symbiotic;	     /* offer the symbiotic interface */
-	bool exit_on_reboot; /* `--on-reboot exit` */
+	bool symbiotic;		 /* offer the symbiotic interface */
+	bool exit_on_reboot;	 /* `--on-reboot exit` */
+	bool pause_on_disk_full; /* `--on-disk-full pause` */
 	bool start_paused;
 };
 
@@ -117,6 +118,8 @@ double vm_uptime(const struct vm *vm);
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
+/* Asks for a pause and does not wait until the vCPUs are parked. The same errors. Any thread. */
+int vm_pause_begin(struct vm *vm);
 
 /* The VM is over: the first reason given stays. Wakes the main loop. Any thread. */
 void vm_end(struct vm *vm, enum vm_end reason);

@@ -35,6 +35,12 @@ static void prepare(void)
 	mprotect(guest->vm.memory.regions[2].hva, GUEST_HIGH_SIZE, PROT_NONE);
 }
 
+static void drain(void)
+{
+	while (device->ops->busy(device))
+		device->ops->wait(device, 1000);
+}
+
 static void desc_step(struct state_reader *script, struct ring *ring)
 {
 	static const uint64_t bases[] = {
@@ -85,7 +91,7 @@ static void one_step(struct state_reader *script, struct ring *ring)
 		break;
 	default:
 		virtio_queue_run(&device->queues[0]);
-		device->ops->quiesce(device);
+		drain();
 		if (step == 0xff && ftruncate(image_fd, SECTORS * 256) < 0)
 			abort();
 		break;
@@ -109,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (script.status == 0 && script.offset < size)
 		one_step(&script, &ring);
 	virtio_queue_run(&device->queues[0]);
-	device->ops->quiesce(device);
+	drain();
 	/* Nothing makes a disk longer. */
 	if (lseek(image_fd, 0, SEEK_END) > SECTORS * 512)
 		abort();

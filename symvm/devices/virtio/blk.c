@@ -3,47 +3,22 @@
  * virtio-blk (VIRTIO 1.2, 5.2) on a raw image: takes requests off the queue,
  * hands them to the engine as one batch, and answers a batch with one interrupt.
  */
-#include <endian.h>
+#include "devices/virtio/blk.h"
+
 #include <errno.h>
-#include <linux/virtio_blk.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#include "devices/virtio/blk_engine.h"
-#include "devices/virtio/blk_image.h"
-#include "devices/virtio/blk_request.h"
-#include "devices/virtio/virtio.h"
 #include "machine/vm.h"
-#include "util/option.h"
+#include "util/clock.h"
 
-#define BLK_QUEUE_SIZE 256u
-#define BLK_BATCH      32u
-#define BLK_QUEUES_MAX 16u
-/* Header and status go with the data. */
-#define BLK_SEGMENTS	 (BLK_QUEUE_SIZE - 2)
-#define BLK_REQUEST_SIZE (sizeof(struct blk_request) + BLK_QUEUE_SIZE * sizeof(struct iovec))
-
-struct blk {
-	struct virtio_device virtio;
-	struct blk_image image;
-	struct blk_engine *engine;
-	struct event_source *engine_source;
-	bool discard;
-	char id[VIRTIO_BLK_ID_BYTES];
-
-	/* Requests live in one mapping, whose pages come when they are first needed. */
-	uint8_t *requests;
-	size_t requests_size;
-	unsigned requests_used; /* of these some are in the free list */
-	struct blk_request *free_list;
-	unsigned in_flight;
-
-	_Atomic uint64_t reads, writes, flushes, others;
-	_Atomic uint64_t read_bytes, written_bytes, errors;
-};
-
+#define BLK_BATCH  32u
+#define BLK_BUDGET 8u /* batches before other devices have their turn */
+#define RETRY_US   1000u
+/* How long the log hears nothing more of one kind of error. */
+#define COMPLAINT_NS (60 * NS_PER_SECOND)
 static struct blk *to_blk(struct virtio_device *device)
 {
 	return (struct blk *)device;
@@ -70,6 +45,7 @@ static struct blk_request *request_take(struct blk *blk)
 
 static void request_give(struct blk *blk, struct blk_request *request)
 {
+	request->in_flight = false;
 	request->next_free = blk->free_list;
 	blk->free_list = request;
 }
@@ -110,23 +86,64 @@ static void request_finish(struct blk *blk, struct blk_request *request, uint8_t
 static const char *kind_name(enum blk_kind kind)
 {
 	static const char *const names[] = {
-		[BLK_READ] = "read",	 [BLK_WRITE] = "write",	      [BLK_FLUSH] = "flush",
-		[BLK_PUNCH] = "discard", [BLK_ZERO] = "write zeroes",
+		[BLK_READ] = "read",	     [BLK_WRITE] = "write",
+		[BLK_FLUSH] = "flush",	     [BLK_DISCARD] = "discard",
+		[BLK_ZERO] = "write zeroes", [BLK_ZERO_UNMAP] = "write zeroes",
 	};
 
 	return names[kind];
 }
 
-static void operation_done(void *opaque, struct blk_operation *operation, int status)
+/* One line a minute for each kind of error: a guest can bring on as many as it likes. */
+static void complain(struct blk *blk, struct blk_complaints *complaints,
+		     const struct blk_request *request, int status, const char *more)
+{
+	uint64_t now = clock_now_ns();
+	char untold[48] = "";
+
+	if (now < complaints->silent_until_ns) {
+		complaints->untold++;
+		return;
+	}
+	if (complaints->untold)
+		snprintf(untold, sizeof(untold), " (and %llu more since then)",
+			 (unsigned long long)complaints->untold);
+	complaints->untold = 0;
+	complaints->silent_until_ns = now + COMPLAINT_NS;
+	log_warn(&blk->virtio.vm->log, "%s (%s): %s at sector %llu: %s%s%s",
+		 blk->virtio.device.name, blk->path, kind_name(request->operation.kind),
+		 (unsigned long long)request->sector, strerror(-status), more, untold);
+}
+
+/* The host has no room, a limit of file sizes or a quota is reached. */
+static bool means_full(int status)
+{
+	return status == -ENOSPC || status == -EFBIG || status == -EDQUOT;
+}
+
+/* Keeps @request until the VM is resumed, and asks for a pause. */
+static void request_hold(struct blk *blk, struct blk_request *request, int status)
+{
+	request->next_free = blk->held;
+	blk->held = request;
+	atomic_fetch_add(&blk->held_count, 1);
+	complain(blk, &blk->full, request, status,
+		 "; the VM is paused: make room and resume it (symvm resume)");
+	vm_pause_begin(blk->virtio.vm);
+}
+
+void blk_operation_done(void *opaque, struct blk_operation *operation, int status)
 {
 	struct blk_request *request = (struct blk_request *)operation;
 	struct blk *blk = opaque;
+	bool full = means_full(status);
 
-	blk->in_flight--;
+	if (full && blk->virtio.vm->config.pause_on_disk_full && atomic_load(&blk->virtio.active)) {
+		request_hold(blk, request, status);
+		return;
+	}
 	if (status < 0)
-		log_limited(&blk->virtio.vm->log, LOG_LEVEL_WARN, "%s: %s at sector %llu: %s",
-			    blk->virtio.device.name, kind_name(operation->kind),
-			    (unsigned long long)request->sector, strerror(-status));
+		complain(blk, full ? &blk->full : &blk->other, request, status, "");
 	request_finish(blk, request, status < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
@@ -142,7 +159,7 @@ static void request_start(struct blk *blk, struct blk_request *request)
 	int status = blk_request_parse(request, &blk->image, blk->discard, blk->id);
 
 	if (status == BLK_STATUS_PENDING) {
-		blk->in_flight++;
+		request->in_flight = true;
 		blk_engine_add(blk->engine, &request->operation);
 	} else if (status < 0) {
 		virtio_device_fail(&blk->virtio, "queue %u: a request of %llu + %llu bytes",
@@ -164,8 +181,14 @@ static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 	for (unsigned i = 0; i < BLK_BATCH; i++) {
 		struct blk_request *request = request_take(blk);
 
-		if (!request)
+		if (!request) {
+			/* As many as all queues have entries: only a driver that reuses entries
+			 * of requests that are not answered makes more available. */
+			if (virtio_queue_pending(queue))
+				virtio_device_fail(&blk->virtio, "more than %u requests in flight",
+						   blk->requests_used);
 			return any;
+		}
 		request->queue = queue;
 		request->chain.iov = request->iov;
 		request->chain.iov_max = BLK_QUEUE_SIZE;
@@ -179,42 +202,171 @@ static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 	return any;
 }
 
+static void engine_retry(void *opaque);
+
+/* What the host had no memory for is tried again, after other devices had their turn. */
+static void blk_submit(struct blk *blk)
+{
+	bool all = blk_engine_submit(blk->engine);
+
+	blk_flush_queues(blk);
+	if (!all && !blk->retry_posted)
+		blk->retry_posted = event_loop_post(blk->virtio.vm->io_loop, engine_retry, blk) ==
+				    0;
+}
+
+static void engine_retry(void *opaque)
+{
+	struct blk *blk = opaque;
+
+	blk->retry_posted = false;
+	usleep(RETRY_US);
+	blk_submit(blk);
+}
+
 static void blk_notified(struct virtio_device *device, struct virtio_queue *queue)
 {
 	struct blk *blk = to_blk(device);
+	unsigned budget = BLK_BUDGET;
 
 	do {
 		virtio_queue_notify_disable(queue);
-		while (queue_take(blk, queue)) {
-			blk_engine_submit(blk->engine);
-			blk_flush_queues(blk);
+		while (budget && queue_take(blk, queue)) {
+			blk_submit(blk);
+			budget--;
+		}
+		if (!budget) {
+			virtio_queue_again(queue);
+			return;
 		}
 	} while (virtio_queue_notify_enable(queue));
 }
 
-static void engine_ready(void *opaque, uint32_t events)
+void blk_engine_ready(void *opaque, uint32_t events)
 {
 	struct blk *blk = opaque;
 
-	blk_engine_reap(blk->engine);
-	blk_flush_queues(blk);
+	blk_submit(blk);
+	virtio_device_idle(&blk->virtio);
+}
+
+static struct blk_request *held_take(struct blk *blk)
+{
+	struct blk_request *request = blk->held;
+
+	if (request) {
+		blk->held = request->next_free;
+		atomic_fetch_sub(&blk->held_count, 1);
+	}
+	return request;
+}
+
+/* The VM runs again: what the host had no room for is tried once more. */
+static void held_retry(void *opaque)
+{
+	struct blk *blk = opaque;
+	struct blk_request *all = blk->held;
+
+	blk->held = NULL;
+	atomic_store(&blk->held_count, 0);
+	/* Whoever resumed it wants to hear at once that it is to no avail. */
+	blk->full.silent_until_ns = 0;
+	while (all) {
+		struct blk_request *request = all;
+
+		all = request->next_free;
+		blk_engine_add(blk->engine, &request->operation);
+	}
+	blk_submit(blk);
+}
+
+static void blk_resumed(struct virtio_device *device)
+{
+	struct blk *blk = to_blk(device);
+
+	if (atomic_load(&blk->held_count) &&
+	    event_loop_post(device->vm->io_loop, held_retry, blk) < 0)
+		log_error(&device->vm->log,
+			  "%s: out of memory, its requests wait for another resume",
+			  device->device.name);
 }
 
 static void blk_quiesce(struct virtio_device *device)
 {
 	struct blk *blk = to_blk(device);
+	struct blk_request *request;
 
-	blk_engine_drain(blk->engine);
+	/* For a save they cannot be given up: the guest would take it for an error of the disk. */
+	while (!atomic_load(&device->saved) && (request = held_take(blk)))
+		request_finish(blk, request, VIRTIO_BLK_S_IOERR);
+	blk_submit(blk);
+}
+
+static bool blk_busy(struct virtio_device *device)
+{
+	struct blk *blk = to_blk(device);
+
+	return blk_engine_busy(blk->engine) || blk->held;
+}
+
+static void blk_wait(struct virtio_device *device, unsigned ms)
+{
+	struct blk *blk = to_blk(device);
+
+	blk_engine_wait(blk->engine, ms);
 	blk_flush_queues(blk);
 }
 
-static void blk_free(struct blk *blk)
+static int blk_start(struct virtio_device *device, struct error *err)
+{
+	return blk_engine_start(to_blk(device)->engine, device->vm->jail, err);
+}
+
+static bool lies_in(const void *part, size_t size, const uint8_t *memory, uint64_t length)
+{
+	const uint8_t *start = part;
+
+	return start < memory + length && start + size > memory;
+}
+
+static bool request_lies_in(const struct blk_request *request, const void *memory, uint64_t length)
+{
+	const struct virtio_chain *chain = &request->chain;
+
+	for (unsigned i = 0; i < chain->out_count + chain->in_count; i++)
+		if (lies_in(chain->iov[i].iov_base, chain->iov[i].iov_len, memory, length))
+			return true;
+	return lies_in(request->status, 1, memory, length);
+}
+
+static bool blk_holds(struct virtio_device *device, const void *memory, uint64_t length)
+{
+	struct blk *blk = to_blk(device);
+
+	for (unsigned i = 0; i < blk->requests_used; i++) {
+		const void *request = blk->requests + i * BLK_REQUEST_SIZE;
+
+		if (((const struct blk_request *)request)->in_flight &&
+		    request_lies_in(request, memory, length))
+			return true;
+	}
+	return false;
+}
+
+void blk_free(struct blk *blk)
 {
 	event_source_remove(blk->engine_source);
+	if (blk->engine && blk_engine_busy(blk->engine)) {
+		/* The host's disk does not answer. The kernel may still use all of it. */
+		log_warn(&blk->virtio.vm->log, "%s: the host did not complete all requests",
+			 blk->virtio.device.name);
+		return;
+	}
 	blk_engine_destroy(blk->engine);
 	blk_image_close(&blk->image);
 	if (blk->requests)
 		munmap(blk->requests, blk->requests_size);
+	free(blk->path);
 	free(blk);
 }
 
@@ -241,155 +393,25 @@ static void blk_describe(struct virtio_device *device, json_t *object)
 				    json_integer((json_int_t)atomic_load(counters[i].value)));
 	json_object_set_new(object, "sectors", json_integer((json_int_t)blk->image.sectors));
 	json_object_set_new(object, "readonly", json_boolean(blk->image.readonly));
+	json_object_set_new(object, "direct", json_boolean(blk->image.access.direct));
+	json_object_set_new(object, "block_size", json_integer(blk->image.block_size));
+	json_object_set_new(object, "discard", json_boolean(blk->discard && blk->image.can_punch));
+	json_object_set_new(object, "held_requests",
+			    json_integer((json_int_t)atomic_load(&blk->held_count)));
 }
 
-static const struct virtio_ops blk_ops = {
+const struct virtio_ops blk_ops = {
 	.name = "virtio-blk",
 	.id = VIRTIO_ID_BLOCK,
 	.class_code = 0x018000,
 	.version = 1,
+	.start = blk_start,
 	.notified = blk_notified,
 	.quiesce = blk_quiesce,
+	.busy = blk_busy,
+	.wait = blk_wait,
+	.holds = blk_holds,
+	.resumed = blk_resumed,
 	.destroy = blk_destroy,
 	.describe = blk_describe,
 };
-
-static struct virtio_blk_config blk_config(const struct blk *blk, unsigned queues)
-{
-	uint32_t alignment = blk->image.block_size / BLK_SECTOR;
-	struct virtio_blk_config config = {
-		.capacity = htole64(blk->image.sectors),
-		.seg_max = htole32(BLK_SEGMENTS),
-		.blk_size = htole32(blk->image.block_size),
-		.num_queues = htole16((uint16_t)queues),
-	};
-
-	if (blk->discard) {
-		config.max_discard_sectors = htole32(BLK_DISCARD_SECTORS_MAX);
-		config.max_discard_seg = htole32(1);
-		/* Holes smaller than a page free nothing. */
-		config.discard_sector_alignment = htole32(alignment > 8 ? alignment : 8);
-		config.max_write_zeroes_sectors = htole32(BLK_ZEROES_SECTORS_MAX);
-		config.max_write_zeroes_seg = htole32(1);
-		config.write_zeroes_may_unmap = 1;
-	}
-	return config;
-}
-
-static uint64_t blk_features(const struct blk *blk, unsigned queues)
-{
-	uint64_t features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
-			    1ull << VIRTIO_BLK_F_FLUSH;
-
-	if (blk->image.readonly)
-		features |= 1ull << VIRTIO_BLK_F_RO;
-	if (blk->discard)
-		features |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
-	if (queues > 1)
-		features |= 1ull << VIRTIO_BLK_F_MQ;
-	return features;
-}
-
-/* The engine and the memory for requests. */
-static int blk_prepare(struct blk *blk, struct vm *vm, unsigned depth, struct error *err)
-{
-	int status;
-
-	blk->requests_size = depth * BLK_REQUEST_SIZE;
-	blk->requests = mmap(NULL, blk->requests_size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (blk->requests == MAP_FAILED) {
-		blk->requests = NULL;
-		return error_set_errno(err, -ENOMEM, "disk");
-	}
-	status = blk_engine_create(blk->image.fd, depth, blk->image.direct, operation_done, blk,
-				   &blk->engine, err);
-	if (status < 0)
-		return status;
-	if (blk_engine_fd(blk->engine) < 0) {
-		log_warn(&vm->log, "disks: this host has no io_uring; I/O will be slower");
-		return 0;
-	}
-	blk->engine_source = event_loop_add(vm->io_loop, blk_engine_fd(blk->engine), EPOLLIN,
-					    engine_ready, blk);
-	return blk->engine_source ? 0 : error_set_errno(err, -ENOMEM, "disk: event loop");
-}
-
-struct blk_options {
-	char *path, *serial;
-	bool readonly, direct, discard;
-	uint64_t queues;
-};
-
-static int options_parse(const char *argument, struct blk_options *options, struct error *err)
-{
-	const struct option_field fields[] = {
-		{"path", OPTION_TEXT, &options->path, true, false},
-		{"readonly", OPTION_FLAG, &options->readonly, false, false},
-		{"serial", OPTION_TEXT, &options->serial, false, false},
-		{"direct", OPTION_FLAG, &options->direct, false, false},
-		{"discard", OPTION_FLAG, &options->discard, false, false},
-		{"queues", OPTION_NUMBER, &options->queues, false, false},
-		{0},
-	};
-	int status = option_parse("disk", argument, fields, err);
-
-	if (status < 0)
-		return status;
-	if (options->queues < 1 || options->queues > BLK_QUEUES_MAX)
-		return error_set(err, -EINVAL, "--disk: queues=%llu is not from 1 to %u",
-				 (unsigned long long)options->queues, BLK_QUEUES_MAX);
-	if (options->serial && strlen(options->serial) > VIRTIO_BLK_ID_BYTES)
-		return error_set(err, -EINVAL, "--disk: serial=%s is longer than %d characters",
-				 options->serial, VIRTIO_BLK_ID_BYTES);
-	return 0;
-}
-
-static int blk_make(struct vm *vm, const struct blk_options *options, struct error *err)
-{
-	struct blk *blk = calloc(1, sizeof(*blk));
-	unsigned queues = (unsigned)options->queues;
-	struct virtio_blk_config config;
-	int status;
-
-	if (!blk)
-		return error_set(err, -ENOMEM, "--disk: out of memory");
-	blk->discard = options->discard && !options->readonly;
-	/* Not a string: filled up with zeroes, the last byte may be used. */
-	memcpy(blk->id, options->serial ? options->serial : "",
-	       options->serial ? strlen(options->serial) : 0);
-	status = blk_image_open(&blk->image, options->path, options->readonly, options->direct,
-				err);
-	if (status == 0)
-		status = blk_prepare(blk, vm, queues * BLK_QUEUE_SIZE, err);
-	if (status == 0) {
-		config = blk_config(blk, queues);
-		status = virtio_device_create(vm, &blk->virtio, &blk_ops, "disk",
-					      blk_features(blk, queues), queues, BLK_QUEUE_SIZE,
-					      &config, sizeof(config), err);
-	}
-	if (status < 0)
-		blk_free(blk);
-	return status;
-}
-
-static int blk_create(struct vm *vm, const char *argument, struct error *err)
-{
-	struct blk_options options = {.discard = true, .queues = 1};
-	int status = options_parse(argument, &options, err);
-
-	if (status == 0)
-		status = blk_make(vm, &options, err);
-	free(options.path);
-	free(options.serial);
-	return status;
-}
-
-static const struct device_class blk_class = {
-	.option = "disk",
-	.argument = "path=FILE[,readonly][,serial=TEXT][,direct][,discard=on|off][,queues=N]",
-	.help = "a disk on a raw image file or block device",
-	.order = 110,
-	.create = blk_create,
-};
-DEVICE_CLASS(blk_class);

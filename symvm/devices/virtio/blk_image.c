@@ -9,8 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What direct I/O to a regular file needs at most; all file systems take a page. */
-#define DIRECT_BLOCK 4096u
+#include "devices/virtio/blk_format.h"
+#include "devices/virtio/blk_probe.h"
+
+/* File systems read and write whole pages. */
+#define FILE_BLOCK 4096u
 
 /* Only what can be told from the path: opening a FIFO, say, would wait. */
 static int image_check_path(struct blk_image *image, const char *path, struct error *err)
@@ -50,50 +53,121 @@ static int image_lock(struct blk_image *image, const char *path, struct error *e
 	return error_set_errno(err, -errno, "disk %s: lock", path);
 }
 
-static int image_size(struct blk_image *image, const char *path, struct error *err)
+/* What direct I/O to this file needs; the guest keeps its sectors of 512 bytes all the same. */
+static int image_direct(struct blk_image *image, const char *path, struct error *err)
 {
-	uint64_t bytes = 0;
-	struct stat st;
-	int block = 0;
+	struct blk_access *access = &image->access;
+	int status = blk_probe_direct(image->fd, &access->offset_align, &access->memory_align);
 
-	image->block_size = image->direct ? DIRECT_BLOCK : BLK_SECTOR;
-	if (image->block_device) {
-		if (ioctl(image->fd, BLKGETSIZE64, &bytes) < 0 ||
-		    ioctl(image->fd, BLKSSZGET, &block) < 0)
-			return error_set_errno(err, -errno, "disk %s: size", path);
-		image->block_size = (unsigned)block;
-	} else {
-		if (fstat(image->fd, &st) < 0)
-			return error_set_errno(err, -errno, "disk %s: size", path);
-		bytes = (uint64_t)st.st_size;
-	}
-	bytes -= bytes % image->block_size;
-	if (bytes == 0)
-		return error_set(err, -EINVAL, "disk %s: it is smaller than one block of %u bytes",
-				 path, image->block_size);
-	image->sectors = bytes / BLK_SECTOR;
+	if (status < 0)
+		return error_set(err, status, "disk %s: its file system has no direct I/O", path);
+	/* The end could be written by whole blocks only, which would make the file longer. */
+	if (!image->block_device && image->bytes % access->offset_align)
+		return error_set(err, -EINVAL,
+				 "disk %s: direct I/O wants a size that is a multiple of %u bytes "
+				 "here, and it has %llu (leave out ',direct', or enlarge it)",
+				 path, access->offset_align, (unsigned long long)image->bytes);
 	return 0;
 }
 
-int blk_image_open(struct blk_image *image, const char *path, bool readonly, bool direct,
-		   struct error *err)
+static int image_size(struct blk_image *image, const char *path, struct error *err)
 {
-	int flags = O_CLOEXEC | (readonly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0);
-	int status;
+	unsigned physical = 0;
+	struct stat st;
+	int block = 0;
 
-	*image = (struct blk_image){.fd = -1, .readonly = readonly, .direct = direct};
-	status = image_check_path(image, path, err);
-	if (status < 0)
-		return status;
-	image->fd = open(path, flags);
+	image->block_size = BLK_SECTOR;
+	image->physical_size = FILE_BLOCK;
+	if (image->block_device) {
+		if (ioctl(image->fd, BLKGETSIZE64, &image->bytes) < 0 ||
+		    ioctl(image->fd, BLKSSZGET, &block) < 0 ||
+		    ioctl(image->fd, BLKPBSZGET, &physical) < 0)
+			return error_set_errno(err, -errno, "disk %s: size", path);
+		image->block_size = (unsigned)block;
+		image->physical_size = physical > (unsigned)block ? physical : (unsigned)block;
+	} else {
+		if (fstat(image->fd, &st) < 0)
+			return error_set_errno(err, -errno, "disk %s: size", path);
+		image->bytes = (uint64_t)st.st_size;
+	}
+	image->sectors = (image->bytes - image->bytes % image->block_size) / BLK_SECTOR;
+	if (image->sectors == 0)
+		return error_set(err, -EINVAL, "disk %s: it is smaller than one block of %u bytes",
+				 path, image->block_size);
+	return 0;
+}
+
+/* A file that the host has in use by a loop device, perhaps mounted. */
+static int image_check_loop(const struct blk_image *image, const char *path, struct error *err)
+{
+	char name[64];
+
+	if (image->block_device || !blk_probe_loop(image->fd, image->readonly, name, sizeof(name)))
+		return 0;
+	return error_set(err, -EBUSY,
+			 "disk %s: the host uses it as %s, perhaps mounted (losetup -d %s)", path,
+			 name, name);
+}
+
+static int image_open_file(struct blk_image *image, const char *path, bool direct,
+			   struct error *err)
+{
+	int flags = O_CLOEXEC | (image->readonly ? O_RDONLY : O_RDWR);
+	int exclusive = image->block_device ? O_EXCL : 0;
+
+	image->fd = open(path, flags | exclusive | (direct ? O_DIRECT : 0));
+	if (image->fd < 0 && errno == EBUSY)
+		return error_set(err, -EBUSY,
+				 "disk %s: the host has it in use: mounted, a part of another "
+				 "device, swap, or another virtual machine's",
+				 path);
 	if (image->fd < 0 && errno == EINVAL && direct)
 		return error_set(err, -EINVAL, "disk %s: its file system has no direct I/O", path);
 	if (image->fd < 0)
 		return error_set_errno(err, -errno, "disk %s: open%s", path,
-				       readonly ? "" : " for writing");
-	status = image_lock(image, path, err);
+				       image->readonly ? "" : " for writing");
+	if (!image->readonly || !image->block_device)
+		return 0;
+	/* Readers share a device, so none of them keeps it to itself. */
+	close(image->fd);
+	image->fd = open(path, flags | (direct ? O_DIRECT : 0));
+	return image->fd < 0 ? error_set_errno(err, -errno, "disk %s: open", path) : 0;
+}
+
+static int image_prepare(struct blk_image *image, const char *path,
+			 const struct blk_image_options *options, struct error *err)
+{
+	int status = image_lock(image, path, err);
+
 	if (status == 0)
 		status = image_size(image, path, err);
+	if (status == 0)
+		status = image_check_loop(image, path, err);
+	if (status == 0 && !options->any_format)
+		status = blk_format_check(image->fd, image->bytes, path, err);
+	if (status == 0 && options->direct)
+		status = image_direct(image, path, err);
+	if (status == 0 && !image->readonly)
+		image->can_punch = blk_probe_punch(image->fd, image->block_device, image->bytes);
+	image->access.no_punch = !image->can_punch;
+	return status;
+}
+
+int blk_image_open(struct blk_image *image, const char *path,
+		   const struct blk_image_options *options, struct error *err)
+{
+	int status;
+
+	*image = (struct blk_image){
+		.fd = -1,
+		.readonly = options->readonly,
+		.access = {.direct = options->direct, .offset_align = 1, .memory_align = 1},
+	};
+	status = image_check_path(image, path, err);
+	if (status == 0)
+		status = image_open_file(image, path, options->direct, err);
+	if (status == 0)
+		status = image_prepare(image, path, options, err);
 	if (status < 0)
 		blk_image_close(image);
 	return status;

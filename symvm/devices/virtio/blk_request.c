@@ -88,7 +88,9 @@ static int parse_range(struct blk_request *request, const struct blk_image *imag
 	if (sectors == 0)
 		return VIRTIO_BLK_S_OK;
 	request->operation = (struct blk_operation){
-		.kind = discard || flags ? BLK_PUNCH : BLK_ZERO,
+		.kind = discard ? BLK_DISCARD
+			: flags ? BLK_ZERO_UNMAP
+				: BLK_ZERO,
 		.offset = request->sector * BLK_SECTOR,
 		.length = (uint64_t)sectors * BLK_SECTOR,
 	};

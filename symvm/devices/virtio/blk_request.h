@@ -23,6 +23,7 @@ struct blk_request {
 	uint32_t written; /* into the chain when it succeeds, the status byte included */
 	uint64_t sector;
 	uint8_t *status; /* where the driver wants the outcome */
+	bool in_flight;	 /* the engine has it */
 	struct blk_request *next_free;
 	struct iovec iov[];
 };

@@ -10,14 +10,10 @@
 #include <cmocka.h>
 
 /* The ring is private to it. */
-#include "devices/virtio/blk_engine.c"
-
-static void done(void *opaque, struct blk_operation *operation, int status)
-{
-}
+#include "devices/virtio/blk_ring.c"
 
 static struct {
-	struct blk_engine *engine;
+	struct blk_backend *backend; /* NULL: io_uring is switched off here */
 	int fd;
 	char data[16];
 	struct iovec iov;
@@ -25,26 +21,32 @@ static struct {
 
 static int setup(void **state)
 {
-	struct error err;
-
+	fixture.backend = NULL;
 	fixture.fd = memfd_create("disk", MFD_CLOEXEC);
 	fixture.iov = (struct iovec){fixture.data, sizeof(fixture.data)};
 	if (fixture.fd < 0 || write(fixture.fd, "0123456789abcdef", 16) != 16)
 		return -1;
-	return blk_engine_create(fixture.fd, 8, false, done, NULL, &fixture.engine, &err);
+	blk_ring_create(fixture.fd, 8, &fixture.backend);
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	blk_engine_destroy(fixture.engine);
+	if (fixture.backend)
+		fixture.backend->ops->destroy(fixture.backend);
 	return close(fixture.fd);
+}
+
+static struct io_uring *ring(void)
+{
+	return &((struct blk_ring *)fixture.backend)->ring;
 }
 
 static struct io_uring_sqe *next(void)
 {
-	if (!fixture.engine->has_ring)
-		skip(); /* io_uring is switched off here */
-	return io_uring_get_sqe(&fixture.engine->ring);
+	if (!fixture.backend)
+		skip();
+	return io_uring_get_sqe(ring());
 }
 
 static int result(void)
@@ -52,10 +54,10 @@ static int result(void)
 	struct io_uring_cqe *cqe;
 	int status;
 
-	assert_int_equal(io_uring_submit(&fixture.engine->ring), 1);
-	assert_int_equal(io_uring_wait_cqe(&fixture.engine->ring, &cqe), 0);
+	assert_int_equal(io_uring_submit(ring()), 1);
+	assert_int_equal(io_uring_wait_cqe(ring(), &cqe), 0);
 	status = cqe->res;
-	io_uring_cqe_seen(&fixture.engine->ring, cqe);
+	io_uring_cqe_seen(ring(), cqe);
 	return status;
 }
 

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "guest.h"
 
+#include "jail/jail.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
+#include <linux/userfaultfd.h>
 #include <linux/virtio_pci.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 SECTION_DECLARE(symvm_device_classes, struct device_class);
@@ -33,6 +38,7 @@ struct guest *guest_create(void)
 
 	if (!guest)
 		abort();
+	atomic_store(&guest->vm.end, VM_END_NONE);
 	guest->vm.fd = -1;
 	guest->vm.kvm_fd = -1;
 	guest->log_fd = memfd_create("log", MFD_CLOEXEC);
@@ -51,6 +57,7 @@ struct guest *guest_create(void)
 
 void guest_destroy(struct guest *guest)
 {
+	guest_unstall(guest);
 	guest_loop_stop(guest);
 	while (guest->vm.devices) {
 		struct device **link = &guest->vm.devices;
@@ -134,18 +141,50 @@ void device_add(struct vm *vm, struct device *device, const struct device_ops *o
 	*link = device;
 }
 
+void vm_end(struct vm *vm, enum vm_end reason)
+{
+	int none = VM_END_NONE;
+
+	atomic_compare_exchange_strong(&vm->end, &none, (int)reason);
+}
+
+int vm_pause_begin(struct vm *vm)
+{
+	if (vm->state == VM_STATE_PAUSED)
+		return -EALREADY;
+	vm->state = VM_STATE_PAUSED;
+	return 0;
+}
+
+/* Without a jail. */
+int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+{
+	return 0;
+}
+
+/* Starts the device that was made last. */
+static int device_start(struct guest *guest, struct error *err)
+{
+	struct device *device = guest->vm.devices;
+
+	while (device->next)
+		device = device->next;
+	return device->ops->start ? device->ops->start(device, err) : 0;
+}
+
 int guest_device_create(struct guest *guest, const char *option, const char *argument,
 			struct error *err)
 {
 	const struct device_class *const *it;
+	int status = -ENODEV;
 
 	SECTION_FOR_EACH(symvm_device_classes, it)
 	{
 		if ((*it)->option == option ||
 		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
-			return (*it)->create(&guest->vm, argument, err);
+			status = (*it)->create(&guest->vm, argument, err);
 	}
-	return -ENODEV;
+	return status < 0 ? status : device_start(guest, err);
 }
 
 struct virtio_device *guest_virtio(struct guest *guest)
@@ -367,16 +406,11 @@ void driver_msix_enable(struct driver *driver, unsigned vectors)
 	guest_write(driver->guest, driver->common + VIRTIO_PCI_COMMON_MSIX, 0, 2);
 }
 
-void ring_setup(struct driver *driver, struct ring *ring, unsigned index, uint64_t base)
+static void ring_place(struct driver *driver, struct ring *ring, unsigned index)
 {
 	struct guest *guest = driver->guest;
 	uint64_t common = driver->common;
 
-	*ring = (struct ring){.driver = driver, .index = index, .size = GUEST_SIZE};
-	ring->desc = base;
-	ring->avail = base + 0x1000;
-	ring->used = base + 0x1800;
-	memset(guest_ram(guest, base, 0x2000), 0, 0x2000);
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_SELECT, index, 2);
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_SIZE, ring->size, 2);
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_MSIX, index + 1, 2);
@@ -387,6 +421,31 @@ void ring_setup(struct driver *driver, struct ring *ring, unsigned index, uint64
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_USEDLO, (uint32_t)ring->used, 4);
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_USEDHI, ring->used >> 32, 4);
 	guest_write(guest, common + VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+}
+
+void ring_setup(struct driver *driver, struct ring *ring, unsigned index, uint64_t base)
+{
+	*ring = (struct ring){.driver = driver,
+			      .index = index,
+			      .size = GUEST_SIZE,
+			      .desc = base,
+			      .avail = base + 0x1000,
+			      .used = base + 0x1800};
+	memset(guest_ram(driver->guest, base, 0x2000), 0, 0x2000);
+	ring_place(driver, ring, index);
+}
+
+void ring_setup_size(struct driver *driver, struct ring *ring, unsigned index, uint64_t base,
+		     uint16_t size)
+{
+	*ring = (struct ring){.driver = driver,
+			      .index = index,
+			      .size = size,
+			      .desc = base,
+			      .avail = base + 0x1000,
+			      .used = base + 0x2000};
+	memset(guest_ram(driver->guest, base, 0x3000), 0, 0x3000);
+	ring_place(driver, ring, index);
 }
 
 void ring_desc(struct ring *ring, uint16_t at, uint64_t address, uint32_t length, uint16_t flags,
@@ -435,4 +494,28 @@ int64_t ring_wait(struct ring *ring)
 		return used->ring[ring->used_seen++ % ring->size].len;
 	}
 	return -1;
+}
+
+/* A page that is missing is given by nobody, so whoever touches it waits. userfaultfd(2). */
+bool guest_stall(struct guest *guest, uint64_t gpa)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+		.range = {.start = (uintptr_t)guest_ram(guest, gpa, 4096), .len = 4096},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	guest->stall_fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (guest->stall_fd < 0)
+		return false;
+	madvise(guest_ram(guest, gpa, 4096), 4096, MADV_DONTNEED);
+	return ioctl(guest->stall_fd, UFFDIO_API, &api) == 0 &&
+	       ioctl(guest->stall_fd, UFFDIO_REGISTER, &range) == 0;
+}
+
+void guest_unstall(struct guest *guest)
+{
+	if (guest->stall_fd > 0)
+		close(guest->stall_fd);
+	guest->stall_fd = -1;
 }

@@ -31,6 +31,7 @@ struct guest {
 	} gsi[256];
 	unsigned log_lines; /* counted by guest_log_lines() */
 	int log_fd;
+	int stall_fd;
 };
 
 struct guest *guest_create(void);
@@ -48,6 +49,13 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 /* How often the MSI with @data was signalled since the last call; -1: no tied route has it. */
 int guest_interrupts(struct guest *guest, uint32_t data);
 
+/*
+ * Makes who reads or writes the page at @gpa wait, from now to guest_unstall(): a disk that does
+ * not get on with its request. Its contents are lost. False where the host does not allow it
+ * (needs root or vm.unprivileged_userfaultfd).
+ */
+bool guest_stall(struct guest *guest, uint64_t gpa);
+void guest_unstall(struct guest *guest);
 void *guest_ram(struct guest *guest, uint64_t gpa, uint64_t length);
 uint32_t guest_config_read(struct guest *guest, unsigned slot, unsigned offset, unsigned length);
 void guest_config_write(struct guest *guest, unsigned slot, unsigned offset, uint32_t value,
@@ -85,6 +93,9 @@ void driver_reset(struct driver *driver);
 void driver_msix_enable(struct driver *driver, unsigned vectors);
 /* Lays out rings at @base (8 KiB), tells the device, vector @index + 1, and enables the queue. */
 void ring_setup(struct driver *driver, struct ring *ring, unsigned index, uint64_t base);
+/* The same with @size entries, a power of two up to 256; takes 12 KiB. */
+void ring_setup_size(struct driver *driver, struct ring *ring, unsigned index, uint64_t base,
+		     uint16_t size);
 void ring_desc(struct ring *ring, uint16_t at, uint64_t address, uint32_t length, uint16_t flags,
 	       uint16_t next);
 /* Makes @head available. */

@@ -56,6 +56,22 @@ static void bring_up(struct fixture *fixture, const char *options)
 	driver_ok(&fixture->driver);
 }
 
+/* Another disk of the same guest, whose loop runs. */
+static void second_up(struct fixture *fixture)
+{
+	char argument[256];
+	struct error err = {""};
+
+	snprintf(argument, sizeof(argument), "path=%s", fixture->path);
+	if (guest_device_create(fixture->guest, "disk", argument, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(driver_probe(fixture->guest, 2, &fixture->driver));
+	driver_msix_enable(&fixture->driver, 2);
+	assert_true(driver_negotiate(&fixture->driver, FEATURES));
+	ring_setup(&fixture->driver, &fixture->ring, 0, 0x20000);
+	driver_ok(&fixture->driver);
+}
+
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -315,7 +331,8 @@ static void test_truncated(void **state)
 	/* Removed altogether: the open file goes on. */
 	unlink(fixture->path);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 0, 512, true, NULL), 0);
-	assert_true(guest_log_lines(fixture->guest) >= 2);
+	/* One line, however many of them there are. */
+	assert_int_equal(guest_log_lines(fixture->guest), 1);
 }
 
 static void test_many_in_flight(void **state)
@@ -349,6 +366,153 @@ static void test_many_in_flight(void **state)
 	ring_kick(&fixture->ring);
 	driver_reset(&fixture->driver);
 	assert_int_equal(guest_virtio(fixture->guest)->queues[0].in_flight, 0);
+}
+
+#define QUEUE  256u
+#define STUCK  0x80000ull
+#define LENGTH 0x140000u /* too much to be written on the loop itself */
+
+/* Rings as large as the device takes, and one large write whose data never come. */
+static struct vring_avail *stuck_setup(struct fixture *fixture)
+{
+	const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_OUT};
+	struct ring *ring = &fixture->ring;
+
+	driver_reset(&fixture->driver);
+	assert_true(driver_negotiate(&fixture->driver, FEATURES));
+	ring_setup_size(&fixture->driver, ring, 0, 0x10000, QUEUE);
+	driver_ok(&fixture->driver);
+	if (!guest_stall(fixture->guest, STUCK))
+		return NULL;
+	memcpy(guest_ram(fixture->guest, HEADER, sizeof(header)), &header, sizeof(header));
+	ring_desc(ring, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+	ring_desc(ring, 1, STUCK, LENGTH, VRING_DESC_F_NEXT, 2);
+	ring_desc(ring, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	return guest_ram(fixture->guest, ring->avail, 6 + 2 * QUEUE);
+}
+
+static bool needs_reset(struct fixture *fixture)
+{
+	for (unsigned i = 0; i < 5000; i++) {
+		if (driver_status(&fixture->driver) & VIRTIO_CONFIG_S_NEEDS_RESET)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/*
+ * As many requests under way as all queues have entries, and the driver makes more available: the
+ * device fails, and the I/O loop lives. Then a reset, which does not wait for the disk.
+ */
+static void test_more_than_the_queue_holds(void **state)
+{
+	struct fixture *fixture = *state;
+	struct virtio_device *device;
+	struct vring_avail *avail;
+
+	assert_int_equal(ftruncate(fixture->fd, 4 << 20), 0);
+	bring_up(fixture, "");
+	device = guest_virtio(fixture->guest);
+	avail = stuck_setup(fixture);
+	if (!avail)
+		skip();
+	/* All name the same chain: a driver may do what it likes. */
+	__atomic_store_n(&avail->idx, QUEUE, __ATOMIC_RELEASE);
+	ring_kick(&fixture->ring);
+	for (unsigned i = 0; i < 5000 && device->queues[0].in_flight < QUEUE; i++)
+		usleep(1000);
+	assert_int_equal(device->queues[0].in_flight, QUEUE);
+	__atomic_store_n(&avail->idx, QUEUE + 64, __ATOMIC_RELEASE);
+	ring_kick(&fixture->ring);
+	assert_true(needs_reset(fixture));
+	guest_loop_settle(fixture->guest);
+	assert_int_equal(guest_log_lines(fixture->guest), 1);
+	/* The driver is told that the reset is not over, and what it sets up meanwhile is lost. */
+	driver_reset(&fixture->driver);
+	assert_int_not_equal(driver_status(&fixture->driver), 0);
+	driver_ok(&fixture->driver);
+	assert_false(device->device.ops->quiesce(&device->device));
+	guest_unstall(fixture->guest);
+	for (unsigned i = 0; i < 20000 && driver_status(&fixture->driver); i++)
+		usleep(1000);
+	assert_int_equal(driver_status(&fixture->driver), 0);
+	assert_true(device->device.ops->quiesce(&device->device));
+	assert_int_equal(device->queues[0].in_flight, 0);
+	assert_true(driver_negotiate(&fixture->driver, FEATURES));
+	ring_setup(&fixture->driver, &fixture->ring, 0, 0x10000);
+	driver_ok(&fixture->driver);
+	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 0, 512, true, NULL), 0);
+}
+
+/* One disk does not get on; the other does. The memory that it waits for cannot go away. */
+static void test_a_stuck_disk_holds_up_no_other(void **state)
+{
+	struct fixture *fixture = *state, second = {.guest = fixture->guest};
+	struct virtio_device *device;
+	struct vring_avail *avail;
+
+	image_make(&second, SECTORS * 512);
+	assert_int_equal(ftruncate(fixture->fd, 4 << 20), 0);
+	bring_up(fixture, "");
+	device = guest_virtio(fixture->guest);
+	second_up(&second);
+	avail = stuck_setup(fixture);
+	if (avail) {
+		__atomic_store_n(&avail->idx, 1, __ATOMIC_RELEASE);
+		ring_kick(&fixture->ring);
+		for (unsigned i = 0; i < 5000 && !device->queues[0].in_flight; i++)
+			usleep(1000);
+		assert_int_equal(device->queues[0].in_flight, 1);
+		assert_true(device->ops->holds(device, guest_ram(fixture->guest, STUCK, 1), 4096));
+		assert_false(device->ops->holds(device, guest_ram(fixture->guest, 0, 1), 4096));
+	}
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(request(&second, VIRTIO_BLK_T_OUT, i, 512, false, NULL), 0);
+	guest_unstall(fixture->guest);
+	close(second.fd);
+	unlink(second.path);
+	if (!avail)
+		skip();
+}
+
+struct flood {
+	struct fixture *fixture;
+	_Atomic bool stop;
+};
+
+/* A driver that offers a new request for each that is answered, and kicks as often as it can. */
+static void *flood(void *opaque)
+{
+	struct flood *flood = opaque;
+	struct ring *ring = &flood->fixture->ring;
+
+	while (!atomic_load(&flood->stop)) {
+		while ((uint16_t)(ring->avail_idx - ring_used(ring)) < GUEST_SIZE)
+			ring_offer(ring, 0);
+		ring_kick(ring);
+	}
+	return NULL;
+}
+
+/* A queue that is never empty leaves the loop to others, too. */
+static void test_a_full_queue_does_not_keep_the_loop(void **state)
+{
+	const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_GET_ID};
+	struct fixture *fixture = *state;
+	struct flood flooded = {.fixture = fixture};
+	pthread_t thread;
+
+	bring_up(fixture, "");
+	memcpy(guest_ram(fixture->guest, HEADER, sizeof(header)), &header, sizeof(header));
+	ring_desc(&fixture->ring, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+	ring_desc(&fixture->ring, 1, DATA, 21, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(pthread_create(&thread, NULL, flood, &flooded), 0);
+	for (unsigned i = 0; i < 50; i++)
+		guest_loop_settle(fixture->guest);
+	atomic_store(&flooded.stop, true);
+	pthread_join(thread, NULL);
+	assert_false(atomic_load(&guest_virtio(fixture->guest)->failed));
 }
 
 static void refused(struct fixture *fixture, const char *argument, int status, const char *word)
@@ -419,6 +583,7 @@ static void test_save_load(void **state)
 	assert_int_equal(device->ops->save(device, &second), 0);
 	assert_int_equal(first.length, second.length);
 	assert_memory_equal(first.data, second.data, first.length);
+	device->ops->resume(device);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 4, 512, true, NULL), 0);
 	state_writer_free(&first);
 	state_writer_free(&second);
@@ -459,6 +624,9 @@ int main(void)
 		TEST(test_no_room),
 		TEST(test_truncated),
 		TEST(test_many_in_flight),
+		TEST(test_more_than_the_queue_holds),
+		TEST(test_a_stuck_disk_holds_up_no_other),
+		TEST(test_a_full_queue_does_not_keep_the_loop),
 		TEST(test_options),
 		TEST(test_shared_readers),
 		TEST(test_save_load),

@@ -32,19 +32,20 @@ static void done(void *opaque, struct blk_operation *operation, int status)
 	fixture->status = status;
 }
 
-/* @depth 0 is none that a ring can have: the engine does without. */
-static int setup_with(void **state, unsigned depth, bool direct)
+static int setup_with(void **state, bool ring, bool direct)
 {
+	const struct blk_access access = {.direct = direct, .offset_align = 1, .memory_align = 1};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct error err;
 
 	fixture->fd = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_int_equal(ftruncate(fixture->fd, SIZE), 0);
-	assert_int_equal(blk_engine_create(fixture->fd, depth, direct, done, fixture,
+	assert_int_equal(blk_engine_create(fixture->fd, 8, &access, ring, done, fixture,
 					   &fixture->engine, &err),
 			 0);
-	if (depth == 0)
-		assert_int_equal(blk_engine_fd(fixture->engine), -1);
+	assert_int_equal(blk_engine_start(fixture->engine, NULL, &err), 0);
+	if (!ring)
+		assert_false(blk_engine_has_ring(fixture->engine));
 	*state = fixture;
 	return 0;
 }
@@ -52,17 +53,17 @@ static int setup_with(void **state, unsigned depth, bool direct)
 static int setup_ring(void **state)
 {
 	/* "direct" keeps operations from being carried out at once. */
-	return setup_with(state, 8, true);
+	return setup_with(state, true, true);
 }
 
 static int setup_inline(void **state)
 {
-	return setup_with(state, 8, false);
+	return setup_with(state, true, false);
 }
 
 static int setup_plain(void **state)
 {
-	return setup_with(state, 0, false);
+	return setup_with(state, false, true);
 }
 
 static int teardown(void **state)
@@ -75,12 +76,18 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void drain(struct fixture *fixture)
+{
+	while (blk_engine_busy(fixture->engine))
+		blk_engine_wait(fixture->engine, 1000);
+}
+
 static int run(struct fixture *fixture, struct blk_operation *operation)
 {
 	fixture->done = 0;
 	blk_engine_add(fixture->engine, operation);
 	blk_engine_submit(fixture->engine);
-	blk_engine_drain(fixture->engine);
+	drain(fixture);
 	assert_int_equal(fixture->done, 1);
 	return fixture->status;
 }
@@ -115,7 +122,7 @@ static void test_all_kinds(void **state)
 	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 4096), 0);
 	assert_memory_equal(copy, data, sizeof(data));
 	/* This file has no call for the second, so zeroes are written. */
-	assert_int_equal(range(fixture, BLK_PUNCH, 4096, 4096), 0);
+	assert_int_equal(range(fixture, BLK_DISCARD, 4096, 4096), 0);
 	assert_int_equal(range(fixture, BLK_ZERO, 8192, 1024), 0);
 	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 4096), 0);
 	for (unsigned i = 0; i < 5120; i++)
@@ -144,7 +151,7 @@ static void test_errors(void **state)
 	/* The host's file can't grow, nor be written to. */
 	assert_int_equal(fcntl(fixture->fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	assert_int_equal(transfer(fixture, BLK_WRITE, data, 4096, 0), -EPERM);
-	assert_int_equal(range(fixture, BLK_PUNCH, 0, 4096), -EPERM);
+	assert_int_equal(range(fixture, BLK_DISCARD, 0, 4096), -EPERM);
 	assert_true(range(fixture, BLK_ZERO, 0, 4096) < 0);
 	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, 0), 0);
 	/* Memory that is not there. */
@@ -169,7 +176,7 @@ static void test_more_than_fit(void **state)
 		blk_engine_add(fixture->engine, &operations[i]);
 	}
 	blk_engine_submit(fixture->engine);
-	blk_engine_drain(fixture->engine);
+	drain(fixture);
 	assert_int_equal(fixture->done, 100);
 	assert_int_equal(fixture->status, 0);
 }
