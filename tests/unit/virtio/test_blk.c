@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +56,15 @@ static void bring_up(struct fixture *fixture, const char *options)
 	assert_true(driver_negotiate(&fixture->driver, FEATURES));
 	ring_setup(&fixture->driver, &fixture->ring, 0, 0x10000);
 	driver_ok(&fixture->driver);
+}
+
+static void refused(struct fixture *fixture, const char *argument, int status, const char *word)
+{
+	struct error err = {""};
+
+	assert_int_equal(guest_device_create(fixture->guest, "disk", argument, &err), status);
+	if (!strstr(err.text, word) || strchr(err.text, '\n'))
+		fail_msg("'%s' does not say '%s'", err.text, word);
 }
 
 /* Another disk of the same guest, whose loop runs. */
@@ -476,6 +487,105 @@ static void test_a_stuck_disk_holds_up_no_other(void **state)
 		skip();
 }
 
+static void file_size_limit(uint64_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The host has no room: an error of these requests, and one line in the log. */
+static void test_disk_full(void **state)
+{
+	struct fixture *fixture = *state;
+
+	signal(SIGXFSZ, SIG_IGN); /* as main() does */
+	bring_up(fixture, "");
+	file_size_limit(SECTORS * 256);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, 8, 512, false, NULL), 0);
+	}
+	file_size_limit(0);
+	assert_int_equal(guest_log_lines(fixture->guest), 1);
+	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL), 0);
+}
+
+/* --on-disk-full=pause: the requests wait for a resume, and for another one. */
+static void test_disk_full_pauses(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vm *vm = &fixture->guest->vm;
+	struct device *device;
+	uint8_t *status = guest_ram(fixture->guest, STATUS, 1);
+
+	signal(SIGXFSZ, SIG_IGN);
+	vm->config.pause_on_disk_full = true;
+	vm->state = VM_STATE_RUNNING;
+	bring_up(fixture, "");
+	device = &guest_virtio(fixture->guest)->device;
+	file_size_limit(SECTORS * 256);
+	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
+			 NO_REPLY);
+	assert_int_equal(vm->state, VM_STATE_PAUSED);
+	assert_int_equal(guest_log_lines(fixture->guest), 1);
+	vm->state = VM_STATE_RUNNING;
+	device->ops->resumed(device);
+	assert_int_equal(ring_wait(&fixture->ring), -1);
+	assert_int_equal(vm->state, VM_STATE_PAUSED);
+	assert_int_equal(guest_log_lines(fixture->guest), 2);
+	file_size_limit(0);
+	vm->state = VM_STATE_RUNNING;
+	device->ops->resumed(device);
+	assert_int_equal(ring_wait(&fixture->ring), 1);
+	assert_int_equal(*status, VIRTIO_BLK_S_OK);
+	/* A driver that resets meanwhile is told of an error. */
+	file_size_limit(SECTORS * 256);
+	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
+			 NO_REPLY);
+	driver_reset(&fixture->driver);
+	assert_int_equal(driver_status(&fixture->driver), 0);
+	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
+	file_size_limit(0);
+}
+
+/* Without io_uring threads do it, and a disk that is stuck holds up nobody either. */
+static void test_without_io_uring(void **state)
+{
+	struct fixture *fixture = *state;
+
+	bring_up(fixture, ",io-uring=off");
+	for (unsigned i = 0; i < 64; i++) {
+		assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, i, 512, false, NULL), 0);
+		assert_int_equal(request(fixture, VIRTIO_BLK_T_FLUSH, 0, 0, false, NULL), 0);
+		assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, i, 512, true, NULL), 0);
+	}
+	assert_int_equal(range_request(fixture, VIRTIO_BLK_T_WRITE_ZEROES, 0, 64, 0), 0);
+	assert_int_equal(range_request(fixture, VIRTIO_BLK_T_DISCARD, 0, 64, 0), 0);
+}
+
+/* What the guest sees differently from the file is said. */
+static void test_differences(void **state)
+{
+	struct fixture *fixture = *state;
+	char text[1024] = "";
+
+	assert_int_equal(ftruncate(fixture->fd, 512 * 9 + 100), 0);
+	bring_up(fixture, ",readonly");
+	assert_true(pread(fixture->guest->log_fd, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "last 100 bytes"));
+	assert_non_null(strstr(text, fixture->path));
+	assert_non_null(strstr(text, "read-only"));
+	refused(fixture, "path=/tmp/x,format=qcow2", -EINVAL, "format=qcow2");
+	/* physical_block_exp, alignment, min_io_size: blocks of 4096 bytes */
+	assert_true(driver_features(&fixture->driver) & 1ull << VIRTIO_BLK_F_TOPOLOGY);
+	assert_int_equal(guest_read(fixture->guest, fixture->driver.config + 20, 4), 512);
+	assert_int_equal(guest_read(fixture->guest, fixture->driver.config + 24, 1), 3);
+}
+
 struct flood {
 	struct fixture *fixture;
 	_Atomic bool stop;
@@ -513,15 +623,6 @@ static void test_a_full_queue_does_not_keep_the_loop(void **state)
 	atomic_store(&flooded.stop, true);
 	pthread_join(thread, NULL);
 	assert_false(atomic_load(&guest_virtio(fixture->guest)->failed));
-}
-
-static void refused(struct fixture *fixture, const char *argument, int status, const char *word)
-{
-	struct error err = {""};
-
-	assert_int_equal(guest_device_create(fixture->guest, "disk", argument, &err), status);
-	if (!strstr(err.text, word) || strchr(err.text, '\n'))
-		fail_msg("'%s' does not say '%s'", err.text, word);
 }
 
 static void test_options(void **state)
@@ -625,6 +726,10 @@ int main(void)
 		TEST(test_truncated),
 		TEST(test_many_in_flight),
 		TEST(test_more_than_the_queue_holds),
+		TEST(test_disk_full),
+		TEST(test_disk_full_pauses),
+		TEST(test_without_io_uring),
+		TEST(test_differences),
 		TEST(test_a_stuck_disk_holds_up_no_other),
 		TEST(test_a_full_queue_does_not_keep_the_loop),
 		TEST(test_options),

@@ -32,15 +32,14 @@ static void done(void *opaque, struct blk_operation *operation, int status)
 	fixture->status = status;
 }
 
-static int setup_with(void **state, bool ring, bool direct)
+static int setup_access(void **state, bool ring, const struct blk_access *access)
 {
-	const struct blk_access access = {.direct = direct, .offset_align = 1, .memory_align = 1};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct error err;
 
 	fixture->fd = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_int_equal(ftruncate(fixture->fd, SIZE), 0);
-	assert_int_equal(blk_engine_create(fixture->fd, 8, &access, ring, done, fixture,
+	assert_int_equal(blk_engine_create(fixture->fd, 8, access, ring, done, fixture,
 					   &fixture->engine, &err),
 			 0);
 	assert_int_equal(blk_engine_start(fixture->engine, NULL, &err), 0);
@@ -48,6 +47,30 @@ static int setup_with(void **state, bool ring, bool direct)
 		assert_false(blk_engine_has_ring(fixture->engine));
 	*state = fixture;
 	return 0;
+}
+
+static int setup_with(void **state, bool ring, bool direct)
+{
+	const struct blk_access access = {.direct = direct, .offset_align = 1, .memory_align = 1};
+
+	return setup_access(state, ring, &access);
+}
+
+/* A disk with blocks of 4096 bytes on a file system that has no fallocate(2). */
+static const struct blk_access coarse = {.direct = true,
+					 .offset_align = 4096,
+					 .memory_align = 512,
+					 .no_punch = true,
+					 .no_zero = true};
+
+static int setup_coarse_ring(void **state)
+{
+	return setup_access(state, true, &coarse);
+}
+
+static int setup_coarse_plain(void **state)
+{
+	return setup_access(state, false, &coarse);
 }
 
 static int setup_ring(void **state)
@@ -158,6 +181,77 @@ static void test_errors(void **state)
 	assert_int_equal(transfer(fixture, BLK_READ, (void *)8, 4096, 0), -EFAULT);
 }
 
+#define SLOTS 15u
+
+/*
+ * Sectors of 512 bytes on larger blocks, at any address, many at once and next to each other:
+ * what one changes another does not undo.
+ */
+static void test_small_sectors_on_large_blocks(void **state)
+{
+	static uint8_t model[SIZE], data[SLOTS][8192], copy[SIZE];
+	struct blk_operation operations[SLOTS];
+	struct iovec iov[SLOTS];
+	struct fixture *fixture = *state;
+
+	memset(model, 0, sizeof(model));
+	srand(1);
+	for (unsigned round = 0; round < 200; round++) {
+		fixture->done = 0;
+		for (unsigned i = 0; i < SLOTS; i++) {
+			/* Ranges that share blocks with their neighbours, but no sector. */
+			unsigned skip = (unsigned)rand() % 8, kind = (unsigned)rand() % 4;
+			uint64_t offset = 512 * (3 + 8 * i + skip);
+			uint64_t length = 512 * (1 + (unsigned)rand() % (8 - skip));
+			uint8_t *bytes = data[i] + (unsigned)rand() % 4 * 4;
+
+			operations[i] = (struct blk_operation){.kind = BLK_READ,
+							       .iov = &iov[i],
+							       .count = 1,
+							       .offset = offset,
+							       .length = length};
+			iov[i] = (struct iovec){bytes, length};
+			if (kind == 0) {
+				operations[i].kind = BLK_ZERO;
+				operations[i].count = 0;
+				memset(model + offset, 0, length);
+			} else if (kind < 3) {
+				operations[i].kind = BLK_WRITE;
+				memset(bytes, rand(), length);
+				memcpy(model + offset, bytes, length);
+			}
+			blk_engine_add(fixture->engine, &operations[i]);
+		}
+		blk_engine_submit(fixture->engine);
+		drain(fixture);
+		assert_int_equal(fixture->done, SLOTS);
+		assert_int_equal(fixture->status, 0);
+		assert_int_equal(transfer(fixture, BLK_READ, copy, SIZE, 0), 0);
+		assert_memory_equal(copy, model, SIZE);
+	}
+	assert_int_equal(pread(fixture->fd, copy, SIZE, 0), SIZE);
+	assert_memory_equal(copy, model, SIZE);
+	assert_int_equal(lseek(fixture->fd, 0, SEEK_END), SIZE);
+}
+
+/* Where the host cannot punch holes, a hint is only that; zeroes are still zeroes. */
+static void test_no_holes(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t data[8192], copy[8192];
+
+	memset(data, 7, sizeof(data));
+	assert_int_equal(transfer(fixture, BLK_WRITE, data, sizeof(data), 0), 0);
+	assert_int_equal(range(fixture, BLK_DISCARD, 0, SIZE), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 0), 0);
+	assert_memory_equal(copy, data, sizeof(data));
+	assert_int_equal(range(fixture, BLK_ZERO_UNMAP, 0, 4096), 0);
+	assert_int_equal(transfer(fixture, BLK_READ, copy, sizeof(copy), 0), 0);
+	for (unsigned i = 0; i < 4096; i++)
+		assert_int_equal(copy[i], 0);
+	assert_memory_equal(copy + 4096, data + 4096, 4096);
+}
+
 /* More than the ring holds, added before anything is submitted. */
 static void test_more_than_fit(void **state)
 {
@@ -190,12 +284,22 @@ static void test_more_than_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_all_kinds, ring),	  TEST(test_all_kinds, inline),
-		TEST(test_all_kinds, plain),	  TEST(test_end_of_file, ring),
-		TEST(test_end_of_file, inline),	  TEST(test_end_of_file, plain),
-		TEST(test_errors, ring),	  TEST(test_errors, inline),
-		TEST(test_errors, plain),	  TEST(test_more_than_fit, ring),
-		TEST(test_more_than_fit, inline), TEST(test_more_than_fit, plain),
+		TEST(test_all_kinds, ring),
+		TEST(test_all_kinds, inline),
+		TEST(test_all_kinds, plain),
+		TEST(test_end_of_file, ring),
+		TEST(test_end_of_file, inline),
+		TEST(test_end_of_file, plain),
+		TEST(test_errors, ring),
+		TEST(test_errors, inline),
+		TEST(test_errors, plain),
+		TEST(test_more_than_fit, ring),
+		TEST(test_more_than_fit, inline),
+		TEST(test_more_than_fit, plain),
+		TEST(test_small_sectors_on_large_blocks, coarse_ring),
+		TEST(test_small_sectors_on_large_blocks, coarse_plain),
+		TEST(test_no_holes, coarse_ring),
+		TEST(test_no_holes, coarse_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
