@@ -12,13 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/character_file.h"
 #include "devices/character_host.h"
 #include "util/clock.h"
 
 /* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
 #define FLUSH_DELAY_NS 2000000L
 #define STALL_MS       1000
-#define ESCAPE_KEY     0x01 /* Ctrl-A */
+#define LEFTOVER_SIZE  65536u /* what a client typed before it left */
 
 struct character {
 	struct event_loop *loop;
@@ -28,15 +29,19 @@ struct character {
 
 	struct character_host host;
 	bool is_file; /* always writable; epoll refuses it */
-	bool escape;  /* the last key was Ctrl-A */
 
 	/* Loop's thread only. */
 	struct event_source *listen_source;
 	struct event_source *input_source;
 	struct event_source *output_source;
 	struct event_source *timer_source;
+	struct event_source *retry_source;
 	bool input_ended; /* the client sends no more */
 	int timer_fd;
+	int retry_fd;	   /* a timer: the host had no descriptor for a client */
+	uint8_t *leftover; /* input of a client that left; given before the next one's */
+	size_t leftover_at, leftover_count;
+	struct character_file file; /* where is_file */
 
 	pthread_mutex_t lock;
 	pthread_cond_t room; /* output was taken */
@@ -51,6 +56,7 @@ struct character {
 };
 
 static void input_ready(void *opaque, uint32_t events);
+static void stop_input(struct character *character);
 static void output_ready(void *opaque, uint32_t events);
 
 static void drop_client(struct character *character)
@@ -81,14 +87,35 @@ static ssize_t write_some(struct character *character, const uint8_t *data, size
 	if (character->host.is_socket)
 		return send(character->host.output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
-	if (!character->is_file && length > 4096)
+	if (length > 4096)
 		length = 4096;
 	return write(character->host.output_fd, data, length);
+}
+
+/* A file never makes anybody wait: what it does not take is lost, and counted. Locked. */
+static int write_to_file(struct character *character)
+{
+	while (character->count) {
+		size_t run = CHARACTER_OUTPUT_SIZE - character->head, lost;
+
+		if (run > character->count)
+			run = character->count;
+		lost = character_file_write(&character->file, character->output + character->head,
+					    run, character->log);
+		character->bytes_dropped += lost;
+		character->bytes_out += run - lost;
+		character->head = (character->head + run) % CHARACTER_OUTPUT_SIZE;
+		character->count -= run;
+	}
+	pthread_cond_broadcast(&character->room);
+	return 0;
 }
 
 /* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
 static int write_pending(struct character *character)
 {
+	if (character->is_file)
+		return write_to_file(character);
 	while (character->count) {
 		size_t run = CHARACTER_OUTPUT_SIZE - character->head;
 		ssize_t done;
@@ -106,7 +133,7 @@ static int write_pending(struct character *character)
 		character->stalled = false;
 		pthread_cond_broadcast(&character->room);
 		/* A blocking descriptor: poll again before the next piece. */
-		if (!character->host.is_socket && !character->is_file && character->count)
+		if (!character->host.is_socket && character->count)
 			return -EAGAIN;
 	}
 	return 0;
@@ -149,6 +176,25 @@ static void timer_ready(void *opaque, uint32_t events)
 		flush_and_watch(character);
 }
 
+/*
+ * The client is gone while the guest takes no input: keeps what it typed, and lets the next one
+ * in. Nobody would see the end of its input otherwise.
+ */
+static void client_left(struct character *character)
+{
+	if (!character->leftover)
+		character->leftover = malloc(LEFTOVER_SIZE);
+	if (character->leftover && !character->input_ended) {
+		memmove(character->leftover, character->leftover + character->leftover_at,
+			character->leftover_count);
+		character->leftover_at = 0;
+		character->leftover_count += character_host_drain(
+			&character->host, character->leftover + character->leftover_count,
+			LEFTOVER_SIZE - character->leftover_count);
+	}
+	drop_client(character);
+}
+
 static void output_ready(void *opaque, uint32_t events)
 {
 	struct character *character = opaque;
@@ -157,42 +203,21 @@ static void output_ready(void *opaque, uint32_t events)
 		flush_and_watch(character);
 		return;
 	}
-	/* The reader is gone; what it sent before is still read, up to the end of file. */
-	event_source_remove(character->output_source);
-	character->output_source = NULL;
-	if (character->input_ended) {
-		drop_client(character);
-		return;
-	}
 	pthread_mutex_lock(&character->lock);
 	character->connected = false;
 	character->armed = false;
 	pthread_cond_broadcast(&character->room);
 	pthread_mutex_unlock(&character->lock);
-}
-
-/* Takes Ctrl-A sequences out of what was typed on a terminal. Returns the new length. */
-static size_t filter_escapes(struct character *character, uint8_t *data, size_t length)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < length; i++) {
-		if (!character->escape && data[i] == ESCAPE_KEY) {
-			character->escape = true;
-			continue;
-		}
-		if (character->escape) {
-			character->escape = false;
-			if (data[i] == 'x' || data[i] == 'X') {
-				character->ops->quit(character->opaque);
-				continue;
-			}
-			if (data[i] != ESCAPE_KEY)
-				continue;
-		}
-		data[kept++] = data[i];
+	/* It reads no more, but may still type: only its end is waited for. */
+	if (character->host.is_socket && !(events & EPOLLHUP) && character->output_source) {
+		event_source_modify(character->output_source, 0);
+		return;
 	}
-	return kept;
+	/* The reader is gone; what it sent before is still read, up to the end of file. */
+	event_source_remove(character->output_source);
+	character->output_source = NULL;
+	if (character->host.is_socket && (character->input_ended || !character->input_source))
+		client_left(character);
 }
 
 static void end_input(struct character *character)
@@ -229,6 +254,7 @@ static void input_ready(void *opaque, uint32_t events)
 	struct character *character = opaque;
 	uint8_t data[CHARACTER_INPUT_SIZE];
 	size_t room = character->ops->room(character->opaque);
+	bool quit = false;
 	ssize_t length;
 
 	if (room > sizeof(data))
@@ -245,7 +271,10 @@ static void input_ready(void *opaque, uint32_t events)
 		return;
 	}
 	if (character->host.is_terminal)
-		length = (ssize_t)filter_escapes(character, data, (size_t)length);
+		length = (ssize_t)character_host_filter(&character->host, data, (size_t)length,
+							&quit);
+	if (quit)
+		character->ops->quit(character->opaque);
 	pthread_mutex_lock(&character->lock);
 	character->bytes_in += (uint64_t)length;
 	pthread_mutex_unlock(&character->lock);
@@ -253,22 +282,52 @@ static void input_ready(void *opaque, uint32_t events)
 		character->ops->input(character->opaque, data, (size_t)length);
 }
 
+/* Gives the guest what a client typed that left meanwhile. Whether all of it is given. */
+static bool give_leftover(struct character *character)
+{
+	while (character->leftover_count) {
+		size_t room = character->ops->room(character->opaque);
+
+		if (room > character->leftover_count)
+			room = character->leftover_count;
+		if (room > CHARACTER_INPUT_SIZE)
+			room = CHARACTER_INPUT_SIZE;
+		if (room == 0)
+			return false;
+		character->ops->input(character->opaque,
+				      character->leftover + character->leftover_at, room);
+		character->leftover_at += room;
+		character->leftover_count -= room;
+		pthread_mutex_lock(&character->lock);
+		character->bytes_in += room;
+		pthread_mutex_unlock(&character->lock);
+	}
+	return true;
+}
+
 static void watch_input(void *opaque)
 {
 	struct character *character = opaque;
-	bool stopped = false;
+	bool stopped;
 
+	if (!give_leftover(character)) {
+		stop_input(character);
+		return;
+	}
 	if (character->host.input_fd < 0 || character->input_source || character->input_ended)
 		return;
 	character->input_source = event_loop_add(character->loop, character->host.input_fd, EPOLLIN,
 						 input_ready, character);
-	/* A regular file cannot be polled: it is always ready. */
-	while (!character->input_source && character->host.input_fd >= 0 && !stopped) {
-		input_ready(character, EPOLLIN);
-		pthread_mutex_lock(&character->lock);
-		stopped = character->input_stopped;
-		pthread_mutex_unlock(&character->lock);
-	}
+	if (character->input_source)
+		return;
+	/* A regular file cannot be polled: it is always ready. A piece, then others come first. */
+	input_ready(character, EPOLLIN);
+	pthread_mutex_lock(&character->lock);
+	stopped = character->input_stopped;
+	pthread_mutex_unlock(&character->lock);
+	if (!stopped && character->host.input_fd >= 0 &&
+	    event_loop_post(character->loop, watch_input, character) < 0)
+		log_warn(character->log, "console: out of memory, input stops");
 }
 
 void character_resume(struct character *character)
@@ -286,10 +345,17 @@ void character_resume(struct character *character)
 static void client_connects(void *opaque, uint32_t events)
 {
 	struct character *character = opaque;
+	const struct itimerspec later = {.it_value = {.tv_sec = 1}};
 	int fd = accept4(character->host.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 		return;
+	/* Out of descriptors or memory. It stays in the backlog, which would wake us for ever. */
+	if (fd < 0) {
+		event_source_modify(character->listen_source, 0);
+		timerfd_settime(character->retry_fd, 0, &later, NULL);
+		return;
+	}
 	/* One client at a time: the next waits in the backlog. */
 	event_source_modify(character->listen_source, 0);
 	character->host.input_fd = fd;
@@ -306,6 +372,15 @@ static void client_connects(void *opaque, uint32_t events)
 	character->connected = true;
 	pthread_mutex_unlock(&character->lock);
 	flush_and_watch(character);
+}
+
+static void retry_ready(void *opaque, uint32_t events)
+{
+	struct character *character = opaque;
+	uint64_t expirations;
+
+	if (read(character->retry_fd, &expirations, sizeof(expirations)) > 0)
+		event_source_modify(character->listen_source, EPOLLIN);
 }
 
 static void append(struct character *character, const uint8_t *data, size_t length)
@@ -439,6 +514,13 @@ static int start_watching(struct character *character)
 	if (!character->timer_source)
 		return -ENOMEM;
 	if (character->host.listen_fd >= 0) {
+		character->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (character->retry_fd < 0)
+			return -errno;
+		character->retry_source = event_loop_add(character->loop, character->retry_fd,
+							 EPOLLIN, retry_ready, character);
+		if (!character->retry_source)
+			return -ENOMEM;
 		character->listen_source = event_loop_add(character->loop,
 							  character->host.listen_fd, EPOLLIN,
 							  client_connects, character);
@@ -450,6 +532,8 @@ static int start_watching(struct character *character)
 		character->output_source = event_loop_add(
 			character->loop, character->host.output_fd, 0, output_ready, character);
 		character->is_file = !character->output_source;
+		character->file.fd = character->host.output_fd;
+		character->file.limit = character->host.file_limit;
 	}
 	if (character->host.input_fd >= 0)
 		return event_loop_post(character->loop, watch_input, character);
@@ -471,6 +555,7 @@ int character_open(const char *option, const char *spec, struct event_loop *loop
 	character->ops = ops;
 	character->opaque = opaque;
 	character->timer_fd = -1;
+	character->retry_fd = -1;
 	pthread_mutex_init(&character->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -499,9 +584,13 @@ void character_close(struct character *character)
 	event_source_remove(character->input_source);
 	event_source_remove(character->output_source);
 	event_source_remove(character->timer_source);
+	event_source_remove(character->retry_source);
 	character_host_close(&character->host);
 	if (character->timer_fd >= 0)
 		close(character->timer_fd);
+	if (character->retry_fd >= 0)
+		close(character->retry_fd);
+	free(character->leftover);
 	pthread_mutex_destroy(&character->lock);
 	pthread_cond_destroy(&character->room);
 	free(character);

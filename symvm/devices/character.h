@@ -32,8 +32,9 @@ struct character_ops {
 };
 
 /*
- * Opens what @spec names: "stdio", "socket:PATH", "file:PATH" or "none"; @option is
- * the option's name for messages. Main thread. @log and @loop must outlive it.
+ * Opens what @spec names: "stdio", "socket:PATH", "file:PATH[,max=SIZE]" or "none"; @option is
+ * the option's name for messages. A file keeps the newest SIZE bytes (64 MiB unless said). Main
+ * thread. @log and @loop must outlive it.
  */
 int character_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
 		   const struct character_ops *ops, void *opaque, struct character **character,

@@ -13,6 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/option.h"
+
+#define ESCAPE_KEY 0x01 /* Ctrl-A */
+/* What a console's file may take on the host where nothing else is said. */
+#define FILE_LIMIT	 (64u << 20)
+#define FILE_LIMIT_LEAST (256u << 10)
+
 /*
  * A descriptor of our own for @fd that does not block, without touching the flags that
  * we share with our parent. Falls back to @fd itself (which then may block a moment).
@@ -112,14 +119,47 @@ static void open_stdio(struct character_host *host)
 	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
-static int open_file(struct character_host *host, const char *option, const char *path,
+/* Takes ",max=SIZE" off the end of @path. */
+static int take_limit(struct character_host *host, const char *option, char *path,
+		      struct error *err)
+{
+	char *max = strrchr(path, ',');
+
+	host->file_limit = FILE_LIMIT;
+	if (!max || strncmp(max, ",max=", 5) != 0)
+		return 0;
+	*max = '\0';
+	max += 5;
+	host->file_limit = 0;
+	if (strcmp(max, "none") == 0)
+		return 0;
+	if (option_parse_size(max, &host->file_limit) < 0 || host->file_limit < FILE_LIMIT_LEAST)
+		return error_set(err, -EINVAL,
+				 "--%s: max=%s is neither none nor a size of at least %u KiB",
+				 option, max, FILE_LIMIT_LEAST >> 10);
+	return 0;
+}
+
+static int open_file(struct character_host *host, const char *option, const char *spec,
 		     struct error *err)
 {
-	host->output_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600);
-	if (host->output_fd < 0)
-		return error_set_errno(err, -errno, "--%s: cannot open %s", option, path);
-	host->own_output = true;
-	return 0;
+	/* Appended: what is cut off at the front moves the end. */
+	int flags = O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK;
+	char *path = strdup(spec);
+	int status;
+
+	if (!path)
+		return error_set(err, -ENOMEM, "--%s: out of memory", option);
+	status = take_limit(host, option, path, err);
+	if (status == 0) {
+		host->output_fd = open(path, flags, 0600);
+		if (host->output_fd < 0)
+			status = error_set_errno(err, -errno, "--%s: cannot open %s", option, path);
+		else
+			host->own_output = true;
+	}
+	free(path);
+	return status;
 }
 
 /* Whether a file at @address is a socket that nobody listens on any more. */
@@ -189,7 +229,8 @@ static int open_spec(struct character_host *host, const char *option, const char
 		return open_file(host, option, spec + 5, err);
 	if (strncmp(spec, "socket:", 7) == 0 && spec[7])
 		return open_socket(host, option, spec + 7, err);
-	return error_set(err, -EINVAL, "--%s: '%s' is not stdio, socket:PATH, file:PATH or none",
+	return error_set(err, -EINVAL,
+			 "--%s: '%s' is not stdio, socket:PATH, file:PATH[,max=SIZE] or none",
 			 option, spec);
 }
 
@@ -204,6 +245,43 @@ int character_host_open(struct character_host *host, const char *option, const c
 	if (status < 0)
 		character_host_close(host);
 	return status;
+}
+
+size_t character_host_filter(struct character_host *host, uint8_t *data, size_t length, bool *quit)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (!host->escape && data[i] == ESCAPE_KEY) {
+			host->escape = true;
+			continue;
+		}
+		if (host->escape) {
+			host->escape = false;
+			if (data[i] == 'x' || data[i] == 'X') {
+				*quit = true;
+				continue;
+			}
+			if (data[i] != ESCAPE_KEY)
+				continue;
+		}
+		data[kept++] = data[i];
+	}
+	return kept;
+}
+
+size_t character_host_drain(struct character_host *host, uint8_t *data, size_t size)
+{
+	size_t count = 0;
+
+	while (count < size) {
+		ssize_t length = read(host->input_fd, data + count, size - count);
+
+		if (length <= 0)
+			break;
+		count += (size_t)length;
+	}
+	return count;
 }
 
 void character_host_close_input(struct character_host *host)

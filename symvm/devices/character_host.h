@@ -4,6 +4,7 @@
 #define SYMVM_DEVICES_CHARACTER_HOST_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <termios.h>
 
@@ -16,7 +17,9 @@ struct character_host {
 	bool own_input; /* to be closed by us */
 	bool own_output;
 	bool is_socket;
+	uint64_t file_limit; /* bytes that a file may take on the host; 0: no limit */
 	bool is_terminal;
+	bool escape;	      /* the last key was Ctrl-A */
 	struct termios saved; /* the terminal's mode before ours */
 	int guard_fd;	      /* its closing tells the guard that we are gone */
 	pid_t guard;
@@ -33,6 +36,13 @@ struct character_host {
 int character_host_open(struct character_host *host, const char *option, const char *spec,
 			struct error *err);
 void character_host_close(struct character_host *host);
+/*
+ * Takes Ctrl-A sequences out of what was typed on a terminal. Returns the new length; *@quit
+ * becomes true where Ctrl-A x was among it.
+ */
+size_t character_host_filter(struct character_host *host, uint8_t *data, size_t length, bool *quit);
+/* Reads what is there of a client's input, up to @size bytes; returns how many. */
+size_t character_host_drain(struct character_host *host, uint8_t *data, size_t size);
 /* Closes the input only, for good. */
 void character_host_close_input(struct character_host *host);
 

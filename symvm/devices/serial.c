@@ -495,7 +495,7 @@ fail:
 
 static const struct device_class serial_class = {
 	.option = "console",
-	.argument = "stdio|socket:PATH|file:PATH|none",
+	.argument = "stdio|socket:PATH|file:PATH[,max=SIZE]|none",
 	.help = "where the guest's first serial port goes (default: stdio; Ctrl-A x ends the VM)",
 	.default_argument = "stdio",
 	.create = serial_create,

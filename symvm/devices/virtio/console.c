@@ -259,7 +259,7 @@ static int console_create(struct vm *vm, const char *argument, struct error *err
 
 static const struct device_class console_class = {
 	.option = "virtio-console",
-	.argument = "socket:PATH|file:PATH|stdio",
+	.argument = "socket:PATH|file:PATH[,max=SIZE]|stdio",
 	.help = "adds a virtio console (/dev/hvc0 in the guest)",
 	.order = 140,
 	.create = console_create,

@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -64,8 +68,16 @@ static void close_it(struct character *character)
 
 static void bad_specs_are_named(void **state)
 {
-	static const char *const specs[] = {
-		"", "tty", "file:", "socket:", "file:/nowhere/x", "socket:/nowhere/x", "stdio:"};
+	static const char *const specs[] = {"",
+					    "tty",
+					    "file:",
+					    "socket:",
+					    "file:/nowhere/x",
+					    "socket:/nowhere/x",
+					    "stdio:",
+					    "file:/tmp/x,max=",
+					    "file:/tmp/x,max=1K",
+					    "file:/tmp/x,max=lots"};
 	char long_path[300] = "socket:/";
 	struct character *character;
 	struct error err;
@@ -162,6 +174,251 @@ static void a_silent_reader_costs_a_second_at_most(void **state)
 	close_it(character);
 }
 
+static void *run_loop(void *opaque)
+{
+	event_loop_run(loop);
+	return NULL;
+}
+
+static size_t no_room(void *opaque)
+{
+	return 0;
+}
+
+static const struct character_ops deaf_ops = {.room = no_room, .input = input, .quit = quit};
+
+/* A console of a guest that takes no input, on a socket; the loop runs on a thread. */
+static struct character *open_deaf(char *path, size_t size, pthread_t *thread)
+{
+	struct character *character = NULL;
+	struct error err = {0};
+	char spec[128];
+
+	snprintf(path, size, "/tmp/test_character.%d.sock", getpid());
+	snprintf(spec, sizeof(spec), "socket:%s", path);
+	log_init(&test_log, 2, LOG_LEVEL_ERROR);
+	received_count = 0;
+	assert_int_equal(event_loop_create(&loop), 0);
+	if (character_open("console", spec, loop, &test_log, &deaf_ops, NULL, &character, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(pthread_create(thread, NULL, run_loop, NULL), 0);
+	return character;
+}
+
+static void close_deaf(struct character *character, pthread_t thread)
+{
+	event_loop_quit(loop);
+	pthread_join(thread, NULL);
+	close_it(character);
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Whether a client gets what is written now. */
+static bool sees(struct character *character, int fd, const char *text)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	char got[64];
+
+	character_write(character, (const uint8_t *)text, strlen(text), false);
+	for (size_t have = 0; have < strlen(text);) {
+		ssize_t count;
+
+		if (poll(&ready, 1, 10000) != 1)
+			return false;
+		count = recv(fd, got, sizeof(got), 0);
+		if (count <= 0)
+			return false;
+		have += (size_t)count;
+	}
+	return true;
+}
+
+/* Clients that type and leave, or only stop reading or writing, do not keep others out. */
+static void a_client_that_leaves_lets_the_next_in(void **state)
+{
+	struct character *character;
+	pthread_t thread;
+	char path[64];
+
+	character = open_deaf(path, sizeof(path), &thread);
+	for (unsigned i = 0; i < 6; i++) {
+		int fd = connect_to(path);
+
+		assert_true(sees(character, fd, "hello\n"));
+		assert_int_equal(send(fd, "keys", 4, MSG_NOSIGNAL), 4);
+		if (i % 3 == 1)
+			shutdown(fd, SHUT_WR);
+		if (i % 3 == 2)
+			shutdown(fd, SHUT_RD);
+		/* With and without the time for the keys to be noticed. */
+		usleep(i < 3 ? 30000 : 0);
+		if (i % 3 == 2)
+			character_write(character, (const uint8_t *)"x", 1, false);
+		close(fd);
+	}
+	close_deaf(character, thread);
+}
+
+static size_t limited_room;
+
+static size_t some_room(void *opaque)
+{
+	return limited_room;
+}
+
+/* What a client typed before it left reaches the guest, once that takes input. */
+static void what_was_typed_before_is_kept(void **state)
+{
+	static const struct character_ops late_ops = {
+		.room = some_room, .input = input, .quit = quit};
+	struct character *character = NULL;
+	struct error err = {0};
+	char path[64], spec[128];
+	pthread_t thread;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/test_character.%d.sock", getpid());
+	snprintf(spec, sizeof(spec), "socket:%s", path);
+	limited_room = 0;
+	received_count = 0;
+	assert_int_equal(event_loop_create(&loop), 0);
+	assert_int_equal(
+		character_open("console", spec, loop, &test_log, &late_ops, NULL, &character, &err),
+		0);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, NULL), 0);
+	fd = connect_to(path);
+	assert_true(sees(character, fd, "hello\n"));
+	assert_int_equal(send(fd, "reboot\n", 7, MSG_NOSIGNAL), 7);
+	usleep(30000);
+	close(fd);
+	fd = connect_to(path);
+	assert_true(sees(character, fd, "again\n"));
+	limited_room = 64;
+	character_resume(character);
+	for (unsigned i = 0; i < 10000 && received_count < 7; i++)
+		usleep(1000);
+	close(fd);
+	event_loop_quit(loop);
+	pthread_join(thread, NULL);
+	assert_int_equal(received_count, 7);
+	assert_memory_equal(received, "reboot\n", 7);
+	close_it(character);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Without a descriptor for a client nothing spins; later it is let in. */
+static void out_of_descriptors(void **state)
+{
+	struct character *character;
+	struct rlimit limit, none;
+	pthread_t thread;
+	char path[64];
+	double before;
+	int fd;
+
+	character = open_deaf(path, sizeof(path), &thread);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	none = limit;
+	none.rlim_cur = (rlim_t)fd + 1;
+	close(fd);
+	fd = connect_to(path);
+	/* It may have been let in already, which is as well. */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	close(fd);
+	fd = connect_to(path);
+	before = cpu_seconds();
+	usleep(500000);
+	assert_true(cpu_seconds() - before < 0.25);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_true(sees(character, fd, "hello\n"));
+	close(fd);
+	close_deaf(character, thread);
+}
+
+static void write_much(struct character *character, unsigned bytes)
+{
+	char line[32];
+
+	for (unsigned i = 0; i < bytes; i += 16) {
+		snprintf(line, sizeof(line), "%15u\n", i);
+		character_write(character, (const uint8_t *)line, 16, false);
+		if (i % 32768 == 0)
+			character_flush(character);
+	}
+	character_flush(character);
+}
+
+/* A chatty guest fills no disk: the file keeps the newest. */
+static void a_file_has_a_limit(void **state)
+{
+	struct character *character;
+	char path[64], spec[96], end[17] = "";
+	struct stat status;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/test_character.%d", getpid());
+	snprintf(spec, sizeof(spec), "file:%s,max=256K", path);
+	character = open_it(spec);
+	write_much(character, 4 << 20);
+	fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_in_range(status.st_blocks * 512, 65536, 256 << 10);
+	assert_int_equal(pread(fd, end, 16, status.st_size - 16), 16);
+	assert_int_equal(atoi(end), (4 << 20) - 16);
+	/* Emptied by somebody: it is counted anew. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	write_much(character, 4 << 20);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_in_range(status.st_blocks * 512, 65536, 256 << 10);
+	close_it(character);
+	close(fd);
+	unlink(path);
+}
+
+/* A file that takes no more costs the output; when it does again, that continues. */
+static void a_full_disk_loses_output_only(void **state)
+{
+	struct character *character;
+	struct rlimit limit, small;
+	char path[64], spec[96];
+	struct stat status;
+
+	signal(SIGXFSZ, SIG_IGN);
+	snprintf(path, sizeof(path), "/tmp/test_character.%d", getpid());
+	snprintf(spec, sizeof(spec), "file:%s,max=none", path);
+	character = open_it(spec);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = 100000;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	write_much(character, 1 << 20);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 100000);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	write_much(character, 1 << 20);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 100000 + (1 << 20));
+	close_it(character);
+	unlink(path);
+}
+
 static bool is_raw(int fd)
 {
 	struct termios mode;
@@ -236,6 +493,11 @@ int main(void)
 		cmocka_unit_test(bad_specs_are_named),
 		cmocka_unit_test(a_socket_left_behind_is_replaced),
 		cmocka_unit_test(a_file_gets_everything),
+		cmocka_unit_test(a_client_that_leaves_lets_the_next_in),
+		cmocka_unit_test(what_was_typed_before_is_kept),
+		cmocka_unit_test(out_of_descriptors),
+		cmocka_unit_test(a_file_has_a_limit),
+		cmocka_unit_test(a_full_disk_loses_output_only),
 		cmocka_unit_test(a_silent_reader_costs_a_second_at_most),
 		cmocka_unit_test(escapes_end_the_vm),
 		cmocka_unit_test(a_killed_process_leaves_the_terminal_right),
