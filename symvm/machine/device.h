@@ -27,8 +27,8 @@ struct device_ops {
 	/*
 	 * Optional: before reset(), lets go of guest memory. True when nothing is under way any
 	 * more. Does not wait for the host's disks: where it gives false, the caller calls again
-	 * some milliseconds later. A reset() without it waits, and ends the VM where that takes too
-	 * long. vCPUs are stopped, loops run. Main thread.
+	 * some milliseconds later. A reset() without it waits until then, or until the VM ends.
+	 * vCPUs are stopped, loops run. Main thread.
 	 */
 	bool (*quiesce)(struct device *device);
 	/* Back to power-on state. vCPUs are stopped. */

@@ -16,7 +16,7 @@
 #include "machine/vm.h"
 #include "util/clock.h"
 
-/* How long a reset or a save waits for requests that the host does not complete. */
+/* How long a save waits for requests that the host does not complete, and a reset silently. */
 #define STOP_MS	     5000u
 #define STOP_STEP_US 2000u
 /* The same at the end of the VM, when nothing depends on the outcome any more. */
@@ -197,30 +197,36 @@ bool virtio_device_deactivate(struct virtio_device *device)
 	return !atomic_load(&device->stopping);
 }
 
-/* Whether the device let go of the guest's memory within STOP_MS. */
-static bool deactivate_within(struct virtio_device *device)
+/*
+ * Waits until the device let go of the guest's memory: a disk may be stuck, and nothing else may
+ * use its memory before that. False where the VM ended first.
+ */
+static bool deactivate_whole(struct virtio_device *device)
 {
-	uint64_t end = clock_now_ns() + STOP_MS * 1000000ull;
+	struct vm *vm = device->vm;
+	uint64_t complain_ns = clock_now_ns() + STOP_MS * NS_PER_MS;
 
 	while (!virtio_device_deactivate(device)) {
-		if (clock_now_ns() > end)
+		if (atomic_load(&vm->end) != VM_END_NONE)
 			return false;
+		if (complain_ns && clock_now_ns() > complain_ns) {
+			complain_ns = 0;
+			log_warn(&vm->log,
+				 "%s: its reset waits for requests that the host does not complete",
+				 device->device.name);
+		}
 		usleep(STOP_STEP_US);
 	}
 	return true;
 }
 
-/* The VM core calls quiesce() first, so that there is nothing to wait for here. */
+/* The VM core may call quiesce() first; then there is nothing to wait for here. */
 static void device_reset(struct device *device)
 {
 	struct virtio_device *virtio = to_virtio(device);
 
-	if (!deactivate_within(virtio)) {
-		log_error(&virtio->vm->log, "%s: the host does not complete its requests: no reset",
-			  device->name);
-		vm_end(virtio->vm, VM_END_FAILURE);
+	if (!deactivate_whole(virtio))
 		return;
-	}
 	virtio_transport_reset(virtio);
 	if (virtio->ops->power_on)
 		virtio->ops->power_on(virtio);
@@ -298,7 +304,7 @@ void virtio_devices_stop(struct vm *vm)
 	struct virtio_device *device;
 
 	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
-		deactivate_within(device);
+		deactivate_whole(device);
 }
 
 static bool device_quiesce(struct device *device)
@@ -388,7 +394,7 @@ static void wait_on_loop(void *opaque)
 
 int virtio_device_quiesce(struct virtio_device *device)
 {
-	uint64_t end = clock_now_ns() + STOP_MS * 1000000ull;
+	uint64_t end = clock_now_ns() + STOP_MS * NS_PER_MS;
 	int status = event_loop_call(device->vm->io_loop, quiesce_on_loop, device);
 
 	while (status == 0 && is_busy(device)) {
