@@ -49,3 +49,61 @@
 	run -0 guest_run 6.1 pvh 1 'echo mine' --name third --disk "$scratch/disk"
 	[[ $output == *mine* ]]
 }
+
+@test "a full host disk is an error in the guest, or a pause until there is room" {
+	mkdir "$scratch/small"
+	mount -t tmpfs -o size=24M small "$scratch/small"
+	truncate -s 64M "$scratch/small/disk"
+	head -c 16777216 /dev/zero >"$scratch/small/filler"
+	# Without io_uring, in the jail, too.
+	run -0 guest_run 6.1 pvh 1 'dd if=/dev/zero of=/dev/vda bs=1M count=12 conv=fsync
+		echo ended $?; dd if=/dev/vda of=/dev/null bs=1M count=2 && echo alive' \
+		--disk "path=$scratch/small/disk,io-uring=off"
+	echo "$output"
+	[[ $output == *'ended 1'* && $output == *alive* ]]
+	[ "$(grep -c "disk0 ($scratch/small/disk): write.*No space left on device" <<<"$output")" -eq 1 ]
+	"$symvm" run --name full --kernel "$(guest_kernel 6.1 pvh)" --memory 128M --disk "$scratch/small/disk" \
+		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --console "file:$scratch/console" \
+		--append "$(guest_words 'dd if=/dev/zero of=/dev/vda bs=1M count=12 conv=fsync && echo all written')" \
+		--on-disk-full pause </dev/null >"$scratch/log" 2>&1 3>&- &
+	guest_pid=$!
+	wait_until 200 grep -q 'the VM is paused' "$scratch/log"
+	[[ $("$symvm" list) == *paused* ]]
+	rm "$scratch/small/filler"
+	"$symvm" resume full
+	wait_until 200 said 'all written'
+	wait "$guest_pid"
+	guest_pid=
+}
+
+# limited_guest KIB COMMAND [OPTION]...: under a limit of file sizes.
+limited_guest() {
+	(
+		ulimit -f "$1"
+		shift
+		guest_run 6.1 pvh 1 "$@"
+	)
+}
+
+@test "limits of file sizes, other formats and hosts without holes are said, and end no guest" {
+	# Memory beyond the limit: one line.
+	run -1 bash -c "ulimit -f 2048; exec '$symvm' run --kernel '$(guest_kernel 6.1 pvh)' --memory 128M </dev/null"
+	[[ ${#lines[@]} -eq 1 && $output == *'File too large'* ]]
+	printf 'QFI\xfb\0\0\0\3' >"$scratch/image"
+	truncate -s 1M "$scratch/image"
+	run -1 guest_run 6.1 pvh 1 true --disk "$scratch/image"
+	[[ ${#lines[@]} -eq 1 && $output == *"$scratch/image"*"qemu-img convert -f qcow2"* ]]
+	mkdir "$scratch/small"
+	mount -t ramfs small "$scratch/small"
+	truncate -s 64M "$scratch/small/disk"
+	truncate -s 300M "$scratch/large"
+	run -0 limited_guest 262144 'cat /sys/block/vda/queue/discard_max_bytes
+		cat /sys/block/vda/queue/logical_block_size /sys/block/vda/queue/physical_block_size
+		dd if=/dev/zero of=/dev/vdb bs=1M seek=280 count=1 conv=fsync; echo ended $?' \
+		--disk "$scratch/small/disk" --disk "$scratch/large"
+	echo "$output"
+	[[ $output == *$'0\r\n512\r\n4096'* || $output == *$'0\n512\n4096'* ]]
+	[[ $output == *'File too large'* && $output == *'ended 1'* ]]
+	# What is small on the disk of the host stayed small.
+	[ "$(du -k "$scratch/small/disk" | cut -f1)" -le 1024 ]
+}
