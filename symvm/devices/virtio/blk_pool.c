@@ -109,7 +109,8 @@ static void *pool_thread(void *opaque)
 	int status;
 
 	pthread_setname_np(pthread_self(), "disk");
-	status = jail_enter_thread(pool->jail, JAIL_THREAD_WORKER, &err);
+	/* As the threads that spill: calls on a file that is open. */
+	status = jail_enter_thread(pool->jail, JAIL_THREAD_SWAP, &err);
 	pthread_mutex_lock(&pool->lock);
 	if (status < 0 && pool->status == 0) {
 		pool->status = status;
