@@ -437,12 +437,41 @@ static void test_save_load(void **state)
 	state_writer_free(&second);
 }
 
+/* A turn on the loop is bounded, by the blocks that requests are about. */
+static void test_a_full_queue_has_turns(void **state)
+{
+	struct fixture *fixture = *state;
+	struct virtio_mem_req request = {
+		.type = VIRTIO_MEM_REQ_STATE,
+		.u.state = {.addr = fixture->region->gpa, .nb_blocks = 64}};
+
+	assert_true(driver_probe(fixture->guest, 1, &fixture->driver));
+	driver_msix_enable(&fixture->driver, 2);
+	assert_true(driver_negotiate(&fixture->driver,
+				     1ull << VIRTIO_F_VERSION_1 |
+					     1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE));
+	ring_setup(&fixture->driver, &fixture->ring, 0, 0x10000);
+	memcpy(guest_ram(fixture->guest, REQUEST, sizeof(request)), &request, sizeof(request));
+	ring_desc(&fixture->ring, 0, REQUEST, sizeof(request), VRING_DESC_F_NEXT, 1);
+	ring_desc(&fixture->ring, 1, ANSWER, sizeof(struct virtio_mem_resp), VRING_DESC_F_WRITE, 0);
+	for (unsigned i = 0; i < GUEST_SIZE; i++)
+		ring_offer(&fixture->ring, 0);
+	/* No thread runs the loop yet, so this is one turn. */
+	driver_ok(&fixture->driver);
+	assert_in_range(ring_used(&fixture->ring), 1, GUEST_SIZE / 2);
+	guest_loop_start(fixture->guest);
+	for (unsigned i = 0; i < 5000 && ring_used(&fixture->ring) < GUEST_SIZE; i++)
+		usleep(1000);
+	assert_int_equal(ring_used(&fixture->ring), GUEST_SIZE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_says_what_there_is),
+		TEST(test_a_full_queue_has_turns),
 		TEST(test_requests_reach_the_driver),
 		TEST(test_plugs_and_unplugs),
 		TEST(test_refuses_what_is_wrong),
