@@ -29,6 +29,7 @@ enum {
 	KEY_ON_DISK_FULL,
 	KEY_JAIL,
 	KEY_PAUSED,
+	KEY_PUBLISH_HOST,
 	KEY_LOG_LEVEL,
 	KEY_LOG_FILE,
 	KEY_DEVICES = 1024, /* plus the index of the device class */
@@ -55,6 +56,11 @@ static const struct argp_option fixed_options[] = {
 	{"jail", KEY_JAIL, "on|off|log|trap", 0,
 	 "Confine each thread by seccomp and landlock (default: on)", 0},
 	{"paused", KEY_PAUSED, NULL, 0, "Start paused; 'symvm resume' lets it run", 0},
+	{"publish-host", KEY_PUBLISH_HOST, "yes|no", 0,
+	 "Whether a symbiotic guest learns the host's load, CPU count and memory pressure "
+	 "(default: "
+	 "yes)",
+	 0},
 	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn (default), info or debug", 0},
 	{"log-file", KEY_LOG_FILE, "FILE", 0, "Log to FILE, appending (default: standard error)",
 	 0},
@@ -180,6 +186,9 @@ static int set_host_option(struct run_options *options, int key, char *arg, stru
 		status = set_choice(&flag, "on-disk-full", arg, "pause", "error", err);
 		options->config.pause_on_disk_full = flag;
 		return status;
+	case KEY_PUBLISH_HOST:
+		return set_choice(&options->config.hide_host, "publish-host", arg, "no", "yes",
+				  err);
 	case KEY_SYMBIOTIC:
 		return set_choice(&options->config.symbiotic, "symbiotic", arg, "on", "off", err);
 	case KEY_JAIL:

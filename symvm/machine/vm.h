@@ -38,6 +38,8 @@ struct vm_config {
 	bool exit_on_reboot;	 /* `--on-reboot exit` */
 	bool pause_on_disk_full; /* `--on-disk-full pause` */
 	bool start_paused;
+	bool hide_host; /* `--publish-host no`: load, CPUs and pressure of the host are not
+			   published */
 };
 
 /* Why a VM ended; the exit status of `symvm run`. */

@@ -50,6 +50,7 @@ static void publish_now(struct publish *publish)
 	struct pressure pressure;
 	char text[128];
 
+	/* With --publish-host no the files are not open, and all of it stays 0. */
 	if (read_text(publish->load_fd, text, sizeof(text)))
 		what.host_load = pressure_hundredths(text);
 	pressure = pressure_read(publish->pressure_fd);
@@ -103,9 +104,12 @@ static int publish_start(struct vm *vm, void **state, struct error *err)
 	if (!publish)
 		return error_set(err, -ENOMEM, "publishing: out of memory");
 	publish->vm = vm;
-	publish->host_cpus = cpus > 0 ? (uint32_t)cpus : 0;
-	publish->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	publish->pressure_fd = pressure_open(NULL, err);
+	publish->load_fd = publish->pressure_fd = -1;
+	if (!vm->config.hide_host) {
+		publish->host_cpus = cpus > 0 ? (uint32_t)cpus : 0;
+		publish->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+		publish->pressure_fd = pressure_open(NULL, err);
+	}
 	publish->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (publish->timer_fd >= 0 && timerfd_settime(publish->timer_fd, 0, &period, NULL) == 0)
 		publish->source = event_loop_add(vm->main_loop, publish->timer_fd, EPOLLIN,

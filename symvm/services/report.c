@@ -88,6 +88,7 @@ static void symbiotic_info(struct vm *vm, json_t *object)
 	json_object_set_new(object, "guest_abi", json_integer(sym_vm_guest_version(vm->symbiotic)));
 	json_object_set_new(object, "features", json_integer(sym_vm_features(vm->symbiotic)));
 	json_object_set_new(object, "vcpus_registered", json_integer(enabled));
+	json_object_set_new(object, "host_published", json_boolean(!vm->config.hide_host));
 	describe_guest(vm, object);
 	json_object_set_new(object, "current_tasks", describe_tasks(vm));
 	stats_sum(vm, &stats);

@@ -75,6 +75,7 @@ static void defaults(void **state)
 	assert_true(options.config.symbiotic);
 	assert_false(options.config.exit_on_reboot);
 	assert_false(options.config.start_paused);
+	assert_false(options.config.hide_host);
 	assert_int_equal(options.jail, JAIL_ON);
 	assert_int_equal(options.log_level, LOG_LEVEL_WARN);
 	assert_int_equal(strncmp(options.config.name, "vm-", 3), 0);
