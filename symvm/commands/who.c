@@ -82,18 +82,77 @@ static void print_exit(json_t *object)
 	}
 }
 
+/* Whether the ports that were asked for meet those of @doorbells. */
+static bool asked_for(const struct who_options *options, json_t *doorbells)
+{
+	json_t *port = json_object_get(options->arguments, "port");
+	json_int_t size = json_integer_value(json_object_get(options->arguments, "size"));
+	json_int_t first = json_integer_value(port), last = first + (size > 0 ? size : 1) - 1;
+	json_int_t base = json_integer_value(json_object_get(doorbells, "port"));
+	json_int_t ports = json_integer_value(json_object_get(doorbells, "ports"));
+
+	return json_is_integer(port) && base >= 0 && base <= 0xffff && ports > 0 &&
+	       ports <= 0x10000 && first <= base + ports - 1 && last >= base;
+}
+
+/*
+ * Doorbells of virtio queues are answered by KVM itself, so no exit comes to be attributed. The
+ * range of each device whose doorbells were asked for, in words.
+ */
+static json_t *find_doorbells(const struct who_options *options)
+{
+	json_t *found = json_array(), *info = NULL, *device, *doorbells;
+	struct error err;
+	size_t i;
+
+	if (client_ask(options->name, "info", NULL, &info, &err) < 0)
+		return found;
+	json_array_foreach(json_object_get(info, "devices"), i, device)
+	{
+		doorbells = json_object_get(device, "doorbells");
+		if (asked_for(options, doorbells))
+			json_array_append_new(found,
+					      json_pack("{s:s, s:O, s:O}", "device",
+							output_text(device, "name", "?"), "port",
+							json_object_get(doorbells, "port"), "ports",
+							json_object_get(doorbells, "ports")));
+	}
+	json_decref(info);
+	return found;
+}
+
+static void report_doorbells(json_t *doorbells)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(doorbells, i, entry)
+	{
+		json_int_t port = json_integer_value(json_object_get(entry, "port"));
+		json_int_t ports = json_integer_value(json_object_get(entry, "ports"));
+
+		command_error("who: ports 0x%llx to 0x%llx are the doorbells of '%s': served by "
+			      "ioeventfd, without exits to attribute",
+			      port, port + ports - 1, output_text(entry, "device", "?"));
+	}
+}
+
 static int print_result(const struct who_options *options, json_t *result)
 {
+	bool complete = json_is_true(json_object_get(result, "complete"));
 	json_t *object;
 	size_t i;
 
+	if (!complete)
+		json_object_set_new(result, "doorbells", find_doorbells(options));
 	if (options->json) {
 		output_json(result);
 	} else {
 		json_array_foreach(json_object_get(result, "exits"), i, object) print_exit(object);
 	}
-	if (json_is_true(json_object_get(result, "complete")))
+	if (complete)
 		return COMMAND_SUCCESS;
+	report_doorbells(json_object_get(result, "doorbells"));
 	command_error("who: too few such exits in time (%zu; %lld at which the guest could not be "
 		      "asked)",
 		      json_array_size(json_object_get(result, "exits")),

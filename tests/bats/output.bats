@@ -172,6 +172,26 @@ JSON
 	[[ $output == *"comm \"x', pid 1\", pid 7"* ]]
 }
 
+@test "who says that doorbells cause no exits, and names their ports" {
+	cat >"$work/answers" <<'JSON'
+{"who": {"result": {"complete": false, "missed": 0, "exits": []}},
+ "info": {"result": {"devices": [
+  {"name": "disk0", "type": "virtio-blk", "doorbells": {"port": 49152, "ports": 8}},
+  {"name": "net0", "type": "virtio-net", "doorbells": {"port": 49664, "ports": 8}},
+  {"name": "x", "type": "y", "doorbells": {"port": -5, "ports": "z"}}]}}}
+JSON
+	play vm
+	run --separate-stderr "$symvm" who vm --port 0xc000 --size 16
+	[ "$status" -eq 1 ]
+	[ "${stderr_lines[0]}" = "symvm: who: ports 0xc000 to 0xc007 are the doorbells of 'disk0': served by ioeventfd, without exits to attribute" ]
+	[ "${#stderr_lines[@]}" -eq 2 ]
+	run --separate-stderr "$symvm" who vm --port 0xc000 --size 16384
+	[ "${#stderr_lines[@]}" -eq 3 ]
+	run --separate-stderr "$symvm" who vm --port 0x3f8
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[ "$("$symvm" who vm --port 0xc000 --json 2>/dev/null | jq -r '.doorbells[].device')" = disk0 ]
+}
+
 @test "a VM that answers nonsense, much, or more than was asked for" {
 	for nonsense in '' '{}' '[]' '{"result": 3}' '{"result": "x"}' '{"error": 1}' 'null' \
 		'{"error": {"code": 7, "message": "x"}}' '{"error": {"code": -99999, "message": "x"}}' \

@@ -421,6 +421,7 @@ static void device_describe(struct device *opaque, json_t *object)
 					  (json_int_t)atomic_load(&queue->interrupts)));
 	}
 	json_object_set_new(object, "queues", queues);
+	virtio_transport_describe(device, object);
 	json_object_set_new(object, "active", json_boolean(atomic_load(&device->active)));
 	json_object_set_new(object, "failed", json_boolean(atomic_load(&device->failed)));
 	if (device->ops->describe)

@@ -138,6 +138,17 @@ static void notify_moved(void *opaque, uint64_t base)
 		ioeventfds_set(transport, base, 0);
 }
 
+void virtio_transport_describe(struct virtio_device *device, json_t *object)
+{
+	uint64_t base = atomic_load(&device->transport->notify_base);
+	json_int_t size = (json_int_t)NOTIFY_STRIDE * device->queue_count;
+
+	if (base)
+		json_object_set_new(object, "doorbells",
+				    json_pack("{s:I, s:I, s:s}", "port", (json_int_t)base, "ports",
+					      size, "served_by", "ioeventfd, without exits"));
+}
+
 /*
  * The access window (4.1.4.9): the driver writes BAR, offset and length into the
  * capability; an access to its data then is one to the BAR. The PCI bus's lock is held.

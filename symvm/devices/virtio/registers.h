@@ -17,8 +17,8 @@ struct virtio_transport {
 	struct pci_function function; /* first: callbacks cast */
 	struct virtio_device *device;
 	struct msix *msix;
-	unsigned window;      /* offset of the PCI access capability */
-	uint64_t notify_base; /* where the ioeventfds are; 0: nowhere. Guarded by the PCI bus */
+	unsigned window;	      /* offset of the PCI access capability */
+	_Atomic uint64_t notify_base; /* where the ioeventfds are; 0: nowhere. Set by the PCI bus */
 	_Atomic uint8_t isr;
 	_Atomic uint16_t config_vector;
 	_Atomic uint16_t vectors[VIRTIO_QUEUES_MAX];

@@ -243,6 +243,12 @@ void virtio_devices_go_on(struct vm *vm);
 void virtio_devices_stop(struct vm *vm);
 
 /*
+ * Adds where the driver notifies queues: ports that KVM answers by ioeventfds, so that no exit
+ * reaches the VMM. Any thread.
+ */
+void virtio_transport_describe(struct virtio_device *device, json_t *object);
+
+/*
  * The eventfd that raises @queue's interrupt when written, for vhost; -1 where the driver
  * gave the queue no vector. Valid from activate() to reset. Loop thread.
  */

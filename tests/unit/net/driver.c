@@ -72,6 +72,10 @@ void virtio_transport_config_interrupt(struct virtio_device *device)
 {
 }
 
+void virtio_transport_describe(struct virtio_device *device, json_t *object)
+{
+}
+
 int virtio_queue_call_fd(struct virtio_queue *queue)
 {
 	return -1;
