@@ -22,6 +22,7 @@
 #include "control/state_watch.h"
 #include "jail/jail.h"
 #include "util/descriptor.h"
+#include "util/reopen.h"
 
 #define THREAD_STACK_SIZE (1u << 20)
 
@@ -29,6 +30,7 @@ struct run {
 	struct run_options options;
 	struct state_name name;
 	struct log log;
+	struct reopen *reopen;
 	int log_fd;
 	bool start_paused;
 	sigset_t signals;
@@ -57,6 +59,11 @@ static int open_log(struct run *run, struct error *err)
 	}
 	log_init(&run->log, run->log_fd, run->options.log_level);
 	log_set_name(&run->log, run->options.config.name);
+	run->reopen = run->log.reopen = reopen_create();
+	if (!run->reopen)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (path)
+		reopen_add(run->reopen, run->log_fd, path);
 	return 0;
 }
 
@@ -149,6 +156,9 @@ static int start_vm(struct run *run, struct error *err)
 	status = control_server_create(run->vm, &run->name, &run->control, err);
 	if (status < 0)
 		return status;
+	status = reopen_start(run->reopen, run->vm->main_loop, &run->log, err);
+	if (status < 0)
+		return status;
 	status = jail_create(run->options.jail, run->name.dir_fd, &run->log, &run->jail, err);
 	if (status < 0)
 		return status;
@@ -192,6 +202,7 @@ static int tear_down(struct run *run)
 	if (run->control)
 		control_server_destroy(run->control);
 	state_watch_destroy(run->watch);
+	reopen_destroy(run->reopen);
 	if (run->vm) {
 		end = atomic_load(&run->vm->end);
 		event_source_remove(run->signal_source);

@@ -15,6 +15,7 @@
 #include "devices/character_file.h"
 #include "devices/character_host.h"
 #include "util/clock.h"
+#include "util/reopen.h"
 
 /* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
 #define FLUSH_DELAY_NS 2000000L
@@ -36,6 +37,7 @@ struct character {
 	struct event_source *output_source;
 	struct event_source *timer_source;
 	struct event_source *retry_source;
+	struct terminal_watch *terminal_watch;
 	bool input_ended; /* the client sends no more */
 	int timer_fd;
 	int retry_fd;	   /* a timer: the host had no descriptor for a client */
@@ -84,7 +86,7 @@ static void drop_client(struct character *character)
 
 static ssize_t write_some(struct character *character, const uint8_t *data, size_t length)
 {
-	if (character->host.is_socket)
+	if (character->host.is_socket || character->host.output_is_socket)
 		return send(character->host.output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
 	if (length > 4096)
@@ -266,11 +268,15 @@ static void input_ready(void *opaque, uint32_t events)
 	length = read(character->host.input_fd, data, room);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	/* The terminal is the shell's now: terminal_changed() tells when it is ours again. */
+	if (length < 0 && errno == EIO && character->terminal_watch &&
+	    terminal_watch_lost(character->terminal_watch))
+		return;
 	if (length <= 0) {
 		end_input(character);
 		return;
 	}
-	if (character->host.is_terminal)
+	if (character->host.terminal)
 		length = (ssize_t)character_host_filter(&character->host, data, (size_t)length,
 							&quit);
 	if (quit)
@@ -328,6 +334,19 @@ static void watch_input(void *opaque)
 	if (!stopped && character->host.input_fd >= 0 &&
 	    event_loop_post(character->loop, watch_input, character) < 0)
 		log_warn(character->log, "console: out of memory, input stops");
+}
+
+/* Another job reads the terminal meanwhile, and we must not even look. */
+static void terminal_changed(void *opaque, bool foreground)
+{
+	struct character *character = opaque;
+
+	if (foreground) {
+		watch_input(character);
+	} else {
+		event_source_remove(character->input_source);
+		character->input_source = NULL;
+	}
 }
 
 void character_resume(struct character *character)
@@ -535,6 +554,12 @@ static int start_watching(struct character *character)
 		character->file.fd = character->host.output_fd;
 		character->file.limit = character->host.file_limit;
 	}
+	if (character->host.terminal) {
+		character->terminal_watch = terminal_watch_create(
+			character->host.terminal, character->loop, terminal_changed, character);
+		if (!character->terminal_watch)
+			return -ENOMEM;
+	}
 	if (character->host.input_fd >= 0)
 		return event_loop_post(character->loop, watch_input, character);
 	return 0;
@@ -562,6 +587,8 @@ int character_open(const char *option, const char *spec, struct event_loop *loop
 	pthread_cond_init(&character->room, &attributes);
 	pthread_condattr_destroy(&attributes);
 	status = character_host_open(&character->host, option, spec, err);
+	if (status == 0 && character->host.file_path)
+		reopen_add(log->reopen, character->host.output_fd, character->host.file_path);
 	if (status == 0) {
 		status = start_watching(character);
 		if (status < 0)
@@ -580,6 +607,7 @@ void character_close(struct character *character)
 	if (!character)
 		return;
 	character_flush(character);
+	terminal_watch_destroy(character->terminal_watch);
 	event_source_remove(character->listen_source);
 	event_source_remove(character->input_source);
 	event_source_remove(character->output_source);

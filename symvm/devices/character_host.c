@@ -13,35 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/descriptor.h"
 #include "util/option.h"
 
 #define ESCAPE_KEY 0x01 /* Ctrl-A */
 /* What a console's file may take on the host where nothing else is said. */
 #define FILE_LIMIT	 (64u << 20)
 #define FILE_LIMIT_LEAST (256u << 10)
-
-/*
- * A descriptor of our own for @fd that does not block, without touching the flags that
- * we share with our parent. Falls back to @fd itself (which then may block a moment).
- */
-static int reopen(int fd, int flags, bool *own)
-{
-	char path[32];
-	struct stat status;
-	int fresh;
-
-	*own = false;
-	if (fstat(fd, &status) < 0)
-		return -1;
-	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
-		return fd;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	fresh = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fresh < 0)
-		return fd;
-	*own = true;
-	return fresh;
-}
 
 /* Removes our socket from the file system, unless another took the name since. */
 static void remove_socket(const struct character_host *host)
@@ -71,8 +49,8 @@ static void guard(const struct character_host *host, int fd)
 	close_range(STDERR_FILENO, ~0u, 0);
 	while (read(STDOUT_FILENO, &byte, 1) < 0 && errno == EINTR)
 		;
-	if (host->is_terminal)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
+	if (host->terminal)
+		terminal_restore(host->terminal);
 	remove_socket(host);
 	_exit(0);
 }
@@ -105,18 +83,16 @@ static void end_guard(struct character_host *host)
 
 static void open_stdio(struct character_host *host)
 {
-	struct termios raw;
+	struct stat status;
 
-	host->input_fd = reopen(STDIN_FILENO, O_RDONLY, &host->own_input);
-	host->output_fd = reopen(STDOUT_FILENO, O_WRONLY, &host->own_output);
-	if (host->input_fd < 0 || tcgetattr(STDIN_FILENO, &host->saved) < 0)
+	host->input_fd = descriptor_reopen(STDIN_FILENO, O_RDONLY, &host->own_input);
+	host->output_fd = descriptor_reopen(STDOUT_FILENO, O_WRONLY, &host->own_output);
+	host->output_is_socket = fstat(STDOUT_FILENO, &status) == 0 && S_ISSOCK(status.st_mode);
+	if (host->input_fd < 0)
 		return;
-	host->is_terminal = true;
-	start_guard(host);
-	raw = host->saved;
-	cfmakeraw(&raw);
-	raw.c_oflag |= OPOST; /* log lines share the terminal */
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	host->terminal = terminal_open(STDIN_FILENO);
+	if (host->terminal)
+		start_guard(host);
 }
 
 /* Takes ",max=SIZE" off the end of @path. */
@@ -158,7 +134,10 @@ static int open_file(struct character_host *host, const char *option, const char
 		else
 			host->own_output = true;
 	}
-	free(path);
+	if (status == 0)
+		host->file_path = path;
+	else
+		free(path);
 	return status;
 }
 
@@ -296,16 +275,16 @@ void character_host_close(struct character_host *host)
 	if (host->guard_fd >= 0) {
 		end_guard(host);
 	} else {
-		if (host->is_terminal)
-			tcsetattr(STDIN_FILENO, TCSADRAIN, &host->saved);
 		remove_socket(host);
 	}
+	terminal_close(host->terminal);
 	character_host_close_input(host);
 	if (host->output_fd >= 0 && (host->own_output || host->is_socket))
 		close(host->output_fd);
 	if (host->listen_fd >= 0)
 		close(host->listen_fd);
 	free(host->socket_path);
+	free(host->file_path);
 	*host = (struct character_host){
 		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};
 }

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <termios.h>
 
+#include "devices/terminal.h"
 #include "util/error.h"
 
 struct character_host {
@@ -17,11 +17,12 @@ struct character_host {
 	bool own_input; /* to be closed by us */
 	bool own_output;
 	bool is_socket;
-	uint64_t file_limit; /* bytes that a file may take on the host; 0: no limit */
-	bool is_terminal;
-	bool escape;	      /* the last key was Ctrl-A */
-	struct termios saved; /* the terminal's mode before ours */
-	int guard_fd;	      /* its closing tells the guard that we are gone */
+	uint64_t file_limit;	   /* bytes that a file may take on the host; 0: no limit */
+	char *file_path;	   /* NULL: the output is no file */
+	bool escape;		   /* the last key was Ctrl-A */
+	bool output_is_socket;	   /* as systemd's journal: must be sent to, so as not to wait */
+	struct terminal *terminal; /* NULL: standard input is none */
+	int guard_fd;		   /* its closing tells the guard that we are gone */
 	pid_t guard;
 	char *socket_path;
 	dev_t socket_device;

@@ -130,8 +130,9 @@ const struct jail_rule jail_rules[] = {
 	/* Each by name: their family has TIOCSTI, which types into the user's shell. */
 	IOCTL(TUNSETOFFLOAD, VCPU | IO | MAIN), /* follows the driver */
 	IOCTL(TCGETS, IO | MAIN),
-	IOCTL(TCSETSW, IO | MAIN), /* the terminal, put back at the end */
-	IOCTL(FIONREAD, IO),	   /* libslirp: the next datagram's size */
+	IOCTL(TCSETS, IO | MAIN),    /* the terminal: raw in the foreground, put back at the end */
+	IOCTL(TIOCGPGRP, IO | MAIN), /* whether the VM is in the foreground */
+	IOCTL(FIONREAD, IO),	     /* libslirp: the next datagram's size */
 
 	/* --- slot stores --- */
 	IOCTL(UFFDIO_WAKE, SWAP), /* a page that a vCPU waited for is there */
@@ -155,7 +156,8 @@ const struct jail_rule jail_rules[] = {
 	CALL(sendto, IO | MAIN),
 	CALL(recvfrom, IO | MAIN),
 	CALL(sendmsg, IO),
-	CALL(recvmsg, IO),
+	CALL(recvmsg, IO | MAIN),    /* MAIN: a log file that was opened anew, from util/reopen.c */
+	CALL(dup3, MAIN),	     /* it takes the old one's number */
 	CALL(getsockopt, IO | MAIN), /* the peer's credentials; libslirp: SO_ERROR */
 	CALL(shutdown, IO),	     /* half-closed guest connections */
 

@@ -31,7 +31,7 @@ void log_init(struct log *log, int fd, enum log_level level)
 
 void log_set_name(struct log *log, const char *name)
 {
-	log->name = name;
+	snprintf(log->name, sizeof(log->name), "%s", name);
 }
 
 int log_level_parse(const char *text, enum log_level *level)
@@ -55,10 +55,9 @@ static size_t put_prefix(char *line, size_t size, const struct log *log, enum lo
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &parts);
 	used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &parts);
-	used += (size_t)snprintf(line + used, size - used,
-				 ".%03ldZ symvm%s%s%s: %s: ", now.tv_nsec / 1000000,
-				 log->name ? "[" : "", log->name ? log->name : "",
-				 log->name ? "]" : "", level_names[level]);
+	used += (size_t)snprintf(
+		line + used, size - used, ".%03ldZ symvm%s%s%s: %s: ", now.tv_nsec / 1000000,
+		log->name[0] ? "[" : "", log->name, log->name[0] ? "]" : "", level_names[level]);
 	return used;
 }
 

@@ -26,19 +26,22 @@ enum log_level {
 	LOG_LEVEL_DEBUG,
 };
 
+struct reopen;
+
 struct log {
 	int fd;
 	_Atomic int level;
 	struct log_limit limit; /* of log_limited() */
 	_Atomic uint32_t lost;	/* lines that could not be written since the last one that was */
-	const char *name;	/* the VM's; NULL before it is known */
+	char name[64];		/* the VM's; empty before it is known */
+	struct reopen *reopen;	/* files that are opened anew on SIGUSR1; may be NULL */
 	bool may_block;		/* the descriptor is one that we could not make our own */
 };
 
 /* Sets up @log to write to @fd (not owned), up to @level. */
 void log_init(struct log *log, int fd, enum log_level level);
 
-/* Sets the VM's @name, which must outlive @log. Before other threads use the log. */
+/* Sets the VM's @name. Before other threads use the log. */
 void log_set_name(struct log *log, const char *name);
 
 /* Parses "error", "warn", "info" or "debug"; -EINVAL otherwise. */

@@ -229,6 +229,25 @@ PYTHON
 	refused 2 "--timeout: '-1'" stop ghost --timeout -1
 }
 
+@test "closed standard streams: nothing else takes their place" {
+	local closed
+	for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+		# The log file is the first one that is opened: it must not become a standard stream.
+		eval "timeout 20 \$symvm run --kernel \$work/none --log-file \$work/log $closed" || status=$?
+		[ "$status" -eq 1 ]
+		grep -q "symvm\[vm-[0-9]*\]: error: .*$work/none: No such file" "$work/log"
+		[ "$(wc -l <"$work/log")" -eq 1 ]
+		rm "$work/log"
+	done
+	# Output that went nowhere is a failure.
+	run --separate-stderr bash -c "\$0 list >&-" "$symvm"
+	[ "$status" -eq 1 ]
+}
+
+@test "run: publish-host and its wrong values" {
+	refused 2 "--publish-host: 'maybe' is neither no nor yes" run --kernel "$kernel" --publish-host maybe
+}
+
 @test "list: nothing runs" {
 	run --separate-stderr "$symvm" list --json
 	[ "$status" -eq 0 ]

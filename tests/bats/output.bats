@@ -121,7 +121,7 @@ commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "
 		[ ! -s "$work/err" ]
 	done
 	LC_ALL=C "$symvm" info vm >"$work/out"
-	! LC_ALL=C grep -q $'[\x80-\xff]' "$work/out"
+	run ! env LC_ALL=C grep -q $'[\x80-\xff]' "$work/out"
 }
 
 @test "one process is one row, one error is one row" {
@@ -142,7 +142,7 @@ commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "
 	play vm
 	for command in info ps memory swap; do
 		"$symvm" $command vm --json >"$work/out"
-		! LC_ALL=C grep -q $'[\x7f-\xff]' "$work/out"
+		run ! env LC_ALL=C grep -q $'[\x7f-\xff]' "$work/out"
 		python3 - "$work" $command <<'PYTHON'
 import json, sys
 got = json.load(open(sys.argv[1] + "/out"))
