@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "devices/character.h"
+#include "devices/character_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,50 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/character_file.h"
-#include "devices/character_host.h"
 #include "util/clock.h"
 #include "util/reopen.h"
 
-/* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
-#define FLUSH_DELAY_NS 2000000L
-#define STALL_MS       1000
-#define LEFTOVER_SIZE  65536u /* what a client typed before it left */
-
-struct character {
-	struct event_loop *loop;
-	struct log *log;
-	const struct character_ops *ops;
-	void *opaque;
-
-	struct character_host host;
-	bool is_file; /* always writable; epoll refuses it */
-
-	/* Loop's thread only. */
-	struct event_source *listen_source;
-	struct event_source *input_source;
-	struct event_source *output_source;
-	struct event_source *timer_source;
-	struct event_source *retry_source;
-	struct terminal_watch *terminal_watch;
-	bool input_ended; /* the client sends no more */
-	int timer_fd;
-	int retry_fd;	   /* a timer: the host had no descriptor for a client */
-	uint8_t *leftover; /* input of a client that left; given before the next one's */
-	size_t leftover_at, leftover_count;
-	struct character_file file; /* where is_file */
-
-	pthread_mutex_t lock;
-	pthread_cond_t room; /* output was taken */
-	uint8_t output[CHARACTER_OUTPUT_SIZE];
-	size_t head, count;
-	bool armed;   /* the timer or EPOLLOUT will flush */
-	bool refused; /* a writer wants ops->writable */
-	bool stalled; /* the reader made us wait too long */
-	bool input_stopped;
-	bool connected;
-	uint64_t bytes_in, bytes_out, bytes_dropped;
-};
+#define LEFTOVER_SIZE 65536u /* what a client typed before it left */
 
 static void input_ready(void *opaque, uint32_t events);
 static void stop_input(struct character *character);
@@ -84,63 +44,6 @@ static void drop_client(struct character *character)
 		event_source_modify(character->listen_source, EPOLLIN);
 }
 
-static ssize_t write_some(struct character *character, const uint8_t *data, size_t length)
-{
-	if (character->host.is_socket || character->host.output_is_socket)
-		return send(character->host.output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
-	if (length > 4096)
-		length = 4096;
-	return write(character->host.output_fd, data, length);
-}
-
-/* A file never makes anybody wait: what it does not take is lost, and counted. Locked. */
-static int write_to_file(struct character *character)
-{
-	while (character->count) {
-		size_t run = CHARACTER_OUTPUT_SIZE - character->head, lost;
-
-		if (run > character->count)
-			run = character->count;
-		lost = character_file_write(&character->file, character->output + character->head,
-					    run, character->log);
-		character->bytes_dropped += lost;
-		character->bytes_out += run - lost;
-		character->head = (character->head + run) % CHARACTER_OUTPUT_SIZE;
-		character->count -= run;
-	}
-	pthread_cond_broadcast(&character->room);
-	return 0;
-}
-
-/* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
-static int write_pending(struct character *character)
-{
-	if (character->is_file)
-		return write_to_file(character);
-	while (character->count) {
-		size_t run = CHARACTER_OUTPUT_SIZE - character->head;
-		ssize_t done;
-
-		if (run > character->count)
-			run = character->count;
-		done = write_some(character, character->output + character->head, run);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-		character->head = (character->head + (size_t)done) % CHARACTER_OUTPUT_SIZE;
-		character->count -= (size_t)done;
-		character->bytes_out += (uint64_t)done;
-		character->stalled = false;
-		pthread_cond_broadcast(&character->room);
-		/* A blocking descriptor: poll again before the next piece. */
-		if (!character->host.is_socket && character->count)
-			return -EAGAIN;
-	}
-	return 0;
-}
-
 /* Flushes, and sees to it that what is left is written once that is possible. Loop's thread. */
 static void flush_and_watch(struct character *character)
 {
@@ -153,7 +56,7 @@ static void flush_and_watch(struct character *character)
 		pthread_mutex_unlock(&character->lock);
 		return;
 	}
-	status = write_pending(character);
+	status = character_write_pending(character);
 	character->armed = status == -EAGAIN;
 	writable = character->refused && character->count <= CHARACTER_OUTPUT_SIZE / 2;
 	if (writable)
@@ -400,116 +303,6 @@ static void retry_ready(void *opaque, uint32_t events)
 
 	if (read(character->retry_fd, &expirations, sizeof(expirations)) > 0)
 		event_source_modify(character->listen_source, EPOLLIN);
-}
-
-static void append(struct character *character, const uint8_t *data, size_t length)
-{
-	size_t tail = (character->head + character->count) % CHARACTER_OUTPUT_SIZE;
-	size_t run = CHARACTER_OUTPUT_SIZE - tail;
-
-	if (run > length)
-		run = length;
-	memcpy(character->output + tail, data, run);
-	memcpy(character->output, data + run, length - run);
-	character->count += length;
-}
-
-/* Waits for room. Returns false when the reader did not move for too long. Locked. */
-static bool wait_for_room(struct character *character)
-{
-	struct timespec until = clock_deadline(CLOCK_MONOTONIC, STALL_MS);
-
-	while (character->count == CHARACTER_OUTPUT_SIZE && character->connected) {
-		if (pthread_cond_timedwait(&character->room, &character->lock, &until) ==
-		    ETIMEDOUT) {
-			character->stalled = character->count == CHARACTER_OUTPUT_SIZE;
-			return !character->stalled;
-		}
-	}
-	return true;
-}
-
-/* Makes room in a ring that nobody reads, by forgetting the oldest bytes. Locked. */
-static void forget_oldest(struct character *character, size_t length)
-{
-	size_t space = CHARACTER_OUTPUT_SIZE - character->count;
-
-	if (length <= space)
-		return;
-	length -= space;
-	character->head = (character->head + length) % CHARACTER_OUTPUT_SIZE;
-	character->count -= length;
-	character->bytes_dropped += length;
-}
-
-static size_t write_locked(struct character *character, const uint8_t *data, size_t length,
-			   bool wait)
-{
-	size_t taken = 0;
-
-	while (taken < length) {
-		size_t piece = length - taken;
-		size_t space;
-
-		if (!character->connected && character->host.listen_fd < 0) {
-			character->bytes_dropped += piece;
-			return length;
-		}
-		if (piece > CHARACTER_OUTPUT_SIZE)
-			piece = CHARACTER_OUTPUT_SIZE;
-		if (!character->connected)
-			forget_oldest(character, piece);
-		space = CHARACTER_OUTPUT_SIZE - character->count;
-		if (space == 0) {
-			if (!wait && !character->stalled) {
-				character->refused = true;
-				return taken;
-			}
-			if (character->stalled || !wait_for_room(character)) {
-				character->bytes_dropped += length - taken;
-				return length;
-			}
-			continue;
-		}
-		if (piece > space)
-			piece = space;
-		append(character, data + taken, piece);
-		taken += piece;
-	}
-	return taken;
-}
-
-size_t character_write(struct character *character, const uint8_t *data, size_t length, bool wait)
-{
-	const struct itimerspec delay = {.it_value = {.tv_nsec = FLUSH_DELAY_NS}};
-	bool arm;
-
-	pthread_mutex_lock(&character->lock);
-	length = write_locked(character, data, length, wait);
-	arm = !character->armed && character->connected && character->count;
-	if (arm)
-		character->armed = true;
-	pthread_mutex_unlock(&character->lock);
-	if (arm)
-		timerfd_settime(character->timer_fd, 0, &delay, NULL);
-	return length;
-}
-
-void character_flush(struct character *character)
-{
-	struct timespec pause = {.tv_nsec = 10000000};
-
-	pthread_mutex_lock(&character->lock);
-	for (unsigned tries = 0; tries < 100 && character->connected; tries++) {
-		size_t before = character->count;
-		int status = write_pending(character);
-
-		if (status != -EAGAIN)
-			break;
-		if (before == character->count)
-			nanosleep(&pause, NULL);
-	}
-	pthread_mutex_unlock(&character->lock);
 }
 
 void character_describe(struct character *character, json_t *object)
