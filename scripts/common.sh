@@ -19,9 +19,9 @@ die() {
 	exit 1
 }
 
-# lab_again TRIES NAME OUTPUT ARGUMENT...: lab/run, its stdout into the file OUTPUT (-: as it is), and
-# again from the start where the emulated host itself hung or went down (124, 125), as QEMU 7.2's SVM
-# does now and then. Each such try is told of in a line `# NAME: try N: ...`. Status: the last try's.
+# lab_again TRIES NAME OUTPUT ARGUMENT...: lab/run, its stdout into the file OUTPUT (-: as it is). It runs
+# again from the start if the emulated host hung or went down (125) or the time limit was reached (124).
+# A line `# NAME: try N: ...` reports each such try. Status: the last try's.
 lab_again() {
 	local tries=$1 name=$2 output=$3 try status
 	shift 3

@@ -126,6 +126,27 @@ setup() {
 	[[ $output == *"sysrq triggered crash"* ]]
 }
 
+@test "a host whose CPUs all spin gives no sign of life and is ended; one that is quiet does not" {
+	unset SYMVM_LAB_EVENTS
+	export SYMVM_LAB_STILL_SECONDS=6
+	run -0 "$lab" --timeout 120 sleep 12
+	run -125 "$lab" --timeout 600 sh -c 'echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+		for cpu in 0 1; do taskset -c $cpu chrt -f 99 sh -c "while :; do :; done" & done
+		sleep 1000'
+	[[ $output == *"the emulated host gave no sign of life for 6 s"* ]]
+}
+
+@test "limits inside an emulated host: the command's status, or 124" {
+	run -0 "$lab" --timeout 300 sh -ec '
+		status=0; lab/limit 100 sh -c "exit 7" || status=$?; [ $status = 7 ]
+		status=0; lab/limit 1 sleep 1000 || status=$?; [ $status = 124 ]
+		status=0; lab/limit 1 sh -c "trap : TERM; while :; do sleep 1; done" || status=$?; [ $status = 124 ]
+		status=0; lab/limit 100 no-such-command || status=$?; [ $status = 127 ]
+		lab/limit 100 sh -c "trap \"exit 3\" TERM; : >/tmp/up; while :; do sleep 0.1; done" &
+		until [ -e /tmp/up ]; do sleep 0.1; done
+		kill -TERM $!; status=0; wait $! || status=$?; [ $status = 3 ]'
+}
+
 @test "an emulated host that hangs before the command begins is started again, three times at most" {
 	unset SYMVM_LAB_EVENTS
 	local real
