@@ -64,14 +64,17 @@ static struct memory_blocks *blocks_create(uint64_t size, bool reserve)
 int memory_plug_create(struct guest_memory *memory, const struct memory_config *config,
 		       struct error *err)
 {
-	uint64_t size = round_up(config->max - config->size, MEMORY_PLUG_ALIGN);
-	struct memory_config file = {.size = size, .huge_pages = config->huge_pages};
 	const struct memory_region *last = &memory->regions[memory->count - 1];
 	uint64_t end = last->gpa + last->size;
+	bool large = end >= MEMORY_LARGE_RAM_END;
+	uint64_t size = round_up(config->max - config->size,
+				 large ? MEMORY_PLUG_LARGE : MEMORY_PLUG_ALIGN);
+	struct memory_config file = {.size = size, .huge_pages = config->huge_pages};
 	struct memory_region region = {.size = size, .ram = true, .fd = -1};
 	int status;
 
-	region.gpa = round_up(end > MEMORY_HOLE_END ? end : MEMORY_HOLE_END, GIB);
+	region.gpa = round_up(end > MEMORY_HOLE_END ? end : MEMORY_HOLE_END,
+			      large ? MEMORY_PLUG_LARGE : GIB);
 	region.blocks = blocks_create(size, config->huge_pages);
 	if (!region.blocks)
 		return error_set(err, -ENOMEM, "memory: out of memory");

@@ -17,7 +17,9 @@
 
 #define MEMORY_BLOCK_MINIMUM (2ull << 20)
 #define MEMORY_BLOCKS_MAX    16384u	    /* each may cost the host a mapping of its own */
-#define MEMORY_PLUG_ALIGN    (128ull << 20) /* x86 Linux' memory blocks, below 64 GiB of RAM */
+#define MEMORY_PLUG_ALIGN    (128ull << 20) /* x86 Linux' memory blocks ... */
+#define MEMORY_PLUG_LARGE    (2ull << 30)   /* ... and those of a guest whose RAM at the boot */
+#define MEMORY_LARGE_RAM_END (64ull << 30)  /* ends here or above (probe_memory_block_size()) */
 
 struct memory_blocks {
 	uint64_t block_size; /* a power of two, a multiple of 2 MiB */
@@ -31,8 +33,10 @@ struct memory_blocks {
 int memory_plug_check_config(const struct memory_config *config, uint64_t host, struct error *err);
 
 /*
- * Adds the region for config->max - config->size bytes, rounded up to MEMORY_PLUG_ALIGN, at a GiB
- * boundary above RAM; nothing of it is plugged. Called by memory_init().
+ * Adds the region for config->max - config->size bytes above RAM; nothing of it is plugged. It
+ * begins at a GiB boundary and its size is rounded up to MEMORY_PLUG_ALIGN; above
+ * MEMORY_LARGE_RAM_END both are multiples of MEMORY_PLUG_LARGE, since Linux can plug only whole
+ * blocks. Called by memory_init().
  */
 int memory_plug_create(struct guest_memory *memory, const struct memory_config *config,
 		       struct error *err);

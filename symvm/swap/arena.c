@@ -33,7 +33,7 @@ struct arena {
 	uint32_t free;
 	uint32_t with_room[CLASSES];
 	uint32_t oldest, newest;
-	uint64_t held; /* slabs */
+	_Atomic uint64_t held; /* slabs */
 };
 
 static unsigned class_capacity(unsigned class)

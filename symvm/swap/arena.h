@@ -29,7 +29,7 @@ uint32_t arena_alloc(struct arena *arena, size_t length, uint32_t owner, bool ma
 void arena_free(struct arena *arena, uint32_t handle);
 void *arena_data(struct arena *arena, uint32_t handle);
 
-/* Host pages that it holds. */
+/* Host pages that it holds. Any thread, without a lock. */
 uint64_t arena_pages(const struct arena *arena);
 
 /* The owner of some object in a slab that was taken long ago, or ARENA_NONE when it is empty:

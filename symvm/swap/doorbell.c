@@ -8,8 +8,11 @@
 
 #define TRY_SLOTS 8u
 
-/* One attempt at room on this thread; whether it gave any. */
-static bool make_room_once(struct swap_store *store)
+/*
+ * One attempt at room on this thread: at most two looks of LOOK_SLOTS slots, the store's lock
+ * given back in between. Whether it gave any.
+ */
+static bool make_room_once(struct swap_store *store, unsigned age)
 {
 	unsigned punched, moved;
 
@@ -20,54 +23,64 @@ static bool make_room_once(struct swap_store *store)
 	if (punched)
 		return true;
 	pthread_mutex_lock(&store->sync_lock);
-	moved = swap_move_out(store, store->sync_mover, COLD_SCANS, TRY_SLOTS);
-	if (!moved)
-		moved = swap_move_out(store, store->sync_mover, 0, TRY_SLOTS);
+	moved = swap_move_out(store, store->sync_mover, age, TRY_SLOTS);
 	pthread_mutex_unlock(&store->sync_lock);
 	return moved;
 }
 
+/* Whether another thread may make room soon. The lock is held. */
+static bool others_try_locked(const struct swap_store *store)
+{
+	return !store->stopping && store->thread_count && (store->spill || !store->in_vain);
+}
+
 /*
- * Waits until the spill store has made some progress, or for RESERVE_WAIT_MS: false. The lock is
- * held.
+ * Waits until the scan or the spill store has made some progress, or for RESERVE_WAIT_MS: false.
+ * The lock is held.
  */
-static bool spill_wait_locked(struct swap_store *store)
+static bool others_wait_locked(struct swap_store *store)
 {
 	uint64_t before = store->counters.spilled;
 	struct timespec until = clock_deadline(CLOCK_MONOTONIC, RESERVE_WAIT_MS);
 	int status = 0;
 
-	if (!store->spill)
-		return false;
-	while (status == 0 && !store->stopping && store->counters.spilled == before &&
+	while (status == 0 && others_try_locked(store) && store->counters.spilled == before &&
 	       !swap_room_locked(store)) {
-		store->spill_wanted = true;
-		pthread_cond_broadcast(&store->io);
+		if (store->spill) {
+			store->spill_wanted = true;
+			pthread_cond_broadcast(&store->io);
+		}
+		store->room_wanted = true;
+		pthread_cond_signal(&store->work);
 		status = pthread_cond_clockwait(&store->room, &store->lock, CLOCK_MONOTONIC,
 						&until);
 	}
-	return status == 0 && !store->stopping;
+	return status == 0 && others_try_locked(store);
 }
 
 /*
- * Returns with the lock held. Room for a page: true. Waits for the spill store, for which the
- * guest's writes are held back a while rather than refused.
+ * Returns with the lock held. Room for a page: true. This thread looks for it at RESERVE_LOOKS
+ * places; what lies further away is the scan's and the spill store's, for which the guest's writes
+ * are held back a while, RESERVE_MOST_MS at most, rather than refused.
  */
 static bool room_lock(struct swap_store *store)
 {
 	uint64_t until = clock_now_ns() + RESERVE_MOST_MS * NS_PER_MS;
-	bool go_on;
+	unsigned looks = 0;
+	bool more;
 
 	for (;;) {
 		pthread_mutex_lock(&store->lock);
 		if (swap_room_locked(store))
 			return true;
 		pthread_mutex_unlock(&store->lock);
-		if (make_room_once(store))
+		if (looks < RESERVE_LOOKS) {
+			make_room_once(store, looks++ ? 0 : COLD_SCANS);
 			continue;
+		}
 		pthread_mutex_lock(&store->lock);
-		go_on = spill_wait_locked(store) && clock_now_ns() < until;
-		if (!go_on)
+		more = others_wait_locked(store) && clock_now_ns() < until;
+		if (!more)
 			return swap_room_locked(store) > 0;
 		pthread_mutex_unlock(&store->lock);
 	}

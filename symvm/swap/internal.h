@@ -33,6 +33,8 @@
 #define FREE_SCANS	2u    /* free for so many: its page goes */
 #define RESERVE_WAIT_MS 100u  /* for the spill store, without progress ... */
 #define RESERVE_MOST_MS 1000u /* ... and altogether */
+#define LOOK_SLOTS	4096u /* looked at while the lock is held once */
+#define RESERVE_LOOKS	4u    /* such pieces in one doorbell, of each kind */
 #define EVENT_QUEUE	256u
 
 /* Where a slot's contents are besides, or instead of, the window. */
@@ -95,21 +97,26 @@ struct swap_store {
 	struct swap_group *groups;
 	uint32_t group_count;
 	struct arena *arena;
-	uint64_t resident;	      /* pages behind slots */
-	uint64_t budget;	      /* pages */
-	uint64_t ceiling;	      /* budget, or what was used when it was lowered below that */
-	uint64_t unit;		      /* pages that are kept free, see pages.c */
-	uint64_t spilled;	      /* slots */
-	uint64_t states[SWAP_STATES]; /* slots by state, of the last scan ... */
+	/* Changed under the lock; read by reports without it. */
+	_Atomic uint64_t resident;	      /* pages behind slots */
+	_Atomic uint64_t budget;	      /* pages */
+	_Atomic uint64_t spilled;	      /* slots */
+	_Atomic uint64_t states[SWAP_STATES]; /* slots by state, of the last scan ... */
+	_Atomic bool full;
+	_Atomic uint32_t verdicts;
+	uint64_t ceiling; /* budget, or what was used when it was lowered below that */
+	uint64_t unit;	  /* pages that are kept free, see pages.c */
 	uint64_t counting[SWAP_STATES]; /* ... and of the one under way */
-	uint32_t verdicts;
-	bool full;
 	bool room_wanted;
+	bool in_vain; /* the scan thread looked at all slots and made no room */
 	bool spill_wanted;
 	_Atomic bool stopping;
 	uint32_t ring[RING_SLOTS]; /* oldest first */
 	unsigned ring_count;
-	uint32_t hand; /* slot from which the next cold one is looked for */
+	uint32_t hand;		      /* slot from which the next cold one is looked for */
+	uint32_t spill_hand;	      /* ... the next one to spill */
+	uint32_t free_hand;	      /* group from which the next freed slots are looked for */
+	bool reads_fail, writes_fail; /* the last one did, and the log says so */
 	uint32_t fetch_queue[FETCH_QUEUE];
 	unsigned fetch_count;
 	unsigned io_active;
@@ -195,7 +202,10 @@ uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *cou
 
 /* --- move.c: out of the window and back --- */
 
-/* Moves up to @most slots out that have been resident for @age scans. Their number. Not locked. */
+/*
+ * Moves up to @most slots out that have been resident for @age scans; looks at LOOK_SLOTS slots,
+ * from where the last such look ended. Their number. Not locked.
+ */
 unsigned swap_move_out(struct swap_store *store, struct swap_mover *mover, unsigned age,
 		       unsigned most);
 /* One slot, under the lock. */
@@ -217,8 +227,13 @@ void swap_slot_fail_locked(struct swap_store *store, uint32_t slot, uint32_t sta
 
 /* --- scan.c --- */
 
-/* Takes pages of FREE slots, @most or some more; their number. */
+/*
+ * Takes pages of FREE slots, @most or some more; their number. Looks at LOOK_SLOTS slots, from
+ * where the last such look ended.
+ */
 unsigned swap_punch_free_locked(struct swap_store *store, unsigned most);
+/* How many looks of LOOK_SLOTS slots see all of them. */
+unsigned swap_looks(const struct swap_store *store);
 void *swap_scan_thread(void *store);
 
 /* --- fault.c --- */

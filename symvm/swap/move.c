@@ -10,8 +10,6 @@
 
 #include "swap/internal.h"
 
-#define PICK_GROUPS 64u /* with slots in them, looked at for one batch */
-
 static int page_read(const struct swap_store *store, uint32_t slot, void *page)
 {
 	ssize_t got = pread(store->fd, page, SLOT_SIZE, (off_t)swap_slot_offset(store, slot));
@@ -47,24 +45,25 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 static void pick_locked(struct swap_store *store, struct swap_mover *mover, unsigned age,
 			unsigned most)
 {
-	unsigned groups = 0;
+	unsigned looked = 0;
 
 	mover->count = 0;
-	for (uint32_t seen = 0; seen < store->slot_count && mover->count < most; seen++) {
+	for (uint32_t seen = 0;
+	     seen < store->slot_count && looked < LOOK_SLOTS && mover->count < most; seen++) {
 		uint32_t slot = store->hand;
 
+		looked++;
 		if (slot % GROUP_SLOTS == 0 && !store->groups[slot / GROUP_SLOTS].populated) {
 			seen += GROUP_SLOTS - 1;
 			store->hand = slot + GROUP_SLOTS < store->slot_count ? slot + GROUP_SLOTS
 									     : 0;
 			continue;
 		}
-		if (slot % GROUP_SLOTS == 0 && mover->count && ++groups > PICK_GROUPS)
-			break;
 		store->hand = slot + 1 < store->slot_count ? slot + 1 : 0;
 		if (store->slots[slot].age >= age && claim_locked(store, slot))
 			mover->slots[mover->count++] = slot;
 	}
+	swap_count(store, looked, looked);
 }
 
 /* Fills entry @i of the mover from the slot's page. */

@@ -107,7 +107,8 @@ static void ring_prune(struct swap_store *store)
 
 /*
  * Takes back the page of a slot that was filled beyond the budget. @pass 0: only if the guest has
- * not claimed it; 1: or if its contents can be moved elsewhere; 2: whatever becomes of them.
+ * not claimed it; 1: or if its contents can be moved elsewhere; 2: whatever becomes of them, unless
+ * the guest has it mapped; 3: that, too.
  */
 static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 {
@@ -120,7 +121,7 @@ static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 		return swap_punch_dead_locked(store, slot, word);
 	if (pass == 1 && state == SYM_SLOT_RESIDENT)
 		return swap_move_out_locked(store, slot);
-	if (pass < 2)
+	if (pass < 2 || (pass == 2 && state == SYM_SLOT_MAPPED))
 		return false;
 	/*
 	 * More writes than any guest has under way that keeps the rules: the contents are lost, and
@@ -139,7 +140,7 @@ int swap_populate_over_locked(struct swap_store *store, uint32_t slot)
 	int status;
 
 	ring_prune(store);
-	for (unsigned pass = 0; pass < 3 && store->ring_count == RING_SLOTS; pass++) {
+	for (unsigned pass = 0; pass < 4 && store->ring_count == RING_SLOTS; pass++) {
 		for (unsigned i = 0; i < store->ring_count; i++) {
 			if (ring_take(store, store->ring[i], pass)) {
 				ring_prune(store);

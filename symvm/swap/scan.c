@@ -5,6 +5,7 @@
  * over, counts how long contents have been lying there, and puts words right that make no sense.
  * The same thread makes room when the budget is nearly used up.
  */
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -41,14 +42,14 @@ static void run_add(struct swap_store *store, struct run *run, uint32_t slot)
 	run->count++;
 }
 
+/* Of a group with pages. */
 static unsigned punch_free_group(struct swap_store *store, uint32_t group, unsigned age)
 {
 	uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
 	struct run run = {0};
 
-	if (!store->groups[group].populated)
-		return 0;
 	end = end < store->slot_count ? end : store->slot_count;
+	swap_count(store, looked, end - slot);
 	for (; slot < end; slot++) {
 		const struct swap_slot *what = &store->slots[slot];
 		bool old = age == 0 || ((what->flags & SLOT_SEEN_FREE) && what->age >= age);
@@ -64,11 +65,26 @@ static unsigned punch_free_group(struct swap_store *store, uint32_t group, unsig
 
 unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
 {
-	unsigned punched = 0;
+	unsigned punched = 0, looked = 0;
 
-	for (uint32_t group = 0; group < store->group_count && punched < most; group++)
+	/* A group that is passed over counts as one slot. */
+	for (uint32_t seen = 0; seen < store->group_count && punched < most && looked < LOOK_SLOTS;
+	     seen++) {
+		uint32_t group = store->free_hand;
+
+		store->free_hand = group + 1 < store->group_count ? group + 1 : 0;
+		looked++;
+		if (!store->groups[group].populated)
+			continue;
 		punched += punch_free_group(store, group, 0);
+		looked += GROUP_SLOTS;
+	}
 	return punched;
+}
+
+unsigned swap_looks(const struct swap_store *store)
+{
+	return store->slot_count / LOOK_SLOTS + store->group_count / LOOK_SLOTS + 2;
 }
 
 static void grow_old(struct swap_slot *what, bool is_free)
@@ -152,6 +168,14 @@ static void revoke_update_locked(struct swap_store *store)
 	__atomic_store_n(&store->header->revoke_wanted, wanted, __ATOMIC_RELAXED);
 }
 
+/* Between two pieces of work: vCPUs may wait for the lock, which alone does not pass it on. */
+static void lock_give(struct swap_store *store)
+{
+	pthread_mutex_unlock(&store->lock);
+	sched_yield();
+	pthread_mutex_lock(&store->lock);
+}
+
 static void scan(struct swap_store *store)
 {
 	pthread_mutex_lock(&store->lock);
@@ -165,14 +189,20 @@ static void scan(struct swap_store *store)
 		for (; slot < end; slot++)
 			if (store->slots[slot].flags || store->slots[slot].where != WHERE_NONE)
 				scan_slot(store, slot);
-		punch_free_group(store, group, FREE_SCANS);
-		/* vCPUs may wait for the lock. */
-		pthread_mutex_unlock(&store->lock);
-		pthread_mutex_lock(&store->lock);
+		if (store->groups[group].populated)
+			punch_free_group(store, group, FREE_SCANS);
+		lock_give(store);
 	}
-	memcpy(store->states, store->counting, sizeof(store->states));
+	for (unsigned state = 0; state < SWAP_STATES; state++)
+		store->states[state] = store->counting[state];
 	swap_pressure_update_locked(store);
 	pthread_mutex_unlock(&store->lock);
+}
+
+static bool room_enough_locked(const struct swap_store *store)
+{
+	return store->stopping || store->budget >= store->slot_count ||
+	       swap_room_locked(store) >= 4 * store->unit;
 }
 
 static bool room_enough(struct swap_store *store)
@@ -180,8 +210,7 @@ static bool room_enough(struct swap_store *store)
 	bool enough;
 
 	pthread_mutex_lock(&store->lock);
-	enough = store->stopping || store->budget >= store->slot_count ||
-		 swap_room_locked(store) >= 4 * store->unit;
+	enough = room_enough_locked(store);
 	pthread_mutex_unlock(&store->lock);
 	return enough;
 }
@@ -197,27 +226,54 @@ static void spill_ask(struct swap_store *store)
 	pthread_mutex_unlock(&store->lock);
 }
 
+static void punch_free_all(struct swap_store *store)
+{
+	unsigned looks = swap_looks(store);
+
+	pthread_mutex_lock(&store->lock);
+	while (looks-- && !store->stopping && swap_room_locked(store) < 4 * store->unit) {
+		swap_punch_free_locked(store, (unsigned)(4 * store->unit));
+		swap_pressure_update_locked(store);
+		pthread_cond_broadcast(&store->room);
+		lock_give(store);
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* Until room is enough, or all slots were looked at without one that could go. */
+static void move_out_all(struct swap_store *store, struct swap_mover *mover, unsigned age)
+{
+	unsigned looks = swap_looks(store);
+
+	for (unsigned left = looks; left && !room_enough(store); left--)
+		if (swap_move_out(store, mover, age, BATCH_SLOTS))
+			left = looks + 1;
+}
+
 /*
  * Makes room until four units are free or nothing more can be done: first what costs nothing, then
  * cold contents, then any, then the spill store.
  */
 static void make_room(struct swap_store *store, struct swap_mover *mover)
 {
-	pthread_mutex_lock(&store->lock);
-	swap_punch_free_locked(store, (unsigned)(4 * store->unit));
-	swap_pressure_update_locked(store);
-	pthread_cond_broadcast(&store->room);
-	pthread_mutex_unlock(&store->lock);
-	while (!room_enough(store) && swap_move_out(store, mover, COLD_SCANS, BATCH_SLOTS))
-		;
-	while (!room_enough(store) && swap_move_out(store, mover, 0, BATCH_SLOTS))
-		;
+	punch_free_all(store);
+	move_out_all(store, mover, COLD_SCANS);
+	move_out_all(store, mover, 0);
 	if (!room_enough(store))
 		spill_ask(store);
 	pthread_mutex_lock(&store->lock);
 	revoke_update_locked(store);
 	store->room_wanted = false;
+	/* Then it is not tried again before the next scan. */
+	store->in_vain = !room_enough_locked(store);
 	pthread_cond_broadcast(&store->room);
+	pthread_mutex_unlock(&store->lock);
+}
+
+static void in_vain_set(struct swap_store *store, bool in_vain)
+{
+	pthread_mutex_lock(&store->lock);
+	store->in_vain = in_vain;
 	pthread_mutex_unlock(&store->lock);
 }
 
@@ -236,7 +292,6 @@ void *swap_scan_thread(void *opaque)
 	struct swap_store *store = opaque;
 	struct swap_mover *mover = swap_mover_create(&store->codec);
 	uint64_t next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
-	bool in_vain = false;
 
 	if (!swap_thread_enter(store, "swap-scan", mover)) {
 		swap_mover_destroy(mover);
@@ -244,20 +299,17 @@ void *swap_scan_thread(void *opaque)
 	}
 	pthread_mutex_lock(&store->lock);
 	while (!store->stopping) {
-		bool due = wait_for_work(store, next_scan, in_vain);
+		bool due = wait_for_work(store, next_scan, store->in_vain);
 		bool wanted = store->room_wanted;
 
 		pthread_mutex_unlock(&store->lock);
 		if (due) {
 			scan(store);
 			next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
-			in_vain = false;
+			in_vain_set(store, false);
 		}
-		if (wanted) {
+		if (wanted)
 			make_room(store, mover);
-			/* Not again at once, where there was nothing to be done. */
-			in_vain = !room_enough(store);
-		}
 		pthread_mutex_lock(&store->lock);
 		revoke_update_locked(store);
 	}

@@ -23,7 +23,9 @@ struct spill_ops {
 	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count);
 	int (*write)(struct spill *spill, unsigned lane, uint64_t block, const void *data,
 		     unsigned count);
-	/* Frees it; contents are gone. */
+	/* Transfers under way and later ones fail soon, by -ECANCELED. Any thread. Optional. */
+	void (*stop)(struct spill *spill);
+	/* Frees it; contents are gone. No transfer is under way. */
 	void (*close)(struct spill *spill);
 };
 

@@ -17,7 +17,7 @@
 
 #define NBD_LIBRARY	"libnbd.so.0"
 #define NBD_TIMEOUT_SEC 30 /* for one block; then the server counts as gone */
-#define NBD_POLL_MS	1000
+#define NBD_POLL_MS	100
 
 /* Versions of clang-format wrap this differently. */
 /* clang-format off */
@@ -51,6 +51,7 @@ struct nbd_lane {
 struct spill_nbd {
 	struct spill spill;
 	struct nbd_calls nbd;
+	_Atomic bool stopping;
 	struct nbd_lane lane[SPILL_LANES];
 };
 
@@ -86,9 +87,9 @@ static int wait_for(struct spill_nbd *nbd, struct nbd_lane *lane, int64_t cookie
 			return 0;
 		if (done < 0)
 			return last_error(nbd);
-		if (clock_now_ns() >= until) {
+		if (nbd->stopping || clock_now_ns() >= until) {
 			lane->dead = true;
-			return -ETIMEDOUT;
+			return nbd->stopping ? -ECANCELED : -ETIMEDOUT;
 		}
 		if (nbd->nbd.poll(lane->handle, NBD_POLL_MS) < 0) {
 			lane->dead = true;
@@ -130,6 +131,11 @@ static int nbd_write(struct spill *spill, unsigned lane, uint64_t block, const v
 	return transfer(spill, lane, block, count, NULL, data);
 }
 
+static void nbd_stop(struct spill *spill)
+{
+	((struct spill_nbd *)spill)->stopping = true;
+}
+
 static void nbd_free(struct spill *spill)
 {
 	struct spill_nbd *nbd = (struct spill_nbd *)spill;
@@ -145,6 +151,7 @@ static void nbd_free(struct spill *spill)
 static const struct spill_ops nbd_ops = {
 	.read = nbd_read,
 	.write = nbd_write,
+	.stop = nbd_stop,
 	.close = nbd_free,
 };
 

@@ -6,6 +6,7 @@
  * what comes of it is thrown away. An error costs that slot its contents, or leaves it where it is.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 
 #include "swap/internal.h"
 
-#define PICK_SLOTS 65536u
+#define PICK_LOOKS 4u /* for what does not compress, before what is compressed */
 
 static uint64_t checksum(uint32_t slot, const void *data, size_t length)
 {
@@ -58,11 +59,37 @@ static bool io_end_locked(struct swap_store *store, uint32_t slot)
 	return !stale;
 }
 
-static void spill_failed(struct swap_store *store, uint32_t slot, const char *what, int status)
+/*
+ * The end of a transfer. A full disk or a dead server fails each one: the log has one line when
+ * that begins, and one when it ends.
+ */
+static void transfer_ended_locked(struct swap_store *store, const char *what, const char *outcome,
+				  bool *failing, int status)
 {
-	swap_count(store, spill_errors, 1);
-	log_limited(store->log, LOG_LEVEL_ERROR, "swap%u: spill store: cannot %s slot %u: %s",
-		    store->config.index, what, slot, strerror(-status));
+	if (status < 0)
+		swap_count(store, spill_errors, 1);
+	if ((status < 0) == *failing || store->stopping)
+		return;
+	*failing = status < 0;
+	if (status < 0)
+		log_error(store->log, "swap%u: spill store: cannot %s: %s; %s", store->config.index,
+			  what, strerror(-status), outcome);
+	else
+		log_warn(store->log, "swap%u: spill store: can %s again", store->config.index,
+			 what);
+}
+
+static void read_ended_locked(struct swap_store *store, int status)
+{
+	transfer_ended_locked(store, "read", "slots that the guest asks for are lost",
+			      &store->reads_fail, status);
+}
+
+/* Slots that cannot be written stay where they are: nothing is lost. */
+static void write_ended_locked(struct swap_store *store, int status)
+{
+	transfer_ended_locked(store, "write", "swapped pages stay in memory, within the budget",
+			      &store->writes_fail, status);
 }
 
 /* Checks what was read and expands it; NULL: it is not what was written. */
@@ -136,9 +163,8 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 		status = store->spill->ops->read(store->spill, lane, slot, data, 1);
 		good = status < 0 ? 0 : 1;
 	}
-	if (status < 0)
-		spill_failed(store, slot, "read", status);
 	pthread_mutex_lock(&store->lock);
+	read_ended_locked(store, status);
 	swap_count(store, spill_reads, good);
 	for (unsigned i = 0; i < count; i++) {
 		if (i < good || i == 0)
@@ -193,10 +219,14 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 /* The first one of up to SPILL_RUN neighbours, claimed; their number. */
 static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 {
-	uint32_t slot = store->hand;
+	uint32_t slot = store->spill_hand;
 	unsigned count = 0;
 
-	for (uint32_t seen = 0; seen < PICK_SLOTS && seen < store->slot_count && !count; seen++) {
+	for (uint32_t seen = 0; seen < LOOK_SLOTS && seen < store->slot_count && !count; seen++) {
+		if (slot % GROUP_SLOTS == 0 && !store->groups[slot / GROUP_SLOTS].populated) {
+			slot = slot + GROUP_SLOTS < store->slot_count ? slot + GROUP_SLOTS : 0;
+			continue;
+		}
 		*first = slot;
 		while (count < SPILL_RUN && slot < store->slot_count && claim_locked(store, slot)) {
 			count++;
@@ -207,7 +237,23 @@ static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 		if (slot >= store->slot_count)
 			slot = 0;
 	}
-	store->hand = slot;
+	store->spill_hand = slot;
+	return count;
+}
+
+/* Several such looks; the lock is given away in between. */
+static unsigned look_resident_locked(struct swap_store *store, unsigned looks, uint32_t *first)
+{
+	unsigned count = 0;
+
+	while (looks-- && !store->stopping && !store->fetch_count) {
+		count = pick_resident_locked(store, first);
+		if (count)
+			break;
+		pthread_mutex_unlock(&store->lock);
+		sched_yield();
+		pthread_mutex_lock(&store->lock);
+	}
 	return count;
 }
 
@@ -224,9 +270,8 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 	pthread_mutex_unlock(&store->lock);
 	sum = checksum(slot, data, length);
 	status = store->spill->ops->write(store->spill, lane, slot, data, 1);
-	if (status < 0)
-		spill_failed(store, slot, "write", status);
 	pthread_mutex_lock(&store->lock);
+	write_ended_locked(store, status);
 	if (!io_end_locked(store, slot) || status < 0)
 		return; /* it stays in memory */
 	swap_copy_drop_locked(store, slot);
@@ -269,9 +314,8 @@ static void write_resident(struct swap_store *store, unsigned lane, uint32_t fir
 		sums[i] = checksum(first + i, data + (size_t)i * SLOT_SIZE, SLOT_SIZE);
 	if (status == 0)
 		status = store->spill->ops->write(store->spill, lane, first, data, count);
-	if (status < 0)
-		spill_failed(store, first, "write", status);
 	pthread_mutex_lock(&store->lock);
+	write_ended_locked(store, status);
 	for (unsigned i = 0; i < count; i++)
 		if (written_locked(store, first + i, status == 0, status == 0 ? sums[i] : 0))
 			slots[gone++] = first + i;
@@ -282,17 +326,19 @@ static void write_resident(struct swap_store *store, unsigned lane, uint32_t fir
 static bool write_some_locked(struct swap_store *store, unsigned lane, void *data)
 {
 	uint64_t errors = store->counters.spill_errors;
-	uint32_t slot;
-	unsigned count = pick_resident_locked(store, &slot);
+	uint32_t first, slot = NO_SLOT;
+	unsigned count = look_resident_locked(store, PICK_LOOKS, &first);
 
-	if (count) {
-		write_resident(store, lane, slot, count, data);
-	} else {
+	if (!count)
 		slot = pick_compressed_locked(store);
-		if (slot == NO_SLOT)
-			return false;
+	if (!count && slot == NO_SLOT)
+		count = look_resident_locked(store, swap_looks(store), &first);
+	if (!count && slot == NO_SLOT)
+		return false;
+	if (count)
+		write_resident(store, lane, first, count, data);
+	else
 		write_compressed(store, lane, slot, data);
-	}
 	swap_pressure_update_locked(store);
 	pthread_cond_broadcast(&store->room);
 	return errors == store->counters.spill_errors;

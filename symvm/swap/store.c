@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "jail/jail.h"
+#include "swap/huge_pages.h"
 #include "swap/internal.h"
 
-#define MIB	      (1ull << 20)
-#define SLOTS_ALIGN   (2 * MIB)
-#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define MIB	    (1ull << 20)
+#define SLOTS_ALIGN (2 * MIB)
+#define HUGE_PAGES  "/sys/kernel/mm/transparent_hugepage"
 
 static int config_check(const struct swap_config *config, struct error *err)
 {
@@ -26,11 +27,13 @@ static int config_check(const struct swap_config *config, struct error *err)
 	if (config->size % MIB)
 		return error_set(err, -EINVAL, "--swap: size=%llu is not a multiple of 1 MiB",
 				 (unsigned long long)config->size);
-	if (config->budget && config->budget < SWAP_BUDGET_MINIMUM)
+	if (config->budget &&
+	    (config->budget < SWAP_BUDGET_MINIMUM || config->budget > SWAP_SIZE_MAXIMUM))
 		return error_set(err, -EINVAL,
-				 "--swap: memory=%llu is less than the minimum of %llu MiB",
+				 "--swap: memory=%llu is not from %llu MiB to %llu GiB",
 				 (unsigned long long)config->budget,
-				 (unsigned long long)(SWAP_BUDGET_MINIMUM >> 20));
+				 (unsigned long long)(SWAP_BUDGET_MINIMUM >> 20),
+				 (unsigned long long)(SWAP_SIZE_MAXIMUM >> 30));
 	return 0;
 }
 
@@ -42,18 +45,13 @@ static uint64_t round_up(uint64_t value, uint64_t to)
 /* Huge pages behind the memfd would cost the host more than is counted. */
 static void huge_pages_warn(const struct swap_store *store)
 {
-	char text[128] = "";
-	int fd = open(SHMEM_ENABLED, O_RDONLY | O_CLOEXEC);
+	char name[64];
 
-	if (fd < 0)
-		return;
-	if (read(fd, text, sizeof(text) - 1) > 0 &&
-	    (strstr(text, "[always]") || strstr(text, "[force]")))
+	if (swap_huge_pages_find(HUGE_PAGES, name, sizeof(name)))
 		log_warn(store->log,
-			 "swap%u: the host gives huge pages to all shared memory (" SHMEM_ENABLED
-			 "): the budget will be kept only roughly",
-			 store->config.index);
-	close(fd);
+			 "swap%u: the host gives huge pages to shared memory (" HUGE_PAGES
+			 "/%s): the budget will be kept only roughly",
+			 store->config.index, name);
 }
 
 /* The window: header, words, slots. Only header and words are mapped here. */
@@ -193,8 +191,8 @@ static void threads_stop(struct swap_store *store)
 {
 	uint64_t one = 1;
 
-	pthread_mutex_lock(&store->lock);
 	store->stopping = true;
+	pthread_mutex_lock(&store->lock);
 	pthread_cond_broadcast(&store->work);
 	pthread_cond_broadcast(&store->room);
 	pthread_cond_broadcast(&store->io);
@@ -202,6 +200,8 @@ static void threads_stop(struct swap_store *store)
 	pthread_mutex_lock(&store->event_lock);
 	pthread_cond_broadcast(&store->event_added);
 	pthread_mutex_unlock(&store->event_lock);
+	if (store->spill && store->spill->ops->stop)
+		store->spill->ops->stop(store->spill);
 	if (store->stop_fd >= 0 && write(store->stop_fd, &one, sizeof(one)) < 0)
 		log_error(store->log, "swap%u: cannot stop its threads", store->config.index);
 	while (store->thread_count)
@@ -338,23 +338,35 @@ void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_whe
 	store->groups[slot / GROUP_SLOTS].stored++;
 }
 
+/* Forgets contents and pages of a group; the caller punches them. */
+static void group_reset_locked(struct swap_store *store, uint32_t group)
+{
+	uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
+	bool populated = store->groups[group].populated;
+
+	if (!populated && !store->groups[group].stored)
+		return;
+	end = end < store->slot_count ? end : store->slot_count;
+	for (; slot < end; slot++) {
+		swap_copy_drop_locked(store, slot);
+		if (populated)
+			store->slots[slot].flags &= SLOT_IO | SLOT_STALE | SLOT_BUSY;
+	}
+	store->groups[group].populated = 0;
+}
+
 void swap_store_reset(struct swap_store *store)
 {
 	pthread_mutex_lock(&store->lock);
-	for (uint32_t slot = 0; slot < store->slot_count; slot++)
-		if (store->groups[slot / GROUP_SLOTS].stored)
-			swap_copy_drop_locked(store, slot);
+	for (uint32_t group = 0; group < store->group_count; group++)
+		group_reset_locked(store, group);
 	store->fetch_count = 0;
 	/* Punched rather than written: words of slots that were never used stay without a page. */
 	fallocate(store->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)store->words_offset,
 		  (off_t)(store->window_size - store->words_offset));
-	for (uint32_t slot = 0; slot < store->slot_count; slot++)
-		if (store->groups[slot / GROUP_SLOTS].populated)
-			store->slots[slot].flags &= SLOT_IO | SLOT_STALE | SLOT_BUSY;
-	for (uint32_t group = 0; group < store->group_count; group++)
-		store->groups[group].populated = 0;
 	store->resident = 0;
-	memset(store->states, 0, sizeof(store->states));
+	for (unsigned state = 0; state < SWAP_STATES; state++)
+		store->states[state] = 0;
 	store->ring_count = 0;
 	store->full = false;
 	header_fill(store);
@@ -380,11 +392,11 @@ int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct erro
 {
 	uint64_t unit;
 
-	if (budget < SWAP_BUDGET_MINIMUM)
-		return error_set(err, -EINVAL,
-				 "budget: %llu bytes are less than the minimum of %llu MiB",
-				 (unsigned long long)budget,
-				 (unsigned long long)(SWAP_BUDGET_MINIMUM >> 20));
+	if (budget < SWAP_BUDGET_MINIMUM || budget > SWAP_SIZE_MAXIMUM)
+		return error_set(
+			err, -EINVAL, "budget: %llu bytes are not from %llu MiB to %llu GiB",
+			(unsigned long long)budget, (unsigned long long)(SWAP_BUDGET_MINIMUM >> 20),
+			(unsigned long long)(SWAP_SIZE_MAXIMUM >> 30));
 	pthread_mutex_lock(&store->lock);
 	store->budget = budget / SLOT_SIZE;
 	unit = store->budget / 64;
@@ -400,39 +412,30 @@ int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct erro
 void swap_store_usage(struct swap_store *store, struct swap_usage *usage)
 {
 	*usage = (struct swap_usage){.size = store->config.size};
-	pthread_mutex_lock(&store->lock);
 	usage->budget = store->budget * SLOT_SIZE;
 	usage->resident = store->resident * SLOT_SIZE;
 	usage->compressed = arena_pages(store->arena) * SLOT_SIZE;
 	usage->spilled = store->spilled * SLOT_SIZE;
 	usage->full = store->full;
-	memcpy(usage->states, store->states, sizeof(usage->states));
-	pthread_mutex_unlock(&store->lock);
 	/* What the scan passes over holds nothing. */
 	usage->states[SYM_SLOT_FREE] = store->slot_count;
-	for (unsigned state = SYM_SLOT_FREE + 1; state < SWAP_STATES; state++)
+	for (unsigned state = SYM_SLOT_FREE + 1; state < SWAP_STATES; state++) {
+		uint64_t left = usage->states[SYM_SLOT_FREE], count = store->states[state];
+
+		usage->states[state] = count < left ? count : left;
 		usage->states[SYM_SLOT_FREE] -= usage->states[state];
+	}
 	usage->mapped = usage->states[SYM_SLOT_MAPPED] * SLOT_SIZE;
 }
 
 uint64_t swap_store_used(struct swap_store *store)
 {
-	uint64_t pages;
-
-	pthread_mutex_lock(&store->lock);
-	pages = swap_used_locked(store);
-	pthread_mutex_unlock(&store->lock);
-	return pages * SLOT_SIZE;
+	return swap_used_locked(store) * SLOT_SIZE;
 }
 
 uint64_t swap_store_budget(struct swap_store *store)
 {
-	uint64_t pages;
-
-	pthread_mutex_lock(&store->lock);
-	pages = store->budget;
-	pthread_mutex_unlock(&store->lock);
-	return pages * SLOT_SIZE;
+	return store->budget * SLOT_SIZE;
 }
 
 const struct swap_counters *swap_store_counters(const struct swap_store *store)

@@ -58,6 +58,7 @@ struct swap_config {
 	X(populated, "pages put behind slots")                                       \
 	X(over_budget, "of them, beyond the budget, for a write that was under way") \
 	X(reclaimed, "of those, taken back with their contents")                     \
+	X(looked, "slots looked at to make room")                                    \
 	X(violations, "state words that the guest changed against the rules")
 
 struct swap_counters {

@@ -15,6 +15,7 @@
 #include "machine/memory.h"
 #include "machine/memory_file.h"
 #include "machine/memory_host.h"
+#include "machine/memory_plug.h"
 
 #define LOW  (1ull << 20)
 #define HIGH (2ull << 20)
@@ -238,6 +239,44 @@ static void test_zeroes_what_cannot_be_given_back(void **state)
 	assert_int_equal(memory_discard(&fixed, 1ull << 40, LOW), -EFAULT); /* the window */
 }
 
+/* Linux plugs whole memory blocks: 2 GiB each if RAM at the boot ends at 64 GiB or above. */
+static void test_pluggable_memory_is_aligned(void **state)
+{
+	static const struct {
+		uint64_t boot_gib, align;
+	} cases[] = {{1, 1ull << 30},  {4, 1ull << 30},	 {60, 1ull << 30},
+		     {63, 2ull << 30}, {64, 2ull << 30}, {97, 2ull << 30}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t size = cases[i].boot_gib << 30;
+		bool all_low = size <= MEMORY_HOLE_START;
+		struct guest_memory boot = {
+			.vm_fd = -1,
+			.count = 1,
+			.regions = {{.gpa = all_low ? 0 : MEMORY_HOLE_END,
+				     .size = all_low ? size : size - MEMORY_HOLE_START,
+				     .fd = -1,
+				     .fd_offset = 1,
+				     .ram = true}},
+		};
+		struct memory_config config = {.size = size, .max = size + (2ull << 20)};
+		struct error err = {0};
+		const struct memory_region *plug = &boot.regions[1];
+
+		if (memory_plug_create(&boot, &config, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(plug->gpa % cases[i].align, 0);
+		assert_true(plug->gpa >= boot.regions[0].gpa + boot.regions[0].size);
+		assert_true(plug->size >= config.max - config.size);
+		assert_int_equal(
+			plug->size % (cases[i].align > 1ull << 30 ? cases[i].align : 128ull << 20),
+			0);
+		boot.regions[0] = *plug;
+		boot.count = 1;
+		memory_destroy(&boot);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_takes_huge_pages_or_says_how_many_are_missing),
 		cmocka_unit_test(test_gives_pages_back),
 		cmocka_unit_test(test_zeroes_what_cannot_be_given_back),
+		cmocka_unit_test(test_pluggable_memory_is_aligned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

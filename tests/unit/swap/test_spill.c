@@ -2,6 +2,7 @@
 /* Spill stores that fail: only the slots that lay there are lost. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #include "guest.h"
+#include "swap/internal.h"
 
 #define SIZE   (16 * MIB)
 #define BUDGET (4 * MIB)
@@ -86,9 +88,9 @@ static void test_file_changed(void **state)
 	sleep_ms(300);
 	swap_store_usage(guest.store, &usage);
 	assert_true(usage.spilled > 0);
-	/* Odd blocks of the second half: the file has one block more in front. */
+	/* Odd blocks of the second half: the file has one MiB more in front. */
 	for (uint32_t slot = guest.count / 2; slot < guest.count; slot += 2) {
-		off_t at = ((off_t)slot + 1) * 4096 + 100;
+		off_t at = (off_t)MIB + (off_t)slot * 4096 + 100;
 
 		assert_int_equal(pread(fd, &byte, 1, at), 1);
 		byte ^= 1;
@@ -132,6 +134,68 @@ static void test_file_is_protected(void **state)
 	swap_store_destroy(store);
 	assert_int_equal(stat(path, &file), 0);
 	assert_int_equal(file.st_size, 0);
+}
+
+static _Atomic bool disk_full;
+
+static int full_read(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count)
+{
+	return -EIO; /* nothing was ever written before the disk had room */
+}
+
+static int full_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
+		      unsigned count)
+{
+	return disk_full ? -ENOSPC : -EFBIG;
+}
+
+static unsigned lines_with(const char *file, const char *words)
+{
+	FILE *stream = fopen(file, "r");
+	char line[512];
+	unsigned count = 0;
+
+	assert_non_null(stream);
+	while (fgets(line, sizeof(line), stream))
+		count += strstr(line, words) != NULL;
+	fclose(stream);
+	return count;
+}
+
+/* Writes that fail for hours: all contents stay, the guest is refused room, the log has a line. */
+static void test_disk_full(void **state)
+{
+	static const struct spill_ops full_ops = {.read = full_read, .write = full_write};
+	const struct spill_ops *real;
+	char log[] = "/tmp/symvm-log-XXXXXX";
+	struct guest guest;
+	uint32_t written = 0;
+
+	guest_create(&guest, SIZE, BUDGET, SWAP_CODEC_NONE, path);
+	log_init(&guest.log, mkstemp(log), LOG_LEVEL_INFO);
+	real = guest.store->spill->ops;
+	guest.store->spill->ops = &full_ops;
+	disk_full = true;
+	for (uint32_t slot = 0; slot < guest.count; slot++) {
+		guest_fill(page, 7 + slot, false);
+		if (guest_write(&guest, slot, page) < 0)
+			break;
+		written++;
+	}
+	assert_in_range(written, 1, guest.count - 1);
+	while (guest_counter(&guest, "spill_errors") < 5)
+		assert_true(guest_write(&guest, guest.count - 1, page) <= 0);
+	for (uint32_t slot = 0; slot < written; slot++) {
+		guest_fill(wanted, 7 + slot, false);
+		assert_int_equal(guest_read(&guest, slot, page), 0);
+		assert_memory_equal(page, wanted, sizeof(page));
+	}
+	assert_int_equal(guest_counter(&guest, "failed"), 0);
+	assert_int_equal(lines_with(log, "cannot write: No space left"), 1);
+	guest.store->spill->ops = real;
+	guest_destroy(&guest);
+	close(guest.log.fd);
+	unlink(log);
 }
 
 /* An nbdkit that serves memory; its address goes to @uri. 0 where there is no nbdkit. */
@@ -203,6 +267,43 @@ static void test_nbd_server_dies(void **state)
 	guest_destroy(&guest);
 }
 
+struct reader {
+	struct spill *spill;
+	int status;
+};
+
+static void *read_thread(void *opaque)
+{
+	static uint8_t block[SPILL_BLOCK] __attribute__((aligned(4096)));
+	struct reader *reader = opaque;
+
+	reader->status = reader->spill->ops->read(reader->spill, 0, 0, block, 1);
+	return NULL;
+}
+
+/* A server that answers no more: who waits for it hears of the end, not of a time-out. */
+static void test_nbd_server_hangs(void **state)
+{
+	char uri[128], socket[64];
+	pid_t pid = nbd_start(uri, sizeof(uri), socket);
+	struct reader reader;
+	struct error err;
+	pthread_t thread;
+
+	if (!pid)
+		skip();
+	assert_int_equal(spill_open(uri, 256, &reader.spill, &err), 0);
+	kill(pid, SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, read_thread, &reader), 0);
+	sleep_ms(200);
+	reader.spill->ops->stop(reader.spill);
+	pthread_join(thread, NULL);
+	assert_int_equal(reader.status, -ECANCELED);
+	reader.spill->ops->close(reader.spill);
+	kill(pid, SIGCONT);
+	nbd_end(pid, socket);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,7 +311,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_file_changed, make_file, remove_file),
 		cmocka_unit_test_setup_teardown(test_file_truncated, make_file, remove_file),
 		cmocka_unit_test_setup_teardown(test_file_is_protected, make_file, remove_file),
+		cmocka_unit_test_setup_teardown(test_disk_full, make_file, remove_file),
 		cmocka_unit_test(test_nbd_server),
+		cmocka_unit_test(test_nbd_server_hangs),
 		cmocka_unit_test(test_nbd_server_dies),
 	};
 
