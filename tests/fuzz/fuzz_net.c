@@ -37,7 +37,7 @@ static int sink_create(struct vm *vm, const char *argument, struct net_parameter
 {
 	sink.ops = &sink_ops;
 	*backend = &sink;
-	return net_parse_mac("02:00:00:00:00:01", parameters->mac, err);
+	return net_parse_mac("02:00:00:00:00:01", parameters, err);
 }
 
 static const struct net_backend_class sink_class = {.name = "sink", .create = sink_create};

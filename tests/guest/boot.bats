@@ -32,7 +32,7 @@ work() {
 		--initrd "$SYMVM_CACHE/images/initramfs-$1.cpio" \
 		--append 'console=ttyS0 quiet panic=1 symvm.root=/dev/vda' \
 		--disk "path=$scratch/root.img" --disk "path=$scratch/data,readonly" \
-		--disk "path=$scratch/target" --net user
+		--disk "path=$scratch/target" --net user,host-loopback=yes
 	# What the guest wrote reached the host's file.
 	cmp "$scratch/data" "$scratch/target"
 }

@@ -63,7 +63,7 @@ user() {
 		wget -q -O /tmp/file http://10.0.2.2:$http_port/file; sha256sum </tmp/file
 		httpd -p 80 -h /tmp; echo served; until [ -e /tmp/stop ]; do
 		nc -l -p 81 >/tmp/got; grep -q stop /tmp/got && touch /tmp/stop; done" \
-		--net "user,mac=52:54:00:00:00:07,forward=tcp::18080-:80,forward=tcp:127.0.0.1:18081-10.0.2.15:81"
+		--net "user,host-loopback=yes,mac=52:54:00:00:00:07,forward=tcp::18080-:80,forward=tcp:127.0.0.1:18081-10.0.2.15:81"
 	shows served
 	grep -q 'inet 10.0.2.15/24' "$scratch/console"
 	grep -q 'ether 52:54:00:00:00:07' "$scratch/console"

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "machine/vm.h"
 
@@ -416,34 +415,6 @@ static const struct virtio_ops net_ops = {
 	.describe = net_describe,
 };
 
-int net_parse_mac(const char *text, uint8_t mac[6], struct error *err)
-{
-	static const uint8_t prefix[3] = {0x52, 0x54, 0x00}; /* locally administered */
-	uint8_t all = 0;
-	int end = 0;
-
-	if (!text) {
-		memcpy(mac, prefix, sizeof(prefix));
-		if (getrandom(mac + 3, 3, 0) != 3)
-			return error_set(err, -EIO, "--net: no random bytes for a MAC address");
-		return 0;
-	}
-	if (strspn(text, "0123456789abcdefABCDEF:") != 17 || strlen(text) != 17 ||
-	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
-		   &mac[3], &mac[4], &mac[5], &end) != 6 ||
-	    end != 17)
-		return error_set(err, -EINVAL,
-				 "--net: mac=%s: expected six bytes as "
-				 "52:54:00:12:34:56",
-				 text);
-	for (unsigned i = 0; i < 6; i++)
-		all |= mac[i];
-	if (!all || (mac[0] & 1))
-		return error_set(err, -EINVAL, "--net: mac=%s: not the address of one station",
-				 text);
-	return 0;
-}
-
 static const struct net_backend_class *find_class(const char *argument, const char **rest,
 						  struct error *err)
 {
@@ -461,6 +432,16 @@ static const struct net_backend_class *find_class(const char *argument, const ch
 	return NULL;
 }
 
+/* Interfaces that the VM has already. */
+static unsigned device_count(const struct vm *vm)
+{
+	unsigned count = 0;
+
+	for (const struct device *device = vm->devices; device; device = device->next)
+		count += strncmp(device->name, "net", 3) == 0;
+	return count;
+}
+
 static int create_device(struct vm *vm, struct net_device *net,
 			 const struct net_parameters *parameters, struct error *err)
 {
@@ -473,7 +454,10 @@ static int create_device(struct vm *vm, struct net_device *net,
 			    1ull << VIRTIO_NET_F_STATUS | 1ull << VIRTIO_NET_F_MRG_RXBUF;
 	int status;
 
-	memcpy(config.mac, parameters->mac, sizeof(config.mac));
+	if (parameters->mac_made)
+		net_mac_make(vm->config.name, device_count(vm), config.mac);
+	else
+		memcpy(config.mac, parameters->mac, sizeof(config.mac));
 	if (parameters->mtu)
 		features |= 1ull << VIRTIO_NET_F_MTU;
 	status = virtio_device_create(vm, &net->virtio, &net_ops, "net", features, 2,
@@ -517,9 +501,9 @@ static int net_create(struct vm *vm, const char *argument, struct error *err)
 
 static const struct device_class net_class = {
 	.option = "net",
-	.argument =
-		"user[,forward=tcp:ADDRESS:PORT-:GUESTPORT]...|tap,name=NAME[,vhost=on|off|auto]"
-		" [,mac=MAC][,mtu=BYTES]",
+	.argument = "user[,forward=tcp:ADDRESS:PORT-:GUESTPORT]...[,host-loopback=yes|no]"
+		    "[,restrict=yes|no][,flows=COUNT]|tap,name=NAME[,vhost=on|off|auto]"
+		    " [,mac=MAC][,mtu=BYTES]",
 	.help = "adds a network interface",
 	.order = 110,
 	.create = net_create,

@@ -57,6 +57,7 @@ struct net_backend {
 struct net_parameters {
 	uint64_t features; /* VIRTIO_NET_F_* beyond MAC, STATUS and MRG_RXBUF */
 	uint8_t mac[6];
+	bool mac_made; /* none was given: net_mac_make() makes one */
 	uint16_t mtu;  /* 0: not told to the guest */
 	bool external; /* the queues are served by vhost */
 };
@@ -87,9 +88,15 @@ uint64_t net_features(const struct net_device *net);
 struct virtio_device *net_virtio(struct net_device *net);
 
 /*
- * Parses "52:54:00:12:34:56"; NULL makes one up. -EINVAL for multicast, zero, or
- * something else. Any thread.
+ * Takes mac=: "52:54:00:12:34:56", or NULL where it was not given. -EINVAL with words for
+ * multicast, zero, or something else. Any thread.
  */
-int net_parse_mac(const char *text, uint8_t mac[6], struct error *err);
+int net_parse_mac(const char *text, struct net_parameters *parameters, struct error *err);
+/*
+ * The address of interface number @index of the VM @name: 52:54:00 and three bytes that depend on
+ * both and on this host (machine-id(5)), so that it is the same at the next start, and another one
+ * on another host of the same network. Main thread.
+ */
+void net_mac_make(const char *name, unsigned index, uint8_t mac[6]);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -181,18 +182,59 @@ static const struct net_backend_ops net_tap_ops = {
 	.describe = net_tap_describe,
 };
 
-static int open_tap(struct net_tap *tap, struct error *err)
+/* Why the kernel gives no queue of the interface. */
+static int interface_refused(const struct net_tap *tap, int status, bool existed, struct error *err)
 {
+	if (status == -EBUSY)
+		return error_set(err, status, "--net: the interface %s is in use, by another VM",
+				 tap->name);
+	if (status == -EINVAL && existed)
+		return error_set(err, status, "--net: the interface %s is no tap", tap->name);
+	if (status == -EPERM && !existed)
+		return error_set(err, status,
+				 "--net: there is no interface %s, and only root may make it: ip "
+				 "tuntap add %s mode tap user %u",
+				 tap->name, tap->name, (unsigned)geteuid());
+	if (status == -EPERM)
+		return error_set(err, status, "--net: the interface %s belongs to another user",
+				 tap->name);
+	return error_set_errno(err, status, "--net: cannot use the interface %s", tap->name);
+}
+
+/* Says what will keep frames from going anywhere. */
+static void interface_look(const struct net_tap *tap, bool existed, struct log *log)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(request.ifr_name, tap->name, sizeof(tap->name));
+	if (!existed)
+		log_warn(log,
+			 "net: there was no interface %s: it was made, has no address and is in no "
+			 "bridge",
+			 tap->name);
+	else if (fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 && !(request.ifr_flags & IFF_UP))
+		log_warn(log, "net: the interface %s is down: ip link set %s up", tap->name,
+			 tap->name);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int open_tap(struct net_tap *tap, struct log *log, struct error *err)
+{
+	bool existed = if_nametoindex(tap->name) != 0;
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	int header_size = (int)NET_HEADER_SIZE;
 
 	memcpy(request.ifr_name, tap->name, sizeof(tap->name));
 	tap->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (tap->fd < 0)
-		return error_set_errno(err, -errno, "--net: cannot open /dev/net/tun");
+		return error_set_errno(err, -errno,
+				       "--net: cannot open /dev/net/tun (the host's module tun, "
+				       "and access to that file)");
 	if (ioctl(tap->fd, TUNSETIFF, &request) < 0)
-		return error_set_errno(err, -errno, "--net: cannot use the interface %s",
-				       tap->name);
+		return interface_refused(tap, -errno, existed, err);
+	interface_look(tap, existed, log);
 	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_size) < 0)
 		return error_set_errno(err, -errno, "--net: %s: virtio headers", tap->name);
 	return 0;
@@ -216,7 +258,8 @@ static int open_vhost(struct vm *vm, struct net_tap *tap, enum vhost_choice choi
 	if (status < 0 && choice == VHOST_ON)
 		return error_set(err, status, "%s", reason.text);
 	if (status < 0)
-		log_debug(&vm->log, "without vhost: %s", reason.text);
+		log_info(&vm->log, "net: symvm carries the frames of %s itself: %s", tap->name,
+			 reason.text);
 	return 0;
 }
 
@@ -231,7 +274,7 @@ static int create_tap(struct vm *vm, const char *name, enum vhost_choice choice,
 	tap->backend.ops = &net_tap_ops;
 	tap->vhost.fd = -1;
 	strcpy(tap->name, name);
-	status = open_tap(tap, err);
+	status = open_tap(tap, &vm->log, err);
 	if (status == 0)
 		status = open_vhost(vm, tap, choice, err);
 	if (status == 0 && tap->vhost.fd < 0) {
@@ -284,7 +327,7 @@ static int net_tap_create(struct vm *vm, const char *argument, struct net_parame
 		status = error_set(err, -EINVAL, "--net: mtu=%llu: expected %u to %u",
 				   (unsigned long long)mtu, NET_MTU_MIN, NET_MTU_MAX);
 	if (status == 0)
-		status = net_parse_mac(mac, parameters->mac, err);
+		status = net_parse_mac(mac, parameters, err);
 	if (status == 0)
 		status = parse_choice(vhost, &choice, err);
 	if (status == 0)

@@ -7,6 +7,8 @@
  * epoll instance that is itself one source of the I/O loop, so that a wake-up serves all
  * that are ready, and only changes cost a system call.
  */
+#include "devices/virtio/net_user.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -16,54 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/virtio/net.h"
-#include "devices/virtio/net_flow.h"
-#include "devices/virtio/slirp.h"
 #include "machine/vm.h"
 #include "util/clock.h"
-#include "util/option.h"
-
-#define NETWORK	     0x0a000200u /* 10.0.2.0/24 */
-#define NETWORK_MASK 0xffffff00u
-#define HOST_ADDRESS (NETWORK | 2u)
-#define NAME_SERVER  (NETWORK | 3u)
-#define GUEST_FIRST  (NETWORK | 15u)
-#define LOOPBACK     0x7f000001u
 
 #define EVENTS_MAX 64
-/*
- * Host and guest share the machine: there is no wire whose frame size matters, and a
- * large one saves most of the work per byte.
- */
-#define MTU_DEFAULT 16384u
-#define STATE_MAX   65536u
-
-struct watched {
-	uint32_t events; /* in the epoll instance; 0: not there */
-	uint32_t wanted; /* in this round */
-	uint32_t ready;
-};
-
-struct net_user {
-	struct net_backend backend;
-	struct slirp_calls lib;
-	Slirp *slirp;
-	struct event_loop *loop;
-	struct event_source *poll_source;
-	struct event_source *timer_source;
-	int poll_fd; /* the epoll instance */
-	int timer_fd;
-	int64_t armed;		 /* when the timer fires, CLOCK_MONOTONIC; INT64_MAX: never */
-	bool paused;		 /* the guest gives no receive buffers */
-	struct watched *watched; /* indexed by descriptor */
-	unsigned watched_count;
-	unsigned forwards;
-	unsigned sockets; /* that libslirp holds open, and how many it may */
-	unsigned sockets_max;
-	_Atomic uint64_t flows_refused;
-	_Atomic uint64_t rounds;
-	_Atomic uint64_t guest_errors;
-};
+#define STATE_MAX  65536u
 
 /* libslirp's timers: only the one for IPv6 router advertisements, which is off. */
 struct user_timer {
@@ -76,7 +35,7 @@ static int64_t now_ns(void *opaque)
 	return (int64_t)clock_now_ns();
 }
 
-static ssize_t user_receive(const void *frame, size_t length, void *opaque)
+static void guest_send(void *opaque, const uint8_t *frame, size_t length)
 {
 	struct net_user *user = opaque;
 
@@ -84,6 +43,40 @@ static ssize_t user_receive(const void *frame, size_t length, void *opaque)
 		/* Bring no more from the host: TCP then slows down its sender. */
 		user->paused = true;
 		event_source_modify(user->poll_source, 0);
+	}
+}
+
+void net_user_answer(void *opaque, const uint8_t *frame, size_t length)
+{
+	struct net_user *user = opaque;
+
+	guest_send(user, frame, length);
+	net_receive_flush(user->backend.net);
+}
+
+/* Answers of a name server by TCP come from the address that the guest asked. */
+static const uint8_t *dns_answer(struct net_user *user, const uint8_t *frame, size_t length,
+				 const struct net_packet *packet)
+{
+	if (packet->protocol != IPPROTO_TCP || !packet->has_ports ||
+	    packet->source_port != NET_DNS_PORT || length > sizeof(user->frame) ||
+	    packet->source != user->dns_servers[packet->destination_port])
+		return frame;
+	memcpy(user->frame, frame, length);
+	net_packet_readdress(user->frame, packet, true, NAME_SERVER);
+	return user->frame;
+}
+
+static ssize_t user_receive(const void *frame, size_t length, void *opaque)
+{
+	struct net_user *user = opaque;
+	struct net_packet packet;
+
+	if (net_packet_parse(frame, length, &packet)) {
+		net_policy_incoming(&user->policy, &packet);
+		guest_send(user, dns_answer(user, frame, length, &packet), length);
+	} else {
+		guest_send(user, frame, length);
 	}
 	return (ssize_t)length;
 }
@@ -140,8 +133,10 @@ static struct watched *watched_at(struct net_user *user, int fd)
 static void user_register(int fd, void *opaque)
 {
 	struct net_user *user = opaque;
+	struct watched *watched = watched_at(user, fd);
 
-	user->sockets++;
+	if (watched && watched->flow.kind == NET_FLOW_NONE)
+		watched->flow = net_flows_opened(&user->flows, user->kind_now, user->packet_now);
 }
 
 /* @fd is about to be closed, and the number may come back as another socket. */
@@ -149,11 +144,11 @@ static void user_unregister(int fd, void *opaque)
 {
 	struct net_user *user = opaque;
 
-	user->sockets -= user->sockets > 0;
 	if (fd < 0 || (unsigned)fd >= user->watched_count)
 		return;
 	if (user->watched[fd].events)
 		epoll_ctl(user->poll_fd, EPOLL_CTL_DEL, fd, NULL);
+	net_flows_closed(&user->flows, &user->watched[fd].flow);
 	user->watched[fd] = (struct watched){0};
 }
 
@@ -162,7 +157,7 @@ static void user_notify(void *opaque)
 	/* Called within slirp_input() only, and net_user_sent() follows that anyway. */
 }
 
-static const SlirpCb user_callbacks = {
+const SlirpCb net_user_callbacks = {
 	.send_packet = user_receive,
 	.guest_error = user_guest_error,
 	.clock_get_ns = now_ns,
@@ -187,11 +182,19 @@ static int from_epoll(uint32_t events)
 	       (events & EPOLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
+static bool user_connections_full(const struct net_user *user)
+{
+	return user->flows.count[NET_FLOW_TCP] >= user->flows.most[NET_FLOW_TCP];
+}
+
 static int user_add_poll(int fd, int events, void *opaque)
 {
 	struct watched *watched = watched_at(opaque, fd);
 
 	if (!watched)
+		return -1;
+	/* With all connections taken, new ones wait in the host's queue. */
+	if (watched->flow.kind == NET_FLOW_LISTEN && user_connections_full(opaque))
 		return -1;
 	watched->wanted = to_epoll(events);
 	return fd;
@@ -244,8 +247,7 @@ static void arm_timer(struct net_user *user, uint32_t timeout_ms)
 	timerfd_settime(user->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
 
-/* After anything that may have changed what libslirp waits for. */
-static void refresh(struct net_user *user)
+void net_user_refresh(struct net_user *user)
 {
 	uint32_t timeout_ms = UINT32_MAX;
 
@@ -264,12 +266,14 @@ static void run_round(struct net_user *user, struct epoll_event *events, int cou
 		if (fd < user->watched_count)
 			user->watched[fd].ready = events[i].events;
 	}
+	user->kind_now = NET_FLOW_TCP; /* forwards accept connections */
+	user->packet_now = NULL;
 	user->lib.pollfds_poll(user->slirp, 0, user_get_events, user);
-	refresh(user);
+	net_user_refresh(user);
 	net_receive_flush(user->backend.net);
 }
 
-static void poll_ready(void *opaque, uint32_t events)
+void net_user_poll_ready(void *opaque, uint32_t events)
 {
 	struct net_user *user = opaque;
 	struct epoll_event ready[EVENTS_MAX];
@@ -279,7 +283,7 @@ static void poll_ready(void *opaque, uint32_t events)
 		run_round(user, ready, count);
 }
 
-static void timer_ready(void *opaque, uint32_t events)
+void net_user_timer_ready(void *opaque, uint32_t events)
 {
 	struct net_user *user = opaque;
 	uint64_t expirations;
@@ -290,29 +294,110 @@ static void timer_ready(void *opaque, uint32_t events)
 	run_round(user, NULL, 0);
 }
 
+/* Tells the guest that @packet goes nowhere. */
+static void refuse(struct net_user *user, const struct net_packet *packet, _Atomic uint64_t *count)
+{
+	uint8_t answer[NET_ANSWER_MAX];
+	size_t length = packet->protocol == IPPROTO_TCP
+				? net_answer_reset(packet, answer)
+				: net_answer_icmp(packet, HOST_ADDRESS, NET_UNREACHABLE,
+						  NET_CODE_PROHIBITED, answer);
+
+	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+	if (length)
+		guest_send(user, answer, length);
+}
+
+/* Gives libslirp a frame; @packet is in it, NULL: it is no IPv4. */
+static void user_input(struct net_user *user, const uint8_t *frame, size_t length,
+		       const struct net_packet *packet)
+{
+	if (packet && net_flows_full(&user->flows, packet)) {
+		if (user->flows.refused == 0)
+			log_limited(&user->backend.vm->log, LOG_LEVEL_WARN,
+				    "net: the guest has all flows open that it may, new ones are "
+				    "refused (see 'symvm info')");
+		refuse(user, packet, &user->flows.refused);
+		return;
+	}
+	user->packet_now = packet;
+	user->kind_now = packet ? net_flow_kind(packet) : NET_FLOW_NONE;
+	user->lib.input(user->slirp, frame, (int)length);
+	user->packet_now = NULL;
+}
+
+/* To the name server: by UDP it is ours, by TCP libslirp carries it to the host's. */
+static void user_dns(struct net_user *user, const uint8_t *frame, size_t length,
+		     struct net_packet *packet)
+{
+	uint32_t *server = &user->dns_servers[packet->source_port];
+
+	if (packet->protocol == IPPROTO_UDP) {
+		net_dns_query(user->dns, packet);
+		return;
+	}
+	if (net_begins_connection(packet))
+		*server = net_dns_server(user->dns);
+	if (*server == 0 || length > sizeof(user->frame)) {
+		refuse(user, packet, &user->refused);
+		return;
+	}
+	memcpy(user->frame, frame, length);
+	net_packet_readdress(user->frame, packet, false, *server);
+	if (net_packet_parse(user->frame, length, packet))
+		user_input(user, user->frame, length, packet);
+}
+
+/* A whole packet. */
+static void user_packet(struct net_user *user, const uint8_t *frame, size_t length,
+			struct net_packet *packet)
+{
+	switch (net_policy_judge(&user->policy, packet)) {
+	case NET_REFUSE:
+		refuse(user, packet, &user->refused);
+		break;
+	case NET_DNS:
+		user_dns(user, frame, length, packet);
+		break;
+	default:
+		/* The same port may ask the host's name server itself. */
+		if (packet->protocol == IPPROTO_TCP && packet->has_ports &&
+		    packet->destination_port == NET_DNS_PORT && net_begins_connection(packet))
+			user->dns_servers[packet->source_port] = 0;
+		user_input(user, frame, length, packet);
+	}
+}
+
 static void net_user_send(struct net_backend *backend, const uint8_t *frame, size_t length)
 {
 	struct net_user *user = (struct net_user *)backend;
+	uint8_t answer[NET_ANSWER_MAX];
+	struct net_packet packet;
+	size_t answer_length;
 
-	/*
-	 * Every flow is a socket of ours. Without a limit a process in the guest could take all
-	 * descriptors, and the control socket with them. libslirp ends idle flows in time.
-	 */
-	if (user->sockets >= user->sockets_max && net_flow_begins(frame, length)) {
-		if (atomic_fetch_add(&user->flows_refused, 1) == 0)
-			log_limited(&user->backend.vm->log, LOG_LEVEL_WARN,
-				    "net: the guest has %u flows open, no more are taken",
-				    user->sockets);
+	if (!net_packet_parse(frame, length, &packet)) {
+		/* ARP; libslirp drops the rest. An IPv4 header that is wrong is no packet. */
+		if (frame[12] != 0x08 || frame[13] != 0x00)
+			user_input(user, frame, length, NULL);
 		return;
 	}
-	user->lib.input(user->slirp, frame, (int)length);
+	if (!net_packet_is_fragment(&packet)) {
+		user_packet(user, frame, length, &packet);
+		return;
+	}
+	if (net_fragments_add(user->fragments, &packet, clock_now_ns(), HOST_ADDRESS, &frame,
+			      &length, answer, &answer_length) &&
+	    net_packet_parse(frame, length, &packet))
+		user_packet(user, frame, length, &packet);
+	if (answer_length)
+		guest_send(user, answer, answer_length);
 }
 
 static void net_user_sent(struct net_backend *backend)
 {
 	struct net_user *user = (struct net_user *)backend;
 
-	refresh(user);
+	net_user_refresh(user);
 	net_receive_flush(backend->net);
 }
 
@@ -334,6 +419,10 @@ static void net_user_destroy(struct net_backend *backend)
 	event_source_remove(user->timer_source);
 	if (user->slirp)
 		user->lib.cleanup(user->slirp);
+	net_dns_destroy(user->dns);
+	net_fragments_destroy(user->fragments);
+	net_flows_free(&user->flows);
+	free(user->dns_servers);
 	if (user->poll_fd >= 0)
 		close(user->poll_fd);
 	if (user->timer_fd >= 0)
@@ -396,13 +485,20 @@ static void net_user_describe(struct net_backend *backend, json_t *object)
 	json_object_set_new(object, "backend", json_string("user"));
 	json_object_set_new(object, "forwards", json_integer(user->forwards));
 	json_object_set_new(object, "rounds", json_integer((json_int_t)atomic_load(&user->rounds)));
-	json_object_set_new(object, "flows_refused",
-			    json_integer((json_int_t)atomic_load(&user->flows_refused)));
+	json_object_set_new(object, "refused",
+			    json_integer((json_int_t)atomic_load(&user->refused)));
+	json_object_set_new(object, "fragments_bytes",
+			    json_integer((json_int_t)net_fragments_bytes(user->fragments)));
+	json_object_set_new(object, "fragments_dropped",
+			    json_integer((json_int_t)net_fragments_dropped(user->fragments)));
+	net_flows_describe(&user->flows, object);
+	if (user->dns)
+		net_dns_describe(user->dns, object);
 	json_object_set_new(object, "guest_errors",
 			    json_integer((json_int_t)atomic_load(&user->guest_errors)));
 }
 
-static const struct net_backend_ops net_user_ops = {
+const struct net_backend_ops net_user_ops = {
 	.send = net_user_send,
 	.sent = net_user_sent,
 	.resume = net_user_resume,
@@ -411,185 +507,3 @@ static const struct net_backend_ops net_user_ops = {
 	.load = net_user_load,
 	.describe = net_user_describe,
 };
-
-struct forward {
-	bool udp;
-	struct in_addr host, guest;
-	uint16_t host_port, guest_port;
-};
-
-/* Takes a port number from 1 to 65535 that ends at @end. */
-static int parse_port(const char *text, const char *end, uint16_t *port)
-{
-	unsigned value = 0;
-
-	if (text == end || end - text > 5)
-		return -EINVAL;
-	for (; text < end; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		value = value * 10 + (unsigned)(*text - '0');
-	}
-	if (value < 1 || value > 65535)
-		return -EINVAL;
-	*port = (uint16_t)value;
-	return 0;
-}
-
-/* Takes "ADDRESS:PORT" that ends at @end; an empty address leaves @address alone. */
-static int parse_endpoint(const char *text, const char *end, struct in_addr *address,
-			  uint16_t *port)
-{
-	const char *colon = memchr(text, ':', (size_t)(end - text));
-	char copy[INET_ADDRSTRLEN];
-	size_t length;
-
-	if (!colon)
-		return -EINVAL;
-	length = (size_t)(colon - text);
-	if (length >= sizeof(copy))
-		return -EINVAL;
-	memcpy(copy, text, length);
-	copy[length] = '\0';
-	if (length && inet_pton(AF_INET, copy, address) != 1)
-		return -EINVAL;
-	return parse_port(colon + 1, end, port);
-}
-
-/*
- * "tcp:HOSTADDRESS:PORT-GUESTADDRESS:PORT"; without a host address only this host's
- * own processes can connect, without a guest address the first DHCP lease is meant.
- */
-static int parse_forward(const char *text, struct forward *forward, struct error *err)
-{
-	const char *host = strchr(text, ':');
-	const char *dash = host ? strchr(host, '-') : NULL;
-
-	*forward = (struct forward){
-		.host.s_addr = htonl(LOOPBACK),
-		.guest.s_addr = htonl(GUEST_FIRST),
-		.udp = strncmp(text, "udp:", 4) == 0,
-	};
-	if ((!forward->udp && strncmp(text, "tcp:", 4) != 0) || !dash ||
-	    parse_endpoint(host + 1, dash, &forward->host, &forward->host_port) < 0 ||
-	    parse_endpoint(dash + 1, dash + strlen(dash), &forward->guest, &forward->guest_port) <
-		    0)
-		return error_set(
-			err, -EINVAL,
-			"--net: forward=%s: expected tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT "
-			"with ports from 1 to 65535",
-			text);
-	return 0;
-}
-
-static int add_forwards(struct net_user *user, const struct option_list *texts, struct error *err)
-{
-	for (unsigned i = 0; i < texts->count; i++) {
-		struct forward forward;
-		int status = parse_forward(texts->items[i], &forward, err);
-
-		if (status < 0)
-			return status;
-		errno = EIO;
-		if (user->lib.add_hostfwd(user->slirp, forward.udp, forward.host, forward.host_port,
-					  forward.guest, forward.guest_port) < 0)
-			return error_set_errno(err, -errno, "--net: forward=%s: cannot listen",
-					       texts->items[i]);
-		user->forwards++;
-	}
-	return 0;
-}
-
-static int open_network(struct net_user *user, const struct net_parameters *parameters,
-			struct error *err)
-{
-	const SlirpConfig config = {
-		.version = 1,
-		.in_enabled = true,
-		.vnetwork.s_addr = htonl(NETWORK),
-		.vnetmask.s_addr = htonl(NETWORK_MASK),
-		.vhost.s_addr = htonl(HOST_ADDRESS),
-		.vnameserver.s_addr = htonl(NAME_SERVER),
-		.vdhcp_start.s_addr = htonl(GUEST_FIRST),
-		.if_mtu = parameters->mtu,
-		.if_mru = parameters->mtu,
-	};
-
-	int status = slirp_load(&user->lib, err);
-
-	if (status < 0)
-		return status;
-	user->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	user->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (user->poll_fd < 0 || user->timer_fd < 0)
-		return error_set_errno(err, -errno, "--net: cannot create the user network");
-	user->slirp = user->lib.new(&config, &user_callbacks, user);
-	user->poll_source = event_loop_add(user->loop, user->poll_fd, EPOLLIN, poll_ready, user);
-	user->timer_source = event_loop_add(user->loop, user->timer_fd, EPOLLIN, timer_ready, user);
-	if (!user->slirp || !user->poll_source || !user->timer_source)
-		return error_set(err, -ENOMEM, "--net: cannot create the user network");
-	return 0;
-}
-
-static int create_user(struct vm *vm, const struct option_list *forwards,
-		       const struct net_parameters *parameters, struct net_backend **backend,
-		       struct error *err)
-{
-	struct net_user *user = calloc(1, sizeof(*user));
-	int status;
-
-	if (!user)
-		return error_set(err, -ENOMEM, "--net: out of memory");
-	user->backend.ops = &net_user_ops;
-	user->loop = vm->io_loop;
-	user->poll_fd = -1;
-	user->timer_fd = -1;
-	user->armed = INT64_MAX;
-	user->sockets_max = net_flow_limit();
-	status = open_network(user, parameters, err);
-	if (status == 0)
-		status = add_forwards(user, forwards, err);
-	if (status < 0) {
-		net_user_destroy(&user->backend);
-		return status;
-	}
-	refresh(user);
-	*backend = &user->backend;
-	return 0;
-}
-
-static int net_user_create(struct vm *vm, const char *argument, struct net_parameters *parameters,
-			   struct net_backend **backend, struct error *err)
-{
-	struct option_list forwards = {0};
-	uint64_t mtu = MTU_DEFAULT;
-	char *mac = NULL;
-	const struct option_field fields[] = {
-		{.key = "forward", .type = OPTION_LIST, .value = &forwards},
-		{.key = "mac", .type = OPTION_TEXT, .value = &mac},
-		{.key = "mtu", .type = OPTION_NUMBER, .value = &mtu},
-		{0},
-	};
-	int status = option_parse("net", argument, fields, err);
-
-	if (status < 0)
-		return status;
-	status = net_parse_mac(mac, parameters->mac, err);
-	if (status == 0 && (mtu < NET_MTU_MIN || mtu > NET_MTU_MAX))
-		status = error_set(err, -EINVAL, "--net: mtu=%llu: expected %u to %u",
-				   (unsigned long long)mtu, NET_MTU_MIN, NET_MTU_MAX);
-	parameters->mtu = (uint16_t)mtu;
-	/* libslirp made the frames a moment ago: the guest need not verify their checksums. */
-	parameters->features = 1ull << VIRTIO_NET_F_GUEST_CSUM;
-	if (status == 0)
-		status = create_user(vm, &forwards, parameters, backend, err);
-	option_list_free(&forwards);
-	free(mac);
-	return status;
-}
-
-static const struct net_backend_class net_user_class = {
-	.name = "user",
-	.create = net_user_create,
-};
-NET_BACKEND_CLASS(net_user_class);

@@ -57,7 +57,7 @@ static int stub_create(struct vm *vm, const char *argument, struct net_parameter
 	stub.ops = &stub_ops;
 	*backend = &stub;
 	parameters->mtu = 9000;
-	return net_parse_mac(*argument ? argument : NULL, parameters->mac, err);
+	return net_parse_mac(*argument ? argument : NULL, parameters, err);
 }
 
 static const struct net_backend_class stub_class = {.name = "stub", .create = stub_create};
@@ -329,15 +329,32 @@ static void addresses_are_checked(void **state)
 					  "ff:ff:ff:ff:ff:ff",
 					  "00:00:00:00:00:00",
 					  "5:54:00:12:34:567"};
-	uint8_t mac[6], expected[6] = {0x52, 0x54, 0x00, 0xab, 0xCD, 0x56};
+	struct net_parameters parameters;
+	uint8_t expected[6] = {0x52, 0x54, 0x00, 0xab, 0xCD, 0x56};
 	struct error err;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_true(net_parse_mac(bad[i], mac, &err) < 0);
-	assert_int_equal(net_parse_mac("52:54:00:ab:CD:56", mac, &err), 0);
-	assert_memory_equal(mac, expected, 6);
-	assert_int_equal(net_parse_mac(NULL, mac, &err), 0);
-	assert_int_equal(mac[0], 0x52);
+		assert_true(net_parse_mac(bad[i], &parameters, &err) < 0);
+	assert_int_equal(net_parse_mac("52:54:00:ab:CD:56", &parameters, &err), 0);
+	assert_memory_equal(parameters.mac, expected, 6);
+	assert_false(parameters.mac_made);
+	assert_int_equal(net_parse_mac(NULL, &parameters, &err), 0);
+	assert_true(parameters.mac_made);
+}
+
+static void the_same_vm_has_the_same_address(void **state)
+{
+	uint8_t first[6], again[6], second[6], other[6];
+
+	net_mac_make("web1", 0, first);
+	net_mac_make("web1", 0, again);
+	net_mac_make("web1", 1, second);
+	net_mac_make("web2", 0, other);
+	assert_memory_equal(first, "\x52\x54\x00", 3);
+	assert_memory_equal(first, again, 6);
+	assert_memory_not_equal(first, second, 6);
+	assert_memory_not_equal(first, other, 6);
+	assert_memory_not_equal(second, other, 6);
 }
 
 static void an_unknown_kind_is_named(void **state)
@@ -365,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(state_survives, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_saved_device_goes_on, setup, teardown),
 		cmocka_unit_test(addresses_are_checked),
+		cmocka_unit_test(the_same_vm_has_the_same_address),
 		cmocka_unit_test(an_unknown_kind_is_named),
 	};
 

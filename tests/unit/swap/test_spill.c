@@ -294,6 +294,7 @@ static void test_nbd_server_hangs(void **state)
 		skip();
 	assert_int_equal(spill_open(uri, 256, &reader.spill, &err), 0);
 	kill(pid, SIGSTOP);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
 	assert_int_equal(pthread_create(&thread, NULL, read_thread, &reader), 0);
 	sleep_ms(200);
 	reader.spill->ops->stop(reader.spill);
