@@ -16,10 +16,10 @@ static bool make_room_once(struct swap_store *store, unsigned age)
 {
 	unsigned punched, moved;
 
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	punched = swap_punch_free_locked(store, CHUNK_SLOTS);
 	swap_pressure_update_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (punched)
 		return true;
 	pthread_mutex_lock(&store->sync_lock);
@@ -70,19 +70,19 @@ static bool room_lock(struct swap_store *store)
 	bool more;
 
 	for (;;) {
-		pthread_mutex_lock(&store->lock);
+		swap_lock(store);
 		if (swap_room_locked(store))
 			return true;
-		pthread_mutex_unlock(&store->lock);
+		swap_unlock(store);
 		if (looks < RESERVE_LOOKS) {
 			make_room_once(store, looks++ ? 0 : COLD_SCANS);
 			continue;
 		}
-		pthread_mutex_lock(&store->lock);
+		swap_lock(store);
 		more = others_wait_locked(store) && clock_now_ns() < until;
 		if (!more)
 			return swap_room_locked(store) > 0;
-		pthread_mutex_unlock(&store->lock);
+		swap_unlock(store);
 	}
 }
 
@@ -93,10 +93,10 @@ int swap_store_reserve(struct swap_store *store, uint64_t slot)
 	if (slot >= store->slot_count)
 		return -EINVAL;
 	swap_count(store, reserves, 1);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	if (!(store->slots[slot].flags & SLOT_POPULATED)) {
 		if (!swap_room_locked(store)) {
-			pthread_mutex_unlock(&store->lock);
+			swap_unlock(store);
 			if (!room_lock(store))
 				status = -ENOSPC;
 		}
@@ -107,7 +107,7 @@ int swap_store_reserve(struct swap_store *store, uint64_t slot)
 	}
 	/* Not to be taken as a page of a slot that was freed, before the guest has claimed it. */
 	store->slots[slot].age = 0;
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (status < 0)
 		swap_count(store, reserves_refused, 1);
 	return status;
@@ -162,9 +162,9 @@ int swap_store_fetch(struct swap_store *store, uint64_t slot)
 	if (slot >= store->slot_count)
 		return -EINVAL;
 	swap_count(store, fetches, 1);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	if (!swap_room_locked(store)) {
-		pthread_mutex_unlock(&store->lock);
+		swap_unlock(store);
 		/* Memory that it leaves becomes free in whole slabs, perhaps later: some overrun.
 		 */
 		status = room_lock(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES
@@ -175,7 +175,7 @@ int swap_store_fetch(struct swap_store *store, uint64_t slot)
 	}
 	if (status == 0)
 		status = fetch_locked(store, (uint32_t)slot);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (status == -EAGAIN)
 		swap_count(store, fetches_waiting, 1);
 	else if (status == -ENOSPC)

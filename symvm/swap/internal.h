@@ -11,6 +11,7 @@
 #define SYMVM_SWAP_INTERNAL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <symbiotic/abi.h>
 
 #include "swap/arena.h"
@@ -89,10 +90,11 @@ struct swap_store {
 	uint32_t *words;
 	struct swap_counters counters;
 
-	pthread_mutex_t lock;
-	pthread_cond_t work; /* for the scan: room is wanted */
-	pthread_cond_t room; /* somebody made room, or could not */
-	pthread_cond_t io;   /* for the spill threads */
+	pthread_mutex_t lock;	  /* taken by swap_lock() */
+	_Atomic unsigned waiting; /* for the lock */
+	pthread_cond_t work;	  /* for the scan: room is wanted */
+	pthread_cond_t room;	  /* somebody made room, or could not */
+	pthread_cond_t io;	  /* for the spill threads */
 	struct swap_slot *slots;
 	struct swap_group *groups;
 	uint32_t group_count;
@@ -153,6 +155,31 @@ static inline bool swap_word_change(struct swap_store *store, uint32_t slot, uin
 {
 	return __atomic_compare_exchange_n(&store->words[slot], &from, to, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_ACQUIRE);
+}
+
+static inline void swap_lock(struct swap_store *store)
+{
+	if (pthread_mutex_trylock(&store->lock) == 0)
+		return;
+	store->waiting++;
+	pthread_mutex_lock(&store->lock);
+	store->waiting--;
+}
+
+static inline void swap_unlock(struct swap_store *store)
+{
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* Between two pieces of long work: lets go of the lock for those that wait for it. A mutex alone is
+ * not fair. */
+static inline void swap_lock_pass(struct swap_store *store)
+{
+	if (!store->waiting)
+		return;
+	swap_unlock(store);
+	sched_yield();
+	swap_lock(store);
 }
 
 static inline uint64_t swap_used_locked(const struct swap_store *store)

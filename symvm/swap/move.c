@@ -164,17 +164,17 @@ unsigned swap_move_out(struct swap_store *store, struct swap_mover *mover, unsig
 {
 	unsigned count;
 
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	pick_locked(store, mover, age, most < BATCH_SLOTS ? most : BATCH_SLOTS);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (mover->count == 0)
 		return 0;
 	for (unsigned i = 0; i < mover->count; i++)
 		pack(store, mover, i);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	count = commit_all_locked(store, mover);
 	pthread_cond_broadcast(&store->room);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return count;
 }
 

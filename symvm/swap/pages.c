@@ -194,7 +194,7 @@ uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *cou
 	int status = 0;
 
 	*count = 1;
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	swap_count(store, faults, 1);
 	if (!(store->slots[slot].flags & SLOT_POPULATED)) {
 		if (swap_room_locked(store)) {
@@ -210,7 +210,7 @@ uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *cou
 		}
 		swap_pressure_update_locked(store);
 	}
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (status < 0) {
 		log_limited(store->log, LOG_LEVEL_ERROR,
 			    "swap%u: no memory for slot %u, a vCPU waits for it: %s",

@@ -45,7 +45,7 @@ int swap_store_save(struct swap_store *store, struct state_writer *writer)
 
 	if (!page)
 		return -ENOMEM;
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	state_put_u32(writer, store->slot_count);
 	state_put_u64(writer, store->header->mapped);
 	for (uint32_t slot = 0; slot < store->slot_count && writer->status == 0; slot++) {
@@ -55,7 +55,7 @@ int swap_store_save(struct swap_store *store, struct state_writer *writer)
 			slot_save(store, slot, writer, page);
 	}
 	state_put_u32(writer, NO_SLOT);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	free(page);
 	return writer->status;
 }
@@ -67,11 +67,11 @@ static void load_make_room(struct swap_store *store)
 
 	while (moved && store->budget < store->slot_count &&
 	       swap_room_locked(store) < 4 * store->unit) {
-		pthread_mutex_unlock(&store->lock);
+		swap_unlock(store);
 		pthread_mutex_lock(&store->sync_lock);
 		moved = swap_move_out(store, store->sync_mover, 0, BATCH_SLOTS);
 		pthread_mutex_unlock(&store->sync_lock);
-		pthread_mutex_lock(&store->lock);
+		swap_lock(store);
 	}
 }
 
@@ -100,7 +100,7 @@ int swap_store_load(struct swap_store *store, struct state_reader *reader)
 	swap_store_reset(store);
 	if (state_get_u32(reader) != store->slot_count)
 		return -EINVAL;
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	store->header->mapped = state_get_u64(reader);
 	while (status == 0 && reader->status == 0 && (slot = state_get_u32(reader)) != NO_SLOT) {
 		state = state_get_u32(reader);
@@ -116,6 +116,6 @@ int swap_store_load(struct swap_store *store, struct state_reader *reader)
 			status = slot_load(store, slot, state, page);
 	}
 	swap_pressure_update_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return status < 0 ? status : reader->status;
 }

@@ -5,7 +5,6 @@
  * over, counts how long contents have been lying there, and puts words right that make no sense.
  * The same thread makes room when the budget is nearly used up.
  */
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -168,17 +167,9 @@ static void revoke_update_locked(struct swap_store *store)
 	__atomic_store_n(&store->header->revoke_wanted, wanted, __ATOMIC_RELAXED);
 }
 
-/* Between two pieces of work: vCPUs may wait for the lock, which alone does not pass it on. */
-static void lock_give(struct swap_store *store)
-{
-	pthread_mutex_unlock(&store->lock);
-	sched_yield();
-	pthread_mutex_lock(&store->lock);
-}
-
 static void scan(struct swap_store *store)
 {
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	memset(store->counting, 0, sizeof(store->counting));
 	for (uint32_t group = 0; group < store->group_count && !store->stopping; group++) {
 		uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
@@ -191,12 +182,12 @@ static void scan(struct swap_store *store)
 				scan_slot(store, slot);
 		if (store->groups[group].populated)
 			punch_free_group(store, group, FREE_SCANS);
-		lock_give(store);
+		swap_lock_pass(store);
 	}
 	for (unsigned state = 0; state < SWAP_STATES; state++)
 		store->states[state] = store->counting[state];
 	swap_pressure_update_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 static bool room_enough_locked(const struct swap_store *store)
@@ -209,35 +200,35 @@ static bool room_enough(struct swap_store *store)
 {
 	bool enough;
 
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	enough = room_enough_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return enough;
 }
 
 /* The spill threads are to take over what is left to do. */
 static void spill_ask(struct swap_store *store)
 {
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	if (store->spill && !store->stopping) {
 		store->spill_wanted = true;
 		pthread_cond_broadcast(&store->io);
 	}
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 static void punch_free_all(struct swap_store *store)
 {
 	unsigned looks = swap_looks(store);
 
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	while (looks-- && !store->stopping && swap_room_locked(store) < 4 * store->unit) {
 		swap_punch_free_locked(store, (unsigned)(4 * store->unit));
 		swap_pressure_update_locked(store);
 		pthread_cond_broadcast(&store->room);
-		lock_give(store);
+		swap_lock_pass(store);
 	}
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 /* Until room is enough, or all slots were looked at without one that could go. */
@@ -261,20 +252,20 @@ static void make_room(struct swap_store *store, struct swap_mover *mover)
 	move_out_all(store, mover, 0);
 	if (!room_enough(store))
 		spill_ask(store);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	revoke_update_locked(store);
 	store->room_wanted = false;
 	/* Then it is not tried again before the next scan. */
 	store->in_vain = !room_enough_locked(store);
 	pthread_cond_broadcast(&store->room);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 static void in_vain_set(struct swap_store *store, bool in_vain)
 {
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	store->in_vain = in_vain;
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 /* Waits for the next scan, or until room is wanted; what of the two: true for the scan. */
@@ -297,12 +288,12 @@ void *swap_scan_thread(void *opaque)
 		swap_mover_destroy(mover);
 		return NULL;
 	}
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	while (!store->stopping) {
 		bool due = wait_for_work(store, next_scan, store->in_vain);
 		bool wanted = store->room_wanted;
 
-		pthread_mutex_unlock(&store->lock);
+		swap_unlock(store);
 		if (due) {
 			scan(store);
 			next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
@@ -310,10 +301,10 @@ void *swap_scan_thread(void *opaque)
 		}
 		if (wanted)
 			make_room(store, mover);
-		pthread_mutex_lock(&store->lock);
+		swap_lock(store);
 		revoke_update_locked(store);
 	}
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	swap_mover_destroy(mover);
 	return NULL;
 }

@@ -6,7 +6,6 @@
  * what comes of it is thrown away. An error costs that slot its contents, or leaves it where it is.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -155,7 +154,7 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 
 	if (count == 0)
 		return;
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	status = store->spill->ops->read(store->spill, lane, slot, data, count);
 	good = status < 0 ? 0 : count;
 	/* The fault may be a neighbour's. */
@@ -163,7 +162,7 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 		status = store->spill->ops->read(store->spill, lane, slot, data, 1);
 		good = status < 0 ? 0 : 1;
 	}
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	read_ended_locked(store, status);
 	swap_count(store, spill_reads, good);
 	for (unsigned i = 0; i < count; i++) {
@@ -244,15 +243,14 @@ static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 /* Several such looks; the lock is given away in between. */
 static unsigned look_resident_locked(struct swap_store *store, unsigned looks, uint32_t *first)
 {
-	unsigned count = 0;
+	unsigned count = 0, all = swap_looks(store);
 
+	looks = looks < all ? looks : all;
 	while (looks-- && !store->stopping && !store->fetch_count) {
 		count = pick_resident_locked(store, first);
 		if (count)
 			break;
-		pthread_mutex_unlock(&store->lock);
-		sched_yield();
-		pthread_mutex_lock(&store->lock);
+		swap_lock_pass(store);
 	}
 	return count;
 }
@@ -267,10 +265,10 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 
 	memcpy(data, arena_data(store->arena, (uint32_t)what->value), length);
 	what->flags |= SLOT_IO;
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	sum = checksum(slot, data, length);
 	status = store->spill->ops->write(store->spill, lane, slot, data, 1);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	write_ended_locked(store, status);
 	if (!io_end_locked(store, slot) || status < 0)
 		return; /* it stays in memory */
@@ -307,14 +305,14 @@ static void write_resident(struct swap_store *store, unsigned lane, uint32_t fir
 	unsigned gone = 0;
 	int status = 0;
 
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	if (pread(store->fd, data, (size_t)length, (off_t)swap_slot_offset(store, first)) != length)
 		status = -EIO;
 	for (unsigned i = 0; i < count && status == 0; i++)
 		sums[i] = checksum(first + i, data + (size_t)i * SLOT_SIZE, SLOT_SIZE);
 	if (status == 0)
 		status = store->spill->ops->write(store->spill, lane, first, data, count);
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	write_ended_locked(store, status);
 	for (unsigned i = 0; i < count; i++)
 		if (written_locked(store, first + i, status == 0, status == 0 ? sums[i] : 0))
@@ -356,7 +354,7 @@ void *swap_spill_thread(void *opaque)
 		free(data);
 		return NULL;
 	}
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	lane = store->io_active++;
 	while (!store->stopping) {
 		uint32_t slot = fetch_next_locked(store);
@@ -369,7 +367,7 @@ void *swap_spill_thread(void *opaque)
 				pthread_cond_wait(&store->io, &store->lock);
 		}
 	}
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	swap_mover_destroy(mover);
 	free(data);
 	return NULL;

@@ -192,11 +192,11 @@ static void threads_stop(struct swap_store *store)
 	uint64_t one = 1;
 
 	store->stopping = true;
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	pthread_cond_broadcast(&store->work);
 	pthread_cond_broadcast(&store->room);
 	pthread_cond_broadcast(&store->io);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	pthread_mutex_lock(&store->event_lock);
 	pthread_cond_broadcast(&store->event_added);
 	pthread_mutex_unlock(&store->event_lock);
@@ -250,11 +250,11 @@ bool swap_thread_enter(struct swap_store *store, const char *name, bool ready)
 		log_error(store->log, "swap%u: %s", store->config.index, err.text);
 		ready = false;
 	}
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	store->threads_entered++;
 	store->threads_failed += !ready;
 	pthread_cond_broadcast(&store->room);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return ready;
 }
 
@@ -285,13 +285,13 @@ int swap_store_start(struct swap_store *store, struct jail *jail, struct error *
 		status = thread_start(store, swap_spill_thread, err);
 	if (status < 0)
 		return status;
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	while (store->threads_entered < store->thread_count)
 		pthread_cond_wait(&store->room, &store->lock);
 	if (store->threads_failed)
 		status = error_set(err, -EPERM, "--swap: %u of its %u threads could not start",
 				   store->threads_failed, store->thread_count);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return status;
 }
 
@@ -357,7 +357,7 @@ static void group_reset_locked(struct swap_store *store, uint32_t group)
 
 void swap_store_reset(struct swap_store *store)
 {
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	for (uint32_t group = 0; group < store->group_count; group++)
 		group_reset_locked(store, group);
 	store->fetch_count = 0;
@@ -371,16 +371,16 @@ void swap_store_reset(struct swap_store *store)
 	store->full = false;
 	header_fill(store);
 	swap_pressure_update_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 void swap_store_set_verdicts(struct swap_store *store, uint32_t verdicts)
 {
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	store->verdicts = verdicts;
 	__atomic_store_n(&store->header->verdicts, verdicts, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&store->header->policy_epoch, 1, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 }
 
 uint32_t swap_store_verdicts(const struct swap_store *store)
@@ -397,7 +397,7 @@ int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct erro
 			err, -EINVAL, "budget: %llu bytes are not from %llu MiB to %llu GiB",
 			(unsigned long long)budget, (unsigned long long)(SWAP_BUDGET_MINIMUM >> 20),
 			(unsigned long long)(SWAP_SIZE_MAXIMUM >> 30));
-	pthread_mutex_lock(&store->lock);
+	swap_lock(store);
 	store->budget = budget / SLOT_SIZE;
 	unit = store->budget / 64;
 	store->unit = unit < 16 ? 16 : unit > 512 ? 512 : unit;
@@ -405,7 +405,7 @@ int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct erro
 	if (swap_used_locked(store) > store->ceiling)
 		store->ceiling = swap_used_locked(store);
 	swap_pressure_update_locked(store);
-	pthread_mutex_unlock(&store->lock);
+	swap_unlock(store);
 	return 0;
 }
 

@@ -95,6 +95,7 @@ static __attribute__((noreturn)) void serve(int fd, const char *path)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_NAME, "symvm-resolver");
+	(void)!chdir("/"); /* keeps no file system busy */
 	/* Nothing of the VM may live on in here. */
 	if (dup2(fd, STDIN_FILENO) < 0)
 		_exit(1);
