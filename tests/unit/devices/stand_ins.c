@@ -49,6 +49,11 @@ void vm_report_panic(struct vm *vm)
 	machine.panics++;
 }
 
+void vm_request_reset(struct vm *vm)
+{
+	machine.resets++;
+}
+
 int machine_try(const char *option, const char *argument, struct error *err)
 {
 	const struct device_class *const *it;

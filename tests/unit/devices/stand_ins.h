@@ -22,6 +22,7 @@ struct stand_in {
 	unsigned gsi;
 	int ended; /* enum vm_end, -1 */
 	unsigned panics;
+	unsigned resets;
 	pthread_t thread;
 };
 
