@@ -7,6 +7,7 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
+#include "machine/vm_panic.h"
 
 SECTION_DECLARE(symvm_control_reports, struct control_report);
 
@@ -100,6 +101,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 {
 	static const char *const known[] = {NULL};
 	const struct control_report *const *it;
+	char panic[SYM_PANIC_SIZE];
 	json_t *info, *vcpus;
 	int status = control_arguments_known(arguments, known, err);
 
@@ -109,6 +111,8 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 			 (int)getpid(), "state", state_name(vm), "uptime_seconds", vm_uptime(vm),
 			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count,
 			 "symbiotic_offered", vm->symbiotic != NULL, "jail", vm->jail != NULL);
+	if (vm_panic_text(vm, panic))
+		json_object_set_new(info, "panic", control_text(panic));
 	json_object_set_new(info, "memory", describe_memory(vm));
 	json_object_set_new(info, "devices", describe_devices(vm));
 	vcpus = json_array();

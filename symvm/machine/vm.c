@@ -16,6 +16,7 @@
 #include "machine/host_guard.h"
 #include "machine/memory_lost.h"
 #include "machine/vcpu_state.h"
+#include "machine/vm_panic.h"
 #include "services/service.h"
 #include "util/clock.h"
 
@@ -121,8 +122,10 @@ static int vm_init(struct vm *vm, struct error *err)
 	if (config->cpus < 1 || config->cpus > VM_VCPUS_MAX)
 		return error_set(err, -EINVAL, "cpus: %u is not from 1 to %u", config->cpus,
 				 VM_VCPUS_MAX);
-	status = boot_source_open(&vm->boot, config->kernel, config->initrd, config->command_line,
-				  err);
+	status = vm_panic_init(vm, err);
+	if (status == 0)
+		status = boot_source_open(&vm->boot, config->kernel, config->initrd,
+					  config->command_line, err);
 	if (status == 0)
 		status = memory_check_config(&config->memory, err);
 	if (status == 0)
@@ -240,6 +243,7 @@ void vm_destroy(struct vm *vm)
 	}
 	services_stop(vm);
 	devices_destroy(vm);
+	vm_panic_destroy(vm);
 	pci_bus_destroy(vm);
 	if (vm->symbiotic)
 		sym_vm_destroy(vm->symbiotic);
@@ -398,6 +402,7 @@ void vm_end(struct vm *vm, enum vm_end reason)
 {
 	int none = VM_END_NONE;
 
+	reason = vm_panic_reason(vm, reason);
 	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
 		return;
 	pthread_mutex_lock(&vm->state_lock);
@@ -446,6 +451,7 @@ static void do_reset(void *opaque)
 	pthread_mutex_unlock(&vm->state_lock);
 	if (status < 0)
 		return;
+	vm_panic_note(vm);
 	if (reset_all(vm, &err) < 0) {
 		log_error(&vm->log, "reset: %s", err.text);
 		vm_end(vm, VM_END_FAILURE);
@@ -461,17 +467,9 @@ static void do_reset(void *opaque)
 
 void vm_request_reset(struct vm *vm)
 {
-	if (atomic_exchange(&vm->reset_requested, true))
+	if (vm_panic_finish(vm) || atomic_exchange(&vm->reset_requested, true))
 		return;
 	request_all(vm, VCPU_REQUEST_PAUSE);
 	if (event_loop_post(vm->main_loop, do_reset, vm) < 0)
 		vm_end(vm, VM_END_FAILURE);
-}
-
-void vm_report_panic(struct vm *vm)
-{
-	if (atomic_exchange(&vm->panicked, true))
-		return;
-	log_error(&vm->log, "the guest's kernel panicked");
-	vm_end(vm, VM_END_PANIC);
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <symbiotic/abi.h>
 
 #include "machine/boot.h"
 #include "machine/bus.h"
@@ -48,8 +49,9 @@ enum vm_end {
 	VM_END_POWEROFF = 0, /* the guest powered off */
 	VM_END_FAILURE = 1,  /* symvm or the host failed */
 	VM_END_USAGE = 2,
-	VM_END_PANIC = 3,   /* the guest's kernel panicked */
-	VM_END_CRASH = 4,   /* triple fault, or KVM could not go on with the guest */
+	VM_END_PANIC = 3, /* the guest's kernel panicked */
+	VM_END_CRASH =
+		4, /* triple fault, or KVM could not go on with the guest */
 	VM_END_STOPPED = 5, /* `symvm stop --force`, SIGTERM, SIGINT */
 	VM_END_REBOOT = 6,  /* the guest rebooted and --on-reboot=exit */
 };
@@ -59,6 +61,17 @@ enum vm_state {
 	VM_STATE_RUNNING,
 	VM_STATE_PAUSED,
 	VM_STATE_ENDED,
+};
+
+/* See vm_panic.h. */
+struct vm_panic {
+	_Atomic bool reported; /* by the pvpanic device */
+	_Atomic bool told;     /* logged */
+	unsigned looks;	       /* main loop's thread */
+	int timer;
+	struct event_source *source;
+	pthread_mutex_t lock;	   /* guards last */
+	char last[SYM_PANIC_SIZE]; /* text of the last panic before a reset; "" without */
 };
 
 struct vm {
@@ -79,7 +92,8 @@ struct vm {
 	struct service *services; /* started services, see services/service.h */
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */
-	struct device *power;	     /* sleep, reset, power button */
+	struct vm_panic panic;
+	struct device *power;	/* sleep, reset, power button */
 	unsigned physical_bits; /* width of a guest-physical address, by the first vCPU's CPUID */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
@@ -92,7 +106,6 @@ struct vm {
 	unsigned parked; /* vCPUs that wait outside of the guest */
 	_Atomic int end; /* enum vm_end */
 	_Atomic bool reset_requested;
-	_Atomic bool panicked;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 
 	pthread_mutex_t work_lock; /* vcpu_run_on() */
@@ -129,7 +142,10 @@ void vm_end(struct vm *vm, enum vm_end reason);
 /* The guest asked for a reset (or triple-faulted): done by the main loop. Any thread. */
 void vm_request_reset(struct vm *vm);
 
-/* The guest's kernel said that it panicked; its end is then VM_END_PANIC. Any thread. */
+/*
+ * The guest's kernel said that it panicked; its end is then VM_END_PANIC, a moment later if the
+ * text of the panic is still to come (vm_panic.h). Any thread.
+ */
 void vm_report_panic(struct vm *vm);
 
 /* Presses the ACPI power button. -EOPNOTSUPP without that device. Any thread. */
