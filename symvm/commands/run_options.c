@@ -27,6 +27,7 @@ enum {
 	KEY_SYMBIOTIC,
 	KEY_ON_REBOOT,
 	KEY_ON_DISK_FULL,
+	KEY_ON_TRIPLE_FAULT,
 	KEY_JAIL,
 	KEY_PAUSED,
 	KEY_PUBLISH_HOST,
@@ -36,7 +37,7 @@ enum {
 };
 
 static const struct argp_option fixed_options[] = {
-	{"kernel", KEY_KERNEL, "FILE", 0, "Kernel to boot: bzImage, or ELF with a PVH entry", 0},
+	{"kernel", KEY_KERNEL, "FILE", 0, "Kernel to boot: bzImage or ELF (vmlinux)", 0},
 	{"initrd", KEY_INITRD, "FILE", 0, "Initial RAM disk", 0},
 	{"append", KEY_APPEND, "TEXT", 0,
 	 "The kernel's command line (default: " DEFAULT_COMMAND_LINE ")", 0},
@@ -53,6 +54,10 @@ static const struct argp_option fixed_options[] = {
 	 0},
 	{"on-reboot", KEY_ON_REBOOT, "restart|exit", 0,
 	 "What a guest's reboot does (default: restart)", 0},
+	{"on-triple-fault", KEY_ON_TRIPLE_FAULT, "announced|reset|crash", 0,
+	 "What a triple fault is: a reboot if the guest announced one (default), always a reboot, "
+	 "or always a crash",
+	 0},
 	{"jail", KEY_JAIL, "on|off|log|trap", 0,
 	 "Confine each thread by seccomp and landlock (default: on)", 0},
 	{"paused", KEY_PAUSED, NULL, 0, "Start paused; 'symvm resume' lets it run", 0},
@@ -171,6 +176,23 @@ static int add_device(struct parsing *parsing, const struct device_class *class,
 	return 0;
 }
 
+static int set_triple_fault(enum vm_triple_fault *value, const char *text, struct error *err)
+{
+	static const char *const names[] = {
+		[VM_TRIPLE_FAULT_ANNOUNCED] = "announced",
+		[VM_TRIPLE_FAULT_RESET] = "reset",
+		[VM_TRIPLE_FAULT_CRASH] = "crash",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*value = (enum vm_triple_fault)i;
+			return 0;
+		}
+	return error_set(err, -EINVAL, "--on-triple-fault: '%s' is not announced, reset or crash",
+			 text);
+}
+
 /* The options that don't go into the VM's own configuration. */
 static int set_host_option(struct run_options *options, int key, char *arg, struct error *err)
 {
@@ -189,6 +211,8 @@ static int set_host_option(struct run_options *options, int key, char *arg, stru
 	case KEY_PUBLISH_HOST:
 		return set_choice(&options->config.hide_host, "publish-host", arg, "no", "yes",
 				  err);
+	case KEY_ON_TRIPLE_FAULT:
+		return set_triple_fault(&options->config.on_triple_fault, arg, err);
 	case KEY_SYMBIOTIC:
 		return set_choice(&options->config.symbiotic, "symbiotic", arg, "on", "off", err);
 	case KEY_JAIL:

@@ -25,6 +25,11 @@
 #define CR4_PAE	      0x20ull
 #define EFER_LME_LMA  0x500ull
 
+/* See boot_reset_announced(). */
+#define RESET_FLAG_COLD 0u
+#define RESET_FLAG_WARM 0x1234u
+#define RESET_FLAG_NONE 0x5359u
+
 /* Flat segments at the selectors that the boot protocol asks for: CS 0x10, DS 0x18. */
 static const uint64_t boot_gdt[] = {
 	0,
@@ -210,15 +215,25 @@ static const uint8_t reset_stub[] = {
 	0xeb, 0xfd,	  /* jmp to the hlt */
 };
 
+bool boot_reset_announced(struct vm *vm)
+{
+	uint16_t flag = RESET_FLAG_NONE;
+
+	return memory_read(&vm->memory, BOOT_RESET_FLAG_GPA, &flag, sizeof(flag)) == 0 &&
+	       (flag == RESET_FLAG_COLD || flag == RESET_FLAG_WARM);
+}
+
 int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err)
 {
 	const char *command_line = vm->boot.command_line;
+	const uint16_t flag = RESET_FLAG_NONE;
 	uint64_t rsdp;
 	int status = acpi_build(&vm->memory, vm->config.cpus, &rsdp, err);
 
 	if (status < 0)
 		return status;
 	if (page_tables_build(vm) < 0 ||
+	    memory_write(&vm->memory, BOOT_RESET_FLAG_GPA, &flag, sizeof(flag)) < 0 ||
 	    memory_write(&vm->memory, BOOT_GDT_GPA, boot_gdt, sizeof(boot_gdt)) < 0 ||
 	    memory_write(&vm->memory, BOOT_RESET_GPA, reset_stub, sizeof(reset_stub)) < 0 ||
 	    memory_write(&vm->memory, BOOT_CMDLINE_GPA, command_line, strlen(command_line) + 1) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Direct kernel boot: bzImage by the 64-bit Linux boot protocol
- * (Documentation/arch/x86/boot.rst), ELF by PVH (Xen's start_info.h).
+ * (Documentation/arch/x86/boot.rst), ELF by PVH (Xen's start_info.h) or, without its note, by the
+ * 64-bit protocol, as Firecracker starts them.
  */
 #ifndef SYMVM_MACHINE_BOOT_H
 #define SYMVM_MACHINE_BOOT_H
@@ -12,9 +13,11 @@
 
 #include "util/error.h"
 
+struct log;
 struct vm;
 struct vcpu;
 
+#define BOOT_RESET_FLAG_GPA  0x472ull /* BIOS data area, 40:72 */
 #define BOOT_GDT_GPA	     0x500ull
 #define BOOT_START_INFO_GPA  0x6000ull
 #define BOOT_ZERO_PAGE_GPA   0x7000ull
@@ -59,12 +62,26 @@ void boot_source_close(struct boot_source *source);
  */
 int boot_load(struct vm *vm, struct boot_entry *entry, struct error *err);
 
+/*
+ * Whether the guest has announced a reset since boot_load(). Linux writes the reset flag of the
+ * BIOS data area, 0 (cold) or 0x1234 (warm), before it reboots in any way; boot_load() puts
+ * another value there. A triple fault after that is a reboot (reboot=t), before that a crash. Any
+ * thread. Linux arch/x86/kernel/reboot.c; IBM PC/AT Technical Reference, BIOS data area.
+ */
+bool boot_reset_announced(struct vm *vm);
+
+/* Warns of words in @command_line that do not do here what other VMMs' users expect. Any thread. */
+void boot_hints_log(struct log *log, const char *command_line);
+
 /* Sets the boot vCPU's registers for @entry. vCPU parked or not started. */
 int boot_set_registers(struct vcpu *vcpu, const struct boot_entry *entry, struct error *err);
 
 /* The two formats; @rsdp is the address of the ACPI tables. */
 int boot_linux_check(const struct boot_file *kernel, struct error *err);
 int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err);
+/* Starts an ELF kernel that lies below @end at its 64-bit entry @rip, with a zero page. */
+int boot_linux_start_elf(struct vm *vm, uint64_t rip, uint64_t end, uint64_t rsdp,
+			 struct boot_entry *entry, struct error *err);
 int boot_elf_check(const struct boot_file *kernel, struct error *err);
 int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * ELF kernels (vmlinux and others) by the PVH protocol: Xen's
- * docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.
+ * docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h. Those without the note
+ * that gives its entry start at the ELF file's own entry, by the 64-bit Linux boot protocol.
  */
 #include <elf.h>
 #include <errno.h>
@@ -18,6 +19,14 @@
 #define PVH_MEMORY_RESERVED 2u
 #define ELF_SEGMENTS_MAX    64u
 #define ELF_NOTES_MAX	    (1u << 16)
+
+struct elf_kernel {
+	Elf64_Ehdr header;
+	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
+	unsigned count;
+	uint64_t entry; /* guest-physical */
+	bool pvh;
+};
 
 struct pvh_start_info {
 	uint32_t magic;
@@ -98,60 +107,93 @@ static uint32_t notes_find_entry(const uint8_t *notes, size_t length)
 	return 0;
 }
 
-static int elf_find_entry(const struct boot_file *kernel, const Elf64_Phdr *segments,
-			  unsigned count, uint32_t *entry, struct error *err)
+/* The entry by PVH, from the notes; stays 0 where none has it. */
+static int elf_find_pvh(const struct boot_file *kernel, struct elf_kernel *elf, struct error *err)
 {
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < elf->count && !elf->entry; i++) {
+		const Elf64_Phdr *segment = &elf->segments[i];
 		uint8_t *notes;
 		int status;
 
-		if (segments[i].p_type != PT_NOTE || segments[i].p_filesz > ELF_NOTES_MAX)
+		if (segment->p_type != PT_NOTE || segment->p_filesz > ELF_NOTES_MAX)
 			continue;
-		notes = malloc(segments[i].p_filesz + 1);
+		notes = malloc(segment->p_filesz + 1);
 		if (!notes)
 			return error_set(err, -ENOMEM, "kernel %s: out of memory", kernel->path);
-		status = boot_file_read(kernel, segments[i].p_offset, notes, segments[i].p_filesz,
-					err);
+		status = boot_file_read(kernel, segment->p_offset, notes, segment->p_filesz, err);
 		if (status == 0)
-			*entry = notes_find_entry(notes, segments[i].p_filesz);
+			elf->entry = notes_find_entry(notes, segment->p_filesz);
 		free(notes);
-		if (status < 0 || *entry)
+		if (status < 0)
 			return status;
 	}
-	return error_set(err, -ENOEXEC, "kernel %s: has no PVH entry point (Xen note %u)",
-			 kernel->path, PVH_NOTE_TYPE);
+	elf->pvh = elf->entry != 0;
+	return 0;
 }
 
-static int elf_read(const struct boot_file *kernel, Elf64_Phdr *segments, unsigned *count,
-		    uint32_t *entry, struct error *err)
+/*
+ * The file's own entry, which Linux gives as a physical address and others as a virtual one. 0 in
+ * what is no kernel: a shared object, or a program for an interpreter.
+ */
+static uint64_t elf_find_own_entry(const struct elf_kernel *elf)
 {
-	Elf64_Ehdr header;
-	int status = elf_header_read(kernel, &header, err);
+	uint64_t entry = elf->header.e_entry, physical = 0;
+
+	if (elf->header.e_type != ET_EXEC)
+		return 0;
+	for (unsigned i = 0; i < elf->count; i++) {
+		const Elf64_Phdr *segment = &elf->segments[i];
+
+		if (segment->p_type == PT_INTERP)
+			return 0;
+		if (segment->p_type != PT_LOAD)
+			continue;
+		if (entry - segment->p_paddr < segment->p_memsz)
+			return entry;
+		if (entry - segment->p_vaddr < segment->p_memsz)
+			physical = entry - segment->p_vaddr + segment->p_paddr;
+	}
+	return physical;
+}
+
+static int elf_read(const struct boot_file *kernel, struct elf_kernel *elf, struct error *err)
+{
+	int status = elf_header_read(kernel, &elf->header, err);
 
 	if (status < 0)
 		return status;
-	*count = header.e_phnum;
-	*entry = 0;
-	status = boot_file_read(kernel, header.e_phoff, segments, *count * sizeof(*segments), err);
+	elf->count = elf->header.e_phnum;
+	elf->entry = 0;
+	status = boot_file_read(kernel, elf->header.e_phoff, elf->segments,
+				elf->count * sizeof(elf->segments[0]), err);
 	if (status < 0)
 		return status;
-	for (unsigned i = 0; i < *count; i++)
-		if (segments[i].p_type == PT_LOAD &&
-		    (segments[i].p_offset > kernel->size ||
-		     segments[i].p_filesz > kernel->size - segments[i].p_offset ||
-		     segments[i].p_filesz > segments[i].p_memsz))
+	for (unsigned i = 0; i < elf->count; i++) {
+		const Elf64_Phdr *segment = &elf->segments[i];
+
+		if (segment->p_type == PT_LOAD &&
+		    (segment->p_offset > kernel->size ||
+		     segment->p_filesz > kernel->size - segment->p_offset ||
+		     segment->p_filesz > segment->p_memsz))
 			return error_set(err, -ENOEXEC, "kernel %s: is truncated at segment %u",
 					 kernel->path, i);
-	return elf_find_entry(kernel, segments, *count, entry, err);
+	}
+	status = elf_find_pvh(kernel, elf, err);
+	if (status == 0 && !elf->pvh)
+		elf->entry = elf_find_own_entry(elf);
+	if (status == 0 && !elf->entry)
+		return error_set(err, -ENOEXEC,
+				 "kernel %s: has neither a PVH entry point (Xen note %u) nor one "
+				 "of its own in a segment: take the kernel's bzImage",
+				 kernel->path, PVH_NOTE_TYPE);
+	return status;
 }
 
 int boot_elf_check(const struct boot_file *kernel, struct error *err)
 {
-	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
-	uint32_t entry;
-	unsigned count;
+	struct elf_kernel elf;
 
-	return elf_read(kernel, segments, &count, &entry, err);
+	return elf_read(kernel, &elf, err);
 }
 
 static void pvh_map_add(void *opaque, uint64_t gpa, uint64_t size, bool usable)
@@ -167,14 +209,14 @@ static void pvh_map_add(void *opaque, uint64_t gpa, uint64_t size, bool usable)
 	entry->type = usable ? PVH_MEMORY_RAM : PVH_MEMORY_RESERVED;
 }
 
-static int segments_load(struct vm *vm, const Elf64_Phdr *segments, unsigned count, uint64_t *end,
+static int segments_load(struct vm *vm, const struct elf_kernel *elf, uint64_t *end,
 			 struct error *err)
 {
 	const struct boot_file *kernel = &vm->boot.kernel;
 
 	*end = 0;
-	for (unsigned i = 0; i < count; i++) {
-		const Elf64_Phdr *segment = &segments[i];
+	for (unsigned i = 0; i < elf->count; i++) {
+		const Elf64_Phdr *segment = &elf->segments[i];
 		uint8_t *hva;
 		int status;
 
@@ -199,9 +241,10 @@ static int segments_load(struct vm *vm, const Elf64_Phdr *segments, unsigned cou
 	return 0;
 }
 
-int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err)
+/* The start by PVH of a kernel that lies below @end. */
+static int pvh_start(struct vm *vm, const struct elf_kernel *elf, uint64_t end, uint64_t rsdp,
+		     struct boot_entry *entry, struct error *err)
 {
-	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
 	struct pvh_area area = {
 		.info =
 			{
@@ -212,15 +255,9 @@ int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct
 				.memory_map = BOOT_START_INFO_GPA + offsetof(struct pvh_area, map),
 			},
 	};
-	uint64_t end, initrd;
-	uint32_t rip;
-	unsigned count;
-	int status = elf_read(&vm->boot.kernel, segments, &count, &rip, err);
+	uint64_t initrd;
+	int status = boot_initrd_load(vm, end, MEMORY_HOLE_START, &initrd, err);
 
-	if (status == 0)
-		status = segments_load(vm, segments, count, &end, err);
-	if (status == 0)
-		status = boot_initrd_load(vm, end, MEMORY_HOLE_START, &initrd, err);
 	if (status < 0)
 		return status;
 	if (initrd) {
@@ -232,6 +269,20 @@ int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct
 	boot_map_walk(vm, pvh_map_add, &area);
 	if (memory_write(&vm->memory, BOOT_START_INFO_GPA, &area, sizeof(area)) < 0)
 		return error_set(err, -EFAULT, "boot: low memory is missing");
-	*entry = (struct boot_entry){.rip = rip, .argument = BOOT_START_INFO_GPA};
+	*entry = (struct boot_entry){.rip = elf->entry, .argument = BOOT_START_INFO_GPA};
 	return 0;
+}
+
+int boot_elf_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err)
+{
+	struct elf_kernel elf;
+	uint64_t end = 0;
+	int status = elf_read(&vm->boot.kernel, &elf, err);
+
+	if (status == 0)
+		status = segments_load(vm, &elf, &end, err);
+	if (status < 0)
+		return status;
+	return elf.pvh ? pvh_start(vm, &elf, end, rsdp, entry, err)
+		       : boot_linux_start_elf(vm, elf.entry, end, rsdp, entry, err);
 }

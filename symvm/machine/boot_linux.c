@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* bzImage, 64-bit entry: Documentation/arch/x86/boot.rst, protocol 2.12 and later. */
+/*
+ * The 64-bit entry, of bzImage and of ELF files without a PVH note:
+ * Documentation/arch/x86/boot.rst, protocol 2.12 and later.
+ */
 #include <asm/bootparam.h>
 #include <errno.h>
 #include <string.h>
@@ -14,6 +17,7 @@
 #define HDRS_MAGIC	    0x53726448u /* "HdrS" */
 #define PROTOCOL_MINIMUM    0x020cu
 #define LOADER_UNDEFINED    0xffu
+#define ELF_ALIGNMENT	    0x1000000u
 #define ENTRY_64_OFFSET	    0x200u
 #define ARM64_MAGIC_OFFSET  56u
 #define E820_USABLE	    1u
@@ -95,6 +99,42 @@ static int initrd_place(struct vm *vm, struct boot_params *params, uint64_t kern
 	return 0;
 }
 
+/* Fills in what does not come from the kernel's file, and says where to start. */
+static int zero_page_write(struct vm *vm, struct boot_params *params, uint64_t rsdp, uint64_t rip,
+			   struct boot_entry *entry, struct error *err)
+{
+	params->hdr.type_of_loader = LOADER_UNDEFINED;
+	params->hdr.cmd_line_ptr = (uint32_t)BOOT_CMDLINE_GPA;
+	params->acpi_rsdp_addr = rsdp;
+	boot_map_walk(vm, e820_add, params);
+	if (memory_write(&vm->memory, BOOT_ZERO_PAGE_GPA, params, sizeof(*params)) < 0)
+		return error_set(err, -EFAULT, "boot: low memory is missing");
+	*entry = (struct boot_entry){
+		.rip = rip,
+		.argument = BOOT_ZERO_PAGE_GPA,
+		.long_mode = true,
+	};
+	return 0;
+}
+
+int boot_linux_start_elf(struct vm *vm, uint64_t rip, uint64_t end, uint64_t rsdp,
+			 struct boot_entry *entry, struct error *err)
+{
+	/* An ELF file has no setup header: this is the least that kernels look at. */
+	struct boot_params params = {
+		.hdr = {.boot_flag = BOOT_FLAG,
+			.header = HDRS_MAGIC,
+			.version = PROTOCOL_MINIMUM,
+			.loadflags = LOADED_HIGH,
+			.kernel_alignment = ELF_ALIGNMENT,
+			.initrd_addr_max = UINT32_MAX >> 1,
+			.cmdline_size = (uint32_t)strlen(vm->boot.command_line)},
+	};
+	int status = initrd_place(vm, &params, end, err);
+
+	return status < 0 ? status : zero_page_write(vm, &params, rsdp, rip, entry, err);
+}
+
 int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, struct error *err)
 {
 	const struct boot_file *kernel = &vm->boot.kernel;
@@ -125,16 +165,5 @@ int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, stru
 		status = initrd_place(vm, &params, end, err);
 	if (status < 0)
 		return status;
-	params.hdr.type_of_loader = LOADER_UNDEFINED;
-	params.hdr.cmd_line_ptr = (uint32_t)BOOT_CMDLINE_GPA;
-	params.acpi_rsdp_addr = rsdp;
-	boot_map_walk(vm, e820_add, &params);
-	if (memory_write(&vm->memory, BOOT_ZERO_PAGE_GPA, &params, sizeof(params)) < 0)
-		return error_set(err, -EFAULT, "boot: low memory is missing");
-	*entry = (struct boot_entry){
-		.rip = load + ENTRY_64_OFFSET,
-		.argument = BOOT_ZERO_PAGE_GPA,
-		.long_mode = true,
-	};
-	return 0;
+	return zero_page_write(vm, &params, rsdp, load + ENTRY_64_OFFSET, entry, err);
 }

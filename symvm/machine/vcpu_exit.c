@@ -127,7 +127,10 @@ static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 	struct log *log = &vcpu->vm->log;
 
 	if (run->exit_reason == KVM_EXIT_SHUTDOWN)
-		log_error(log, "vCPU %u: the guest crashed (triple fault)", vcpu->id);
+		log_error(log, "vCPU %u: the guest crashed (triple fault)%s", vcpu->id,
+			  vcpu->vm->config.on_triple_fault == VM_TRIPLE_FAULT_ANNOUNCED
+				  ? "; --on-triple-fault reset takes that for a reboot"
+				  : "");
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		log_error(log, "vCPU %u: guest entry failed, hardware reason 0x%llx", vcpu->id,
 			  (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
@@ -142,6 +145,19 @@ static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 		log_error(log, "vCPU %u: exit %u (%s) is not supported", vcpu->id, run->exit_reason,
 			  name ? name : "unknown");
 	vm_end(vcpu->vm, VM_END_CRASH);
+	return -ESHUTDOWN;
+}
+
+/* Hardware resets then, and some kernels reboot so on purpose. */
+static int handle_triple_fault(struct vcpu *vcpu, struct kvm_run *run)
+{
+	struct vm *vm = vcpu->vm;
+	enum vm_triple_fault what = vm->config.on_triple_fault;
+
+	if (what == VM_TRIPLE_FAULT_CRASH ||
+	    (what == VM_TRIPLE_FAULT_ANNOUNCED && !boot_reset_announced(vm)))
+		return handle_fatal(vcpu, run);
+	vm_request_reset(vm);
 	return -ESHUTDOWN;
 }
 
@@ -181,6 +197,8 @@ int vcpu_service_exit(void *opaque, struct kvm_run *run)
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		return handle_system_event(vcpu, run);
+	case KVM_EXIT_SHUTDOWN:
+		return handle_triple_fault(vcpu, run);
 	default:
 		return handle_fatal(vcpu, run);
 	}

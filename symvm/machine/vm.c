@@ -127,6 +127,8 @@ static int vm_init(struct vm *vm, struct error *err)
 		status = boot_source_open(&vm->boot, config->kernel, config->initrd,
 					  config->command_line, err);
 	if (status == 0)
+		boot_hints_log(&vm->log, vm->boot.command_line);
+	if (status == 0)
 		status = memory_check_config(&config->memory, err);
 	if (status == 0)
 		status = vcpu_signal_setup(err);

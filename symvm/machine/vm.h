@@ -28,6 +28,13 @@ struct sym_vm;
 struct chip_power_on;
 struct service;
 
+/* What a triple fault of the guest is. */
+enum vm_triple_fault {
+	VM_TRIPLE_FAULT_ANNOUNCED, /* a reboot if the guest announced one, else a crash */
+	VM_TRIPLE_FAULT_RESET,	   /* always a reboot */
+	VM_TRIPLE_FAULT_CRASH,	   /* always a crash */
+};
+
 struct vm_config {
 	char *name;
 	char *kernel;
@@ -38,6 +45,7 @@ struct vm_config {
 	bool symbiotic;		 /* offer the symbiotic interface */
 	bool exit_on_reboot;	 /* `--on-reboot exit` */
 	bool pause_on_disk_full; /* `--on-disk-full pause` */
+	enum vm_triple_fault on_triple_fault;
 	bool start_paused;
 	bool hide_host; /* `--publish-host no`: load, CPUs and pressure of the host are not
 			   published */
@@ -51,7 +59,7 @@ enum vm_end {
 	VM_END_USAGE = 2,
 	VM_END_PANIC = 3, /* the guest's kernel panicked */
 	VM_END_CRASH =
-		4, /* triple fault, or KVM could not go on with the guest */
+		4, /* triple fault that is no reboot, or KVM could not go on with the guest */
 	VM_END_STOPPED = 5, /* `symvm stop --force`, SIGTERM, SIGINT */
 	VM_END_REBOOT = 6,  /* the guest rebooted and --on-reboot=exit */
 };

@@ -99,6 +99,50 @@ small() {
 	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
 }
 
+# Linux' other ways to reboot: the triple fault of microVM kernels, and Firecracker's keyboard controller.
+# bats test_tags=together
+@test "reboot=t and reboot=k reboot at once" {
+	local way
+	for way in t k; do
+		GUEST_WORDS="reboot=$way symvm.end=reboot symvm.net=off" run -6 guest_run 6.1 bzimage 2 \
+			'echo once' --on-reboot exit
+		[[ $output == *'symvm-exit: 0'* && $output != *crashed* ]]
+	done
+	GUEST_WORDS='reboot=t symvm.end=reboot symvm.net=off' run -4 guest_run 6.1 bzimage 1 'echo once' \
+		--on-triple-fault crash
+	[[ $output == *'the guest crashed (triple fault)'* ]]
+}
+
+# bats test_tags=soak
+@test "every way to reboot, of either kernel, restarts" {
+	local version way
+	for version in 6.1 6.12; do
+		for way in t k a b e p; do
+			rm -f "$scratch/disk"
+			truncate -s 1M "$scratch/disk"
+			GUEST_WORDS="reboot=$way symvm.net=off" run -0 guest_run "$version" pvh 4 \
+				'[ "$(head -c 5 /dev/vda)" != again ] || poweroff -f
+				printf again | dd of=/dev/vda conv=notrunc 2>/dev/null; sync; reboot -f' \
+				--disk "path=$scratch/disk"
+			[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
+		done
+	done
+}
+
+# Kernels made for Firecracker are such files.
+# bats test_tags=together
+@test "an ELF kernel without a PVH note starts by the 64-bit protocol; pci=off gets a hint" {
+	: >"$scratch/none"
+	objcopy --update-section .notes="$scratch/none" "$(guest_kernel 6.1 pvh)" "$scratch/vmlinux"
+	run readelf -nW "$scratch/vmlinux" # 1: no notes at all
+	[[ $output != *Xen* ]]
+	run -0 timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$scratch/vmlinux" --cpus 2 \
+		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --memory 256M </dev/null \
+		--append "$(guest_words 'nproc; ls /sys/bus/pci' pci=off symvm.net=off)"
+	[[ $output == *'symvm-exit:'* && $output == *'pci=off: the guest sees no disk'* ]]
+	grep -qx 2 <(tr -d '\r' <<<"$output")
+}
+
 # bats test_tags=together
 @test "a console on a terminal: keys arrive, the terminal is put back, Ctrl-A x ends the guest" {
 	run -0 "$expect" --tty --timeout 400 '# ' 'stty -echo; echo n""ow\n' 'now' '\x01x' 'status 5' '\n' -- \
@@ -111,6 +155,20 @@ small() {
 @test "a guest's panic ends with status 3" {
 	GUEST_WORDS=symvm.end=panic run -3 guest_run 6.1 pvh 1 'echo now'
 	[[ $output == *'Kernel panic - not syncing'* ]]
+}
+
+# bats test_tags=together
+@test "a panic's text is in the log, with no console at all" {
+	run -3 timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$(guest_kernel 6.1 bzimage)" \
+		--initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" --memory 256M --console none \
+		--append "$(guest_words 'echo c >/proc/sysrq-trigger' symvm.net=off)" </dev/null
+	[[ $output == *"the guest's kernel panicked: sysrq triggered crash"* ]]
+}
+
+# bats test_tags=together
+@test "huge pages that are missing: one line, status 1, no signal" {
+	run -1 "$symvm" run --kernel "$(guest_kernel 6.1 pvh)" --memory 256M,huge
+	[[ $output == *'no huge pages: 128 of 2 MiB wanted, '*' missing' && ${#lines[@]} -eq 1 ]]
 }
 
 # start_guest COMMAND [OPTION]...: in the background, console in $scratch/console, set guest_pid.

@@ -74,6 +74,7 @@ static void defaults(void **state)
 	assert_false(options.config.memory.huge_pages);
 	assert_true(options.config.symbiotic);
 	assert_false(options.config.exit_on_reboot);
+	assert_int_equal(options.config.on_triple_fault, VM_TRIPLE_FAULT_ANNOUNCED);
 	assert_false(options.config.start_paused);
 	assert_false(options.config.hide_host);
 	assert_int_equal(options.jail, JAIL_ON);
@@ -86,7 +87,8 @@ static void everything_given(void **state)
 {
 	assert_int_equal(PARSE("--kernel=k", "--initrd", "i", "--append=", "--memory=1G,huge",
 			       "--cpus=16", "--name=n", "--symbiotic=off", "--on-reboot=exit",
-			       "--jail=log", "--paused", "--log-level=debug", "--log-file=f"),
+			       "--on-triple-fault=reset", "--jail=log", "--paused",
+			       "--log-level=debug", "--log-file=f"),
 			 0);
 	assert_string_equal(options.config.initrd, "i");
 	assert_string_equal(options.config.command_line, "");
@@ -96,6 +98,7 @@ static void everything_given(void **state)
 	assert_string_equal(options.config.name, "n");
 	assert_false(options.config.symbiotic);
 	assert_true(options.config.exit_on_reboot);
+	assert_int_equal(options.config.on_triple_fault, VM_TRIPLE_FAULT_RESET);
 	assert_true(options.config.start_paused);
 	assert_int_equal(options.jail, JAIL_LOG);
 	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
@@ -171,6 +174,7 @@ static void choices_are_checked(void **state)
 {
 	expect_refusal(PARSE("--kernel=k", "--symbiotic=maybe"), "--symbiotic: 'maybe'");
 	expect_refusal(PARSE("--kernel=k", "--on-reboot=stay"), "--on-reboot: 'stay'");
+	expect_refusal(PARSE("--kernel=k", "--on-triple-fault=hang"), "--on-triple-fault: 'hang'");
 	expect_refusal(PARSE("--kernel=k", "--jail=ajar"), "--jail: 'ajar'");
 	expect_refusal(PARSE("--kernel=k", "--log-level=all"), "--log-level: 'all'");
 	expect_refusal(PARSE("--kernel=k", "--name="), "--name");

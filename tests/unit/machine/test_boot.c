@@ -3,6 +3,7 @@
 #include <asm/bootparam.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "machine/boot.h"
+#include "machine/vm.h"
 
 static struct boot_file file_of(const void *data, size_t size)
 {
@@ -141,12 +143,157 @@ static void test_elf(void **state)
 	image = good_elf();
 	image.note.n_type = 17;
 	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+	refuses(boot_elf_check, &image, sizeof(image), "bzImage"); /* the remedy */
 	image = good_elf();
 	image.note.n_namesz = 0xfffffff0;
 	refuses(boot_elf_check, &image, sizeof(image), "PVH");
 	image = good_elf();
 	image.note.n_descsz = 0x10000;
 	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+}
+
+/* As Firecracker's kernels are: no PVH note, the entry in a segment. */
+static struct elf_image elf_without_note(void)
+{
+	struct elf_image image = good_elf();
+
+	image.note.n_type = 17;
+	image.header.e_type = ET_EXEC;
+	image.header.e_entry = 0x100010;
+	image.segments[0].p_vaddr = 0xffffffff80100000;
+	return image;
+}
+
+static void test_elf_without_note(void **state)
+{
+	struct elf_image image = elf_without_note();
+
+	accepts(boot_elf_check, &image, sizeof(image));
+	image.header.e_entry = 0xffffffff80100ffc; /* virtual */
+	accepts(boot_elf_check, &image, sizeof(image));
+	image.header.e_entry = 0xffffffff80101000; /* behind the segment */
+	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+	image.header.e_entry = 0xffff;
+	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+	image.header.e_entry = 0;
+	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+	image = elf_without_note();
+	image.header.e_type = ET_DYN;
+	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+	image = elf_without_note();
+	image.segments[1].p_type = PT_INTERP; /* a program */
+	image.header.e_entry = 0x200000;
+	refuses(boot_elf_check, &image, sizeof(image), "PVH");
+}
+
+static uint8_t ram[16 << 20];
+
+static void vm_with(struct vm *vm, const void *kernel, size_t size, const char *command_line)
+{
+	memset(vm, 0, sizeof(*vm));
+	memset(ram, 0xaa, sizeof(ram));
+	vm->config.cpus = 1;
+	vm->memory.ram_size = sizeof(ram);
+	vm->memory.count = 1;
+	vm->memory.regions[0] = (struct memory_region){
+		.size = sizeof(ram), .hva = ram, .ram = true, .fd = -1};
+	vm->boot.kernel = file_of(kernel, size);
+	vm->boot.initrd.fd = -1;
+	vm->boot.command_line = command_line;
+}
+
+static void test_starts_by_note_or_by_entry(void **state)
+{
+	struct elf_image image = good_elf();
+	const struct boot_params *zero_page = (const void *)(ram + BOOT_ZERO_PAGE_GPA);
+	struct boot_entry entry;
+	struct error err;
+	struct vm vm;
+
+	vm_with(&vm, &image, sizeof(image), "console=ttyS0");
+	assert_int_equal(boot_load(&vm, &entry, &err), 0);
+	assert_false(entry.long_mode);
+	assert_int_equal(entry.rip, 0x100000);
+	assert_int_equal(entry.argument, BOOT_START_INFO_GPA);
+	close(vm.boot.kernel.fd);
+	image = elf_without_note();
+	image.header.e_entry = 0xffffffff80100010;
+	vm_with(&vm, &image, sizeof(image), "console=ttyS0");
+	vm.boot.initrd = file_of("initrd", 6);
+	assert_int_equal(boot_load(&vm, &entry, &err), 0);
+	assert_true(entry.long_mode);
+	assert_int_equal(entry.rip, 0x100010);
+	assert_int_equal(entry.argument, BOOT_ZERO_PAGE_GPA);
+	assert_int_equal(zero_page->hdr.boot_flag, 0xaa55);
+	assert_int_equal(zero_page->hdr.header, 0x53726448);
+	assert_int_equal(zero_page->hdr.type_of_loader, 0xff);
+	assert_string_equal((const char *)ram + zero_page->hdr.cmd_line_ptr, "console=ttyS0");
+	assert_int_equal(zero_page->hdr.cmdline_size, strlen("console=ttyS0"));
+	assert_memory_equal(ram + zero_page->hdr.ramdisk_image, "initrd", 6);
+	assert_int_equal(zero_page->hdr.ramdisk_size, 6);
+	assert_true(zero_page->acpi_rsdp_addr >= 0xe0000);
+	assert_true(zero_page->e820_entries >= 3);
+	assert_int_equal(zero_page->sentinel, 0);
+	close(vm.boot.kernel.fd);
+	close(vm.boot.initrd.fd);
+}
+
+/* Linux writes 0 or 0x1234 to 40:72 before it reboots in any way. */
+static void test_a_reset_is_announced_in_low_memory(void **state)
+{
+	struct elf_image image = good_elf();
+	struct boot_entry entry;
+	struct error err;
+	struct vm vm;
+	uint16_t flag;
+
+	vm_with(&vm, &image, sizeof(image), "");
+	assert_int_equal(boot_load(&vm, &entry, &err), 0);
+	assert_false(boot_reset_announced(&vm));
+	flag = 0;
+	memcpy(ram + 0x472, &flag, sizeof(flag));
+	assert_true(boot_reset_announced(&vm));
+	flag = 0x1234;
+	memcpy(ram + 0x472, &flag, sizeof(flag));
+	assert_true(boot_reset_announced(&vm));
+	flag = 0x1235;
+	memcpy(ram + 0x472, &flag, sizeof(flag));
+	assert_false(boot_reset_announced(&vm));
+	flag = 0;
+	memcpy(ram + 0x472, &flag, sizeof(flag));
+	assert_int_equal(boot_load(&vm, &entry, &err), 0); /* the reset */
+	assert_false(boot_reset_announced(&vm));
+	close(vm.boot.kernel.fd);
+}
+
+static void hints(const char *command_line, unsigned lines, const char *word)
+{
+	char text[4096];
+	struct log log;
+	int pipe_fds[2];
+	ssize_t got;
+
+	assert_int_equal(pipe2(pipe_fds, O_NONBLOCK), 0);
+	log_init(&log, pipe_fds[1], LOG_LEVEL_WARN);
+	boot_hints_log(&log, command_line);
+	got = read(pipe_fds[0], text, sizeof(text) - 1);
+	text[got > 0 ? got : 0] = '\0';
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		lines--;
+	assert_int_equal(lines, 0);
+	assert_non_null(strstr(text, word));
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+static void test_hints_for_command_lines_of_others(void **state)
+{
+	hints("", 0, "");
+	hints("console=ttyS0 reboot=k panic=1", 0, "");
+	hints("console=ttyS0 reboot=k panic=1 pci=off", 1, "pci=off: ");
+	hints("  pci=off\tnoapic ", 2, "noapic: ");
+	hints("virtio_mmio.device=4K@0xd0000000:5 root=/dev/vda", 1, "virtio_mmio.device=4K@");
+	hints("xpci=off pci=offer pci=of -- pci=off", 0, "");
 }
 
 static void test_source_names_the_file(void **state)
@@ -169,6 +316,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bzimage),
 		cmocka_unit_test(test_elf),
+		cmocka_unit_test(test_elf_without_note),
+		cmocka_unit_test(test_starts_by_note_or_by_entry),
+		cmocka_unit_test(test_a_reset_is_announced_in_low_memory),
+		cmocka_unit_test(test_hints_for_command_lines_of_others),
 		cmocka_unit_test(test_source_names_the_file),
 	};
 
