@@ -96,7 +96,7 @@ attack() {
 	lab/limit $((seconds + 240)) "$symvm_sanitized" run --name "$name" --kernel "$guest" \
 		--memory 64M --cpus "$cpus" --append "hostile seed=$seed seconds=$seconds cpus=$cpus" \
 		--disk "path=$scratch/disk,queues=2" --disk "path=$scratch/readonly,readonly" \
-		--swap size=16M,memory=4M --net user --rng --virtio-console "file:$scratch/hvc" "${options[@]}" \
+		--on-triple-fault crash --swap size=16M,memory=4M --net user --rng --virtio-console "file:$scratch/hvc" "${options[@]}" \
 		--console "file:$scratch/console" --log-file "$scratch/log" \
 		</dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!

@@ -2,10 +2,16 @@
 /* All I/O ports but those that end the VM, and the hole below 4 GiB. */
 #include "hostile.h"
 
-/* Power (0x600 to 0x602), pvpanic (0x505); and what any access of up to 4 bytes reaches. */
+static bool reaches(unsigned port, unsigned width, unsigned first, unsigned last)
+{
+	return port <= last && port + width > first;
+}
+
+/* Power, pvpanic, the reset line; and what any access of up to 4 bytes reaches. */
 static bool ends_the_vm(unsigned port, unsigned width)
 {
-	return (port < 0x603 && port + width > 0x600) || (port <= 0x505 && port + width > 0x505);
+	return reaches(port, width, 0x600, 0x602) || reaches(port, width, 0x505, 0x505) ||
+	       reaches(port, width, 0x64, 0x64);
 }
 
 static void port_access(struct hostile *hostile, uint16_t port, uint32_t value)
