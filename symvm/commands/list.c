@@ -95,6 +95,14 @@ static void add_vm(void *opaque, uid_t uid, const char *dir, const char *name, p
 	json_array_append_new(list, vm);
 }
 
+/* What is wrong with a VM: why it cannot be asked, or its guest's panic. Needs no free. */
+static const char *note_of(json_t *vm)
+{
+	const char *error = output_text(vm, "error", "");
+
+	return *error ? error : output_text(vm, "panic", "");
+}
+
 static void print_table(json_t *list)
 {
 	static const struct output_column columns[] = {
@@ -106,7 +114,7 @@ static void print_table(json_t *list)
 	bool notes = false;
 	json_t *vm;
 
-	json_array_foreach(list, i, vm) notes = notes || json_object_get(vm, "error");
+	json_array_foreach(list, i, vm) notes = notes || *note_of(vm);
 	table = output_table_create(columns, notes ? count : count - 1);
 	json_array_foreach(list, i, vm)
 	{
@@ -124,7 +132,9 @@ static void print_table(json_t *list)
 		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "cpus")));
 		output_table_cell(table, "%s", memory);
 		if (notes)
-			output_table_cell(table, "%s", output_text(vm, "error", ""));
+			output_table_cell(table,
+					  json_object_get(vm, "panic") ? "panicked: %s" : "%s",
+					  note_of(vm));
 	}
 	output_table_print(table);
 }

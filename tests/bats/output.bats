@@ -80,7 +80,7 @@ device = lambda: {"name": t(), "type": t(), t(): t(), "queues": [{t(): t(), "kic
                   "list": [t(), 1, [[[[[[t()]]]]]]], "deep": {"a": {"b": {"c": {"d": {"e": t()}}}}}}
 answers = {
     "info": {"name": t(), "pid": -1, "state": t(), "uptime_seconds": 1e308, "kernel": t(),
-             "memory": {"size": -1, t(): t()}, "cpus": 1 << 62, "jail": t(), "new": [t()],
+             "panic": t(), "memory": {"size": -1, t(): t()}, "cpus": 1 << 62, "jail": t(), "new": [t()],
              "symbiotic": {"guest_os": t(), "current_tasks": [task()], t(): 3},
              t(): {t(): t()}, "devices": [device() for _ in range(9)],
              "vcpus": [{"id": 0, "exits": {t(): 5}, "exits_total": 5, t(): 1}]},
@@ -135,6 +135,18 @@ commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "
 		[ "${#stderr_lines[@]}" -eq 1 ]
 		[ "$stderr" = "symvm: $command: E\\x1b[31m\\x0asymvm: fake" ]
 	done
+}
+
+@test "list and info say why a guest's kernel panicked" {
+	mkdir -p "$work"
+	echo '{"info": {"result": {"state": "running", "pid": 1, "panic": "sysrq triggered\u001b[2J crash"}}}' \
+		>"$work/answers"
+	play vm
+	run -0 "$symvm" list
+	[[ ${lines[0]} == *NOTE* && ${lines[1]} == *'panicked: sysrq triggered'*' crash'* ]]
+	[[ $output != *$'\e'* ]]
+	run -0 "$symvm" info vm
+	[[ $output =~ panic\ +sysrq\ triggered ]]
 }
 
 @test "JSON is exact, whatever it holds" {
