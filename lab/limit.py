@@ -76,12 +76,18 @@ def end(process, group):
         process.wait()
 
 
+def parse(words):
+    """(each, total, command), or an error."""
+    each = "0"
+    if words[:1] == ["--each"] and len(words) > 1:
+        each, words = words[1], words[2:]
+    if len(words) < 2 or not each.isdigit() or not words[0].isdigit():
+        sys.exit("usage: limit [--each SECONDS] SECONDS COMMAND...")
+    return int(each), int(words[0]), words[1:]
+
+
 def main():
-    words = sys.argv[1:]
-    each = 0
-    if words[:1] == ["--each"]:
-        each, words = int(words[1]), words[2:]
-    total, command = int(words[0]), words[1:]
+    each, total, command = parse(sys.argv[1:])
     if not os.isatty(0):
         os.setpgid(0, 0)
     pid = os.getpid()

@@ -94,6 +94,11 @@ all='ok 1 one (of 4) ok 2 two (of 4) ok 3 three (of 4) ok 4 four (of 4) '
 	[ "$results" = "not ${all}" ]
 }
 
+@test "a wrong number of seconds is one line" {
+	SYMVM_LAB_STILL_SECONDS=soon run -2 lab/run true
+	[ "$output" = "lab/run: SYMVM_LAB_STILL_SECONDS='soon' is not a whole number of seconds" ]
+}
+
 @test "a host that does not come up is counted, too" {
 	FAKE_FAULTS=1:boot:hangs in_lab 0 60
 	[ "$results" = "$all" ]
@@ -126,6 +131,12 @@ while time.process_time() < 3: pass'
 
 @test "the limit: the command's own status, its signal, its children, its output" {
 	run -7 lab/limit 100 sh -c 'exit 7'
+	local wrong
+	for wrong in '' 5 'x true' '--each 5' '--each x 5 true' '-1 true'; do
+		# shellcheck disable=SC2086
+		run -1 lab/limit $wrong
+		[ "$output" = 'usage: limit [--each SECONDS] SECONDS COMMAND...' ]
+	done
 	run -143 lab/limit 100 sh -c 'kill -TERM $$'
 	run -127 lab/limit 100 no-such-command-anywhere
 	run -124 lab/limit 1 sleep 100
