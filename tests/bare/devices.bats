@@ -98,7 +98,7 @@ failed() {
 	refused=$("$build/symvm/symvm" info "$name" --json |
 		jq '[.devices[] | select(.name == "net0")][0].flows_refused')
 	[ "$refused" -ge 200 ] # 32 may be open: a quarter of half of 256 descriptors
-	lab/limit 90 "$build/symvm/symvm" stop "$name" --timeout 900
+	lab/limit 90 "$build/symvm/symvm" stop "$name" --timeout 1800
 	wait "$vm" || status=$?
 	[ "$status" -eq 0 ]
 }

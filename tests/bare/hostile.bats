@@ -109,7 +109,7 @@ attack() {
 	lab/limit 60 "$symvm_sanitized" info "$name" --json >"$scratch/info" || explain
 	went_deep || explain
 	io_rests || explain
-	lab/limit 90 "$symvm_sanitized" stop "$name" --timeout 900 || explain
+	lab/limit 90 "$symvm_sanitized" stop "$name" --timeout 1800 || explain
 	wait "$vm" || status=$?
 	vm=
 	[ "$status" -eq 0 ] || explain

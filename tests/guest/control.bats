@@ -95,7 +95,7 @@ vmm_pid() {
 	run "$symvm" resume web
 	[ "$status" -eq 1 ]
 
-	"$symvm" stop web --timeout 900
+	"$symvm" stop web --timeout 1800
 	guest_ended 0
 }
 
@@ -140,7 +140,7 @@ PYTHON
 	wait_until 120 guest_is_up idle
 	# The button wakes a paused guest, too.
 	"$symvm" pause idle
-	"$symvm" stop idle --timeout 900
+	"$symvm" stop idle --timeout 1800
 	guest_ended 0
 }
 
@@ -208,7 +208,7 @@ path = sys.argv[1]
 def connect():
     client = socket.socket(socket.AF_UNIX)
     client.connect(path)
-    client.settimeout(600)
+    client.settimeout(1200)
     return client
 def ask(client, line):
     client.sendall(line + b"\n")

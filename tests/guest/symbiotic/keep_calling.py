@@ -30,7 +30,7 @@ def connect():
         client = socket.socket(socket.AF_UNIX)
         try:
             client.connect(path)
-            client.settimeout(600)
+            client.settimeout(1200)
             return client.makefile("rw")
         except OSError:
             if seconds() > end:

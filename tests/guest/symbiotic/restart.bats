@@ -37,7 +37,7 @@ kexec_in_flight() {
 	local report
 	kexec_image "$1"
 	run -0 lab/limit 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
-		--initrd "$scratch/initrd" --time 3000 --cpus "$3" --period 2000 --slow 200 \
+		--initrd "$scratch/initrd" --time 6000 --cpus "$3" --period 2000 --slow 200 \
 		--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
 	echo "$output"
 	[[ $output == *"guest: the first kernel answered"*"guest: the second kernel answered"*"guest: done"* ]]

@@ -12,7 +12,7 @@ setup() {
 	build=${BUILD_DIR:-build}
 	storms=6 least=100000 # the covering set: half of the storms on four CPUs
 	[ -z "${SYMVM_SOAK:-}" ] || storms=8 least=1000000
-	limit=$((120 + least / 200)) # a quiet machine needs a tenth of these seconds; a busy one gives the guest ten times as many
+	limit=$((120 + least / 200)) # a quiet machine needs a tenth of these seconds; a busy one gives the guest twenty times as many
 }
 
 # injected_twice: whether the emulator, not this project, killed the guest (docs/lab.md).
@@ -28,7 +28,7 @@ storm() {
 		# shellcheck disable=SC2086
 		run -0 lab/limit $((limit * 4 + 100)) "$build/tests/guest/symbiotic-storm" \
 			--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
-			--time $((limit * 40 + 1000)) $2 \
+			--time $((limit * 80 + 2000)) $2 \
 			--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"
 		injected_twice || break
 		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
@@ -61,7 +61,7 @@ storm_share() {
 	if [ -z "${SYMVM_SOAK:-}" ]; then
 		[ "$2" = 1 ] && share=22000 || share=6500
 	fi
-	storm "$1" "--cpus $2 --period $3 --calls $share" "seconds=$((limit * 10)) until=policy pti=$4 reload=1"
+	storm "$1" "--cpus $2 --period $3 --calls $share" "seconds=$((limit * 20)) until=policy pti=$4 reload=1"
 	calls_ok
 	[ "$(count returned)" -ge "$share" ]
 	[[ $output != *" 0 x 16 forks"* ]]
