@@ -45,7 +45,7 @@ int log_level_parse(const char *text, enum log_level *level)
 	return -EINVAL;
 }
 
-/* "2026-11-30T16:45:01.123Z symvm[web]: warn: ", without an end of line. */
+/* "2026-11-30T16:45:01.123Z web symvm: warn: ", without an end of line. */
 static size_t put_prefix(char *line, size_t size, const struct log *log, enum log_level level)
 {
 	struct timespec now;
@@ -55,9 +55,9 @@ static size_t put_prefix(char *line, size_t size, const struct log *log, enum lo
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &parts);
 	used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &parts);
-	used += (size_t)snprintf(
-		line + used, size - used, ".%03ldZ symvm%s%s%s: %s: ", now.tv_nsec / 1000000,
-		log->name[0] ? "[" : "", log->name, log->name[0] ? "]" : "", level_names[level]);
+	used += (size_t)snprintf(line + used, size - used,
+				 ".%03ldZ %s%ssymvm: %s: ", now.tv_nsec / 1000000, log->name,
+				 log->name[0] ? " " : "", level_names[level]);
 	return used;
 }
 

@@ -3,7 +3,7 @@
  * Leveled log of one VM, to standard error or a file. Each line begins with the time (RFC 3339,
  * UTC, milliseconds) and the VM's name, so that VMs can share a file:
  *
- *   2026-11-30T16:45:01.123Z symvm[web]: warn: disk0: ...
+ *   2026-11-30T16:45:01.123Z web symvm: warn: disk0: ...
  *
  * A message is one row, whatever it quotes (util/text.h). The log never holds up its writer: a
  * line that a full pipe, terminal or disk does not take is counted, and the next line that is

@@ -235,7 +235,7 @@ PYTHON
 		# The log file is the first one that is opened: it must not become a standard stream.
 		eval "timeout 20 \$symvm run --kernel \$work/none --log-file \$work/log $closed" || status=$?
 		[ "$status" -eq 1 ]
-		grep -q "symvm\[vm-[0-9]*\]: error: .*$work/none: No such file" "$work/log"
+		grep -q " vm-[0-9]* symvm: error: .*$work/none: No such file" "$work/log"
 		[ "$(wc -l <"$work/log")" -eq 1 ]
 		rm "$work/log"
 	done

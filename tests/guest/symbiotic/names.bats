@@ -31,6 +31,6 @@ setup() {
 	"$symvm" stop --force rude
 	wait "$guest_pid" || true
 	guest_pid=
-	run ! grep -vE '^20[0-9-]{8}T[0-9:.]{12}Z symvm\[rude\]: [a-z]+: ' "$scratch/log"
+	run ! grep -vE '^20[0-9-]{8}T[0-9:.]{12}Z rude symvm: [a-z]+: ' "$scratch/log"
 	[ ! -s "$scratch/out" ]
 }

@@ -62,10 +62,10 @@ static void a_line_has_time_and_name(void **state)
 	assert_matches(read_all(), TIME "symvm: warn: early\n$");
 	log_set_name(&log, "web-1");
 	log_error(&log, "disk%d: broken", 0);
-	assert_matches(read_all(), TIME "symvm\\[web-1\\]: error: disk0: broken\n$");
+	assert_matches(read_all(), TIME "web-1 symvm: error: disk0: broken\n$");
 	log_info(&log, "not asked for");
 	log_limited(&log, LOG_LEVEL_ERROR, "limited");
-	assert_matches(read_all(), TIME "symvm\\[web-1\\]: error: limited\n$");
+	assert_matches(read_all(), TIME "web-1 symvm: error: limited\n$");
 }
 
 static void what_a_guest_said_is_one_row(void **state)
@@ -74,7 +74,7 @@ static void what_a_guest_said_is_one_row(void **state)
 
 	log_init(&log, ends[1], LOG_LEVEL_WARN);
 	log_warn(&log, "guest: %s",
-		 "\033]0;x\a\n2026-01-01T00:00:00.000Z symvm[b]: error: fake\xc2\x9b");
+		 "\033]0;x\a\n2026-01-01T00:00:00.000Z b symvm: error: fake\xc2\x9b");
 	assert_matches(read_all(),
 		       TIME "symvm: warn: guest: [\\]x1b\\]0;x[\\]x07[\\]x0a2026[^\n]*fake"
 			    "[\\]u\\{9b\\}\n$");
