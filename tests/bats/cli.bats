@@ -233,7 +233,7 @@ PYTHON
 	local closed
 	for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
 		# The log file is the first one that is opened: it must not become a standard stream.
-		eval "timeout 20 \$symvm run --kernel \$work/none --log-file \$work/log $closed" || status=$?
+		eval "timeout 200 \$symvm run --kernel \$work/none --log-file \$work/log $closed" || status=$?
 		[ "$status" -eq 1 ]
 		grep -q " vm-[0-9]* symvm: error: .*$work/none: No such file" "$work/log"
 		[ "$(wc -l <"$work/log")" -eq 1 ]

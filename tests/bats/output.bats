@@ -211,32 +211,32 @@ JSON
 		printf '%s\n' "$nonsense" >"$work/answers"
 		[ -n "${vm_pid:-}" ] || play vm raw
 		for command in "info vm" "ps vm" "stop vm" "metrics vm" "pause vm"; do
-			run --separate-stderr timeout 30 "$symvm" $command
+			run --separate-stderr timeout 300 "$symvm" $command
 			[ "$status" -eq 1 ]
 			[ "${#stderr_lines[@]}" -eq 1 ]
 		done
-		run --separate-stderr timeout 30 "$symvm" list
+		run --separate-stderr timeout 300 "$symvm" list
 		[ "$status" -eq 0 ]
 		[[ ${lines[1]} == "vm "*unknown* ]]
 	done
 	head -c 20000000 /dev/zero | tr '\0' ' ' >"$work/answers"
-	run --separate-stderr timeout 30 "$symvm" info vm
+	run --separate-stderr timeout 300 "$symvm" info vm
 	[ "$status" -eq 1 ]
 	[[ $stderr == *"longer than 16 MiB" ]]
 }
 
 @test "a VM that drips its answer, or takes no connection, costs a bounded time" {
 	play vm drip
-	run --separate-stderr timeout 60 "$symvm" list
+	run --separate-stderr timeout 600 "$symvm" list
 	[ "$status" -eq 0 ]
 	[[ ${lines[1]} == "vm "*unknown*"no answer to 'info' within 2 s" ]]
-	run --separate-stderr timeout 60 "$symvm" info vm
+	run --separate-stderr timeout 600 "$symvm" info vm
 	[ "$status" -eq 1 ]
 	[[ $stderr == *"no answer to 'info' within 10 s" ]]
 	kill -KILL "$vm_pid"
 	rm -f "$SYMVM_RUNTIME_DIR"/*
 	play vm mute
-	run --separate-stderr timeout 60 "$symvm" list
+	run --separate-stderr timeout 600 "$symvm" list
 	[ "$status" -eq 0 ]
 	[[ ${lines[1]} == "vm "*unknown* ]]
 }

@@ -136,7 +136,7 @@ small() {
 	objcopy --update-section .notes="$scratch/none" "$(guest_kernel 6.1 pvh)" "$scratch/vmlinux"
 	run readelf -nW "$scratch/vmlinux" # 1: no notes at all
 	[[ $output != *Xen* ]]
-	run -0 timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$scratch/vmlinux" --cpus 2 \
+	run -0 lab/limit "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$scratch/vmlinux" --cpus 2 \
 		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --memory 256M </dev/null \
 		--append "$(guest_words 'nproc; ls /sys/bus/pci' pci=off symvm.net=off)"
 	[[ $output == *'symvm-exit:'* && $output == *'pci=off: the guest sees no disk'* ]]
@@ -159,7 +159,7 @@ small() {
 
 # bats test_tags=together
 @test "a panic's text is in the log, with no console at all" {
-	run -3 timeout -k 5 "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$(guest_kernel 6.1 bzimage)" \
+	run -3 lab/limit "${GUEST_LIMIT:-240}" "$symvm" run --kernel "$(guest_kernel 6.1 bzimage)" \
 		--initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" --memory 256M --console none \
 		--append "$(guest_words 'echo c >/proc/sysrq-trigger' symvm.net=off)" </dev/null
 	[[ $output == *"the guest's kernel panicked: sysrq triggered crash"* ]]

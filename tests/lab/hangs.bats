@@ -154,3 +154,7 @@ while time.process_time() < 3: pass'
 	[ "$status" -eq 3 ]
 	grep -q 'got it' "$BATS_TEST_TMPDIR/out"
 }
+
+@test "tests that boot guests take their limits from lab/limit, not from timeout(1)" {
+	run -1 git grep -nE '(^|[^-a-z_])timeout( -k [0-9]+)? ["$0-9(]' -- tests/bare tests/guest tests/swap
+}
