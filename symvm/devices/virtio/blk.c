@@ -124,6 +124,9 @@ static bool means_full(int status)
 /* Keeps @request until the VM is resumed, and asks for a pause. */
 static void request_hold(struct blk *blk, struct blk_request *request, int status)
 {
+	/* Each pause is said: somebody has to end it. */
+	if (!blk->held)
+		blk->full.silent_until_ns = 0;
 	request->next_free = blk->held;
 	blk->held = request;
 	atomic_fetch_add(&blk->held_count, 1);
@@ -269,8 +272,6 @@ static void held_retry(void *opaque)
 
 	blk->held = NULL;
 	atomic_store(&blk->held_count, 0);
-	/* Whoever resumed it wants to hear at once that it is to no avail. */
-	blk->full.silent_until_ns = 0;
 	while (all) {
 		struct blk_request *request = all;
 

@@ -542,10 +542,11 @@ static void test_disk_full_pauses(void **state)
 	device->ops->resumed(device);
 	assert_int_equal(ring_wait(&fixture->ring), 1);
 	assert_int_equal(*status, VIRTIO_BLK_S_OK);
-	/* A driver that resets meanwhile is told of an error. */
+	/* A driver that resets meanwhile is told of an error. Each pause is said. */
 	file_size_limit(SECTORS * 256);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
 			 NO_REPLY);
+	assert_int_equal(guest_log_lines(fixture->guest), 3);
 	driver_reset(&fixture->driver);
 	assert_int_equal(driver_status(&fixture->driver), 0);
 	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
