@@ -248,6 +248,60 @@ PYTHON
 	refused 2 "--publish-host: 'maybe' is neither no nor yes" run --kernel "$kernel" --publish-host maybe
 }
 
+@test "root reaches the VMs of other users by USER/NAME; a link to another's socket does not" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	unset SYMVM_RUNTIME_DIR
+	local uid=54321 place=$work/xdg/symvm
+	chmod 755 "$work"
+	mkdir -p "$place"
+	chmod 700 "$place"
+	chown -R "$uid:$uid" "$work/xdg"
+	cat >"$work/vm.py" <<'PYTHON'
+import fcntl, os, socket, struct, sys
+place = sys.argv[1] + "/web"
+lock = os.open(place + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(place + ".sock")
+listener.listen()
+while True:
+    client, _ = listener.accept()
+    try:
+        client.makefile().readline()
+        client.sendall(b'{"result": {"state": "running", "pid": 1}}\n')
+    except OSError:
+        pass
+    client.close()
+PYTHON
+	setpriv --reuid $uid --regid $uid --clear-groups /usr/bin/python3 "$work/vm.py" "$place" 3>&- &
+	holder=$!
+	for _ in $(seq 100); do
+		[ ! -S "$place/web.sock" ] || break
+		sleep 0.1
+	done
+	[ "$("$symvm" list --all --json | jq -r '.[] | select(.name == "54321/web").state')" = running ]
+	[ -z "$("$symvm" list --json | jq -r '.[] | select(.name == "54321/web").state')" ]
+	"$symvm" pause 54321/web
+	# A directory that others may write to is not looked at.
+	chmod 777 "$place"
+	run --separate-stderr "$symvm" pause 54321/web
+	[ "$stderr" = "symvm: pause: no VM named '54321/web' is running" ]
+	chmod 700 "$place"
+	# The user may not lead root to a VM of root's.
+	mkdir "$work/other"
+	/usr/bin/python3 "$work/vm.py" "$work/other" 3>&- &
+	other=$!
+	for _ in $(seq 100); do
+		[ ! -S "$work/other/web.sock" ] || break
+		sleep 0.1
+	done
+	ln -sf "$work/other/web.sock" "$place/web.sock"
+	run --separate-stderr "$symvm" pause 54321/web
+	kill "$other" || true
+	[ "$status" -eq 1 ]
+	[[ $stderr == "symvm: pause: cannot reach 'web' in '$place': Operation not permitted" ]]
+}
+
 @test "list: nothing runs" {
 	run --separate-stderr "$symvm" list --json
 	[ "$status" -eq 0 ]
