@@ -6,8 +6,8 @@
 # of its configuration does: apt reads APT_CONFIG first, so that files of the machine would win.
 
 # apt_private_open OPTION...: exports APT_CONFIG for the sources that `scripts/apt-sources OPTION...`
-# prints. Lists are fetched if there are none of the last hour; older ones do if the archive cannot
-# be reached. Status 1, with a line, if there are no lists at all.
+# prints. Lists are fetched if there are none of the last hour (APT_PRIVATE_MINUTES); older ones do
+# if the archive cannot be reached. Status 1, with a line, if there are no lists at all.
 apt_private_open() {
 	local sources key directory
 	sources=$("$SYMVM_ROOT/scripts/apt-sources" "$@") || return 1
@@ -20,7 +20,7 @@ apt_private_open() {
 	printf '%s\n' "$sources" >"$directory/sources.list.$$"
 	mv "$directory/sources.list.$$" "$directory/sources.list"
 	export APT_CONFIG=$directory/conf
-	if [ -z "$(find "$directory" -name updated -mmin -60)" ]; then
+	if [ -z "$(find "$directory" -name updated -mmin "-${APT_PRIVATE_MINUTES:-60}")" ]; then
 		apt_private_update || return 1
 	fi
 }

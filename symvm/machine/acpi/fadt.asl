@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * FADT: a hardware-reduced platform (no PIC, PIT, PM timer or SMI). Sleep and reset
- * registers are those of devices/power.c; the DSDT's address is filled in at run time.
+ * registers are those of devices/power.c. The DSDT's address is filled in at run time; iasl wants one
+ * that is not 0.
  */
 [0004]                          Signature : "FACP"    [Fixed ACPI Description Table (FADT)]
 [0004]                       Table Length : 00000114
@@ -94,7 +95,7 @@
 
 [0001]                FADT Minor Revision : 03
 [0008]                       FACS Address : 0000000000000000
-[0008]                       DSDT Address : 0000000000000000
+[0008]                       DSDT Address : 0000000000000001
 [0012]                   PM1A Event Block : [Generic Address Structure]
 [0001]                           Space ID : 01 [SystemIO]
 [0001]                          Bit Width : 00
