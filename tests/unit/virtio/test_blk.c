@@ -104,13 +104,12 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* One request with @length bytes of data; its status, or NO_REPLY. */
-static uint8_t request(struct fixture *fixture, uint32_t type, uint64_t sector, uint32_t length,
-		       bool from_device, int64_t *written)
+/* Makes one request with @length bytes of data available. */
+static void request_begin(struct fixture *fixture, uint32_t type, uint64_t sector, uint32_t length,
+			  bool from_device)
 {
 	struct virtio_blk_outhdr header = {.type = type, .sector = sector};
 	uint8_t *status = guest_ram(fixture->guest, STATUS, 1);
-	int64_t count;
 
 	*status = NO_REPLY;
 	memcpy(guest_ram(fixture->guest, HEADER, sizeof(header)), &header, sizeof(header));
@@ -120,6 +119,16 @@ static uint8_t request(struct fixture *fixture, uint32_t type, uint64_t sector, 
 	ring_desc(&fixture->ring, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
 	ring_offer(&fixture->ring, 0);
 	ring_kick(&fixture->ring);
+}
+
+/* The same, and waits for the answer; its status, or NO_REPLY. */
+static uint8_t request(struct fixture *fixture, uint32_t type, uint64_t sector, uint32_t length,
+		       bool from_device, int64_t *written)
+{
+	uint8_t *status = guest_ram(fixture->guest, STATUS, 1);
+	int64_t count;
+
+	request_begin(fixture, type, sector, length, from_device);
 	count = ring_wait(&fixture->ring);
 	if (written)
 		*written = count;
@@ -514,6 +523,19 @@ static void test_disk_full(void **state)
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL), 0);
 }
 
+/* The VM is paused, with a line in the log, and the request is not answered. */
+static void is_paused(struct fixture *fixture, unsigned lines)
+{
+	const uint8_t *status = guest_ram(fixture->guest, STATUS, 1);
+
+	for (unsigned i = 0; i < 20000 && guest_log_lines(fixture->guest) < lines; i++)
+		usleep(1000);
+	guest_loop_settle(fixture->guest);
+	assert_int_equal(guest_log_lines(fixture->guest), lines);
+	assert_int_equal(fixture->guest->vm.state, VM_STATE_PAUSED);
+	assert_int_equal(*status, NO_REPLY);
+}
+
 /* --on-disk-full=pause: the requests wait for a resume, and for another one. */
 static void test_disk_full_pauses(void **state)
 {
@@ -528,15 +550,11 @@ static void test_disk_full_pauses(void **state)
 	bring_up(fixture, "");
 	device = &guest_virtio(fixture->guest)->device;
 	file_size_limit(SECTORS * 256);
-	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
-			 NO_REPLY);
-	assert_int_equal(vm->state, VM_STATE_PAUSED);
-	assert_int_equal(guest_log_lines(fixture->guest), 1);
+	request_begin(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false);
+	is_paused(fixture, 1);
 	vm->state = VM_STATE_RUNNING;
 	device->ops->resumed(device);
-	assert_int_equal(ring_wait(&fixture->ring), -1);
-	assert_int_equal(vm->state, VM_STATE_PAUSED);
-	assert_int_equal(guest_log_lines(fixture->guest), 2);
+	is_paused(fixture, 2);
 	file_size_limit(0);
 	vm->state = VM_STATE_RUNNING;
 	device->ops->resumed(device);
@@ -544,9 +562,8 @@ static void test_disk_full_pauses(void **state)
 	assert_int_equal(*status, VIRTIO_BLK_S_OK);
 	/* A driver that resets meanwhile is told of an error. Each pause is said. */
 	file_size_limit(SECTORS * 256);
-	assert_int_equal(request(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false, NULL),
-			 NO_REPLY);
-	assert_int_equal(guest_log_lines(fixture->guest), 3);
+	request_begin(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false);
+	is_paused(fixture, 3);
 	driver_reset(&fixture->driver);
 	assert_int_equal(driver_status(&fixture->driver), 0);
 	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
