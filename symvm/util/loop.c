@@ -33,6 +33,7 @@ struct event_loop {
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* a callback ended */
 	bool running;
+	unsigned calls;	 /* posted by event_loop_call(), and not taken yet */
 	unsigned direct; /* event_loop_call() without a running loop: the loop starts after these */
 	pthread_t thread;	   /* valid while running */
 	struct event_source *busy; /* whose callback runs now */
@@ -173,18 +174,30 @@ void event_source_remove(struct event_source *source)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-int event_loop_post(struct event_loop *loop, event_function function, void *opaque)
+static struct posted *posted_create(event_function function, void *opaque)
 {
 	struct posted *posted = malloc(sizeof(*posted));
 
-	if (!posted)
-		return -ENOMEM;
-	posted->function = function;
-	posted->opaque = opaque;
-	posted->next = NULL;
-	pthread_mutex_lock(&loop->lock);
+	if (posted)
+		*posted = (struct posted){.function = function, .opaque = opaque};
+	return posted;
+}
+
+/* The lock is held. */
+static void posted_append(struct event_loop *loop, struct posted *posted)
+{
 	*loop->posts_tail = posted;
 	loop->posts_tail = &posted->next;
+}
+
+int event_loop_post(struct event_loop *loop, event_function function, void *opaque)
+{
+	struct posted *posted = posted_create(function, opaque);
+
+	if (!posted)
+		return -ENOMEM;
+	pthread_mutex_lock(&loop->lock);
+	posted_append(loop, posted);
 	pthread_mutex_unlock(&loop->lock);
 	loop_wake(loop);
 	return 0;
@@ -217,14 +230,22 @@ int event_loop_call(struct event_loop *loop, event_function function, void *opaq
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done_changed = PTHREAD_COND_INITIALIZER,
 	};
+	struct posted *posted = posted_create(run_waited, &waited);
 	bool direct;
-	int status;
 
+	if (!posted)
+		return -ENOMEM;
+	/* In one step with the post: the loop ends only where nobody waits. */
 	pthread_mutex_lock(&loop->lock);
 	direct = !loop->running || on_loop_thread(loop);
 	loop->direct += direct;
+	if (!direct) {
+		posted_append(loop, posted);
+		loop->calls++;
+	}
 	pthread_mutex_unlock(&loop->lock);
 	if (direct) {
+		free(posted);
 		function(opaque);
 		pthread_mutex_lock(&loop->lock);
 		loop->direct--;
@@ -232,9 +253,7 @@ int event_loop_call(struct event_loop *loop, event_function function, void *opaq
 		pthread_mutex_unlock(&loop->lock);
 		return 0;
 	}
-	status = event_loop_post(loop, run_waited, &waited);
-	if (status < 0)
-		return status;
+	loop_wake(loop);
 	pthread_mutex_lock(&waited.lock);
 	while (!waited.done)
 		pthread_cond_wait(&waited.done_changed, &waited.lock);
@@ -251,6 +270,7 @@ static void run_posts(struct event_loop *loop)
 		return;
 	pthread_mutex_lock(&loop->lock);
 	posts = loop->posts;
+	loop->calls = 0;
 	loop->posts = NULL;
 	loop->posts_tail = &loop->posts;
 	pthread_mutex_unlock(&loop->lock);
@@ -261,6 +281,24 @@ static void run_posts(struct event_loop *loop)
 		free(posts);
 		posts = next;
 	}
+}
+
+/*
+ * Whoever waits in event_loop_call() must not wait for ever. The loop counts as running until
+ * nobody waits: else another thread would run a function directly while one runs here.
+ */
+static void loop_end(struct event_loop *loop)
+{
+	run_posts(loop);
+	pthread_mutex_lock(&loop->lock);
+	/* Not until nothing is posted at all: a function may post itself again and again. */
+	while (loop->calls) {
+		pthread_mutex_unlock(&loop->lock);
+		run_posts(loop);
+		pthread_mutex_lock(&loop->lock);
+	}
+	loop->running = false;
+	pthread_mutex_unlock(&loop->lock);
 }
 
 static void run_source(struct event_loop *loop, struct event_source *source, uint32_t events)
@@ -305,11 +343,7 @@ void event_loop_run(struct event_loop *loop)
 		pthread_mutex_unlock(&loop->lock);
 		free_sources(dead);
 	}
-	pthread_mutex_lock(&loop->lock);
-	loop->running = false;
-	pthread_mutex_unlock(&loop->lock);
-	/* Whoever waits in event_loop_call() must not wait for ever. */
-	run_posts(loop);
+	loop_end(loop);
 }
 
 void event_loop_quit(struct event_loop *loop)

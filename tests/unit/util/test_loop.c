@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -16,6 +17,8 @@ struct fixture {
 	pthread_t thread;
 	int fd;
 	_Atomic int fired;
+	_Atomic int inside;   /* of exclusively() */
+	_Atomic int overlaps; /* that it saw */
 	struct event_source *source;
 };
 
@@ -138,12 +141,78 @@ static void test_call_without_a_thread_runs_at_once(void **state)
 	event_loop_destroy(loop);
 }
 
+/* Functions of both threads below; two at once would be seen. */
+static void exclusively(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	if (atomic_fetch_add(&fixture->inside, 1) != 0)
+		fixture->overlaps++;
+	usleep(100);
+	atomic_fetch_sub(&fixture->inside, 1);
+	fixture->fired++;
+}
+
+static void *call_often(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	for (int i = 0; i < 50; i++)
+		event_loop_call(fixture->loop, exclusively, fixture);
+	return NULL;
+}
+
+static void post_again(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	fixture->fired++;
+	event_loop_post(fixture->loop, post_again, fixture);
+}
+
+static void a_function_that_posts_itself_holds_up_no_end(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(event_loop_post(fixture->loop, post_again, fixture), 0);
+	while (fixture->fired < 10)
+		usleep(1000);
+	/* The teardown ends the loop. */
+}
+
+static void calls_exclude_each_other_while_the_loop_ends(void **state)
+{
+	struct fixture *fixture = *state;
+	pthread_t caller;
+
+	fixture->overlaps = 0;
+	for (int round = 0; round < 50; round++) {
+		int before = fixture->fired;
+
+		assert_int_equal(pthread_create(&caller, NULL, call_often, fixture), 0);
+		for (int i = 0; i < 20; i++)
+			assert_int_equal(event_loop_post(fixture->loop, exclusively, fixture), 0);
+		event_loop_quit(fixture->loop);
+		pthread_join(fixture->thread, NULL);
+		pthread_join(caller, NULL);
+		assert_true(fixture->fired - before >= 50);
+		event_loop_destroy(fixture->loop);
+		assert_int_equal(event_loop_create(&fixture->loop), 0);
+		assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
+	}
+	assert_int_equal(fixture->overlaps, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_source_fires_until_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source_may_remove_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_call_waits_for_its_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_function_that_posts_itself_holds_up_no_end, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(calls_exclude_each_other_while_the_loop_ends, setup,
+						teardown),
 		cmocka_unit_test(test_call_without_a_thread_runs_at_once),
 	};
 
