@@ -68,6 +68,7 @@ struct rtc {
 	int64_t offset;		       /* seconds that the guest's clock is ahead of the host's */
 	bool line;
 	int timer_fd;
+	time_t second; /* that second_passes() last saw */
 	struct event_source *timer_source;
 	uint64_t alarms;
 };
@@ -171,17 +172,23 @@ static void update_line(struct rtc *rtc)
 	irq_set_line(&rtc->device.vm->irq, IRQ_GSI_RTC, level);
 }
 
-/* The timer fires at each full second, as long as an interrupt is enabled. */
+/*
+ * The timer fires at the next full second, as long as an interrupt is enabled. It counts time that
+ * passes, each second from the last: a host clock that is set back must not silence it.
+ */
 static void arm_timer(struct rtc *rtc)
 {
 	struct itimerspec timer = {0};
 	uint8_t control = rtc->memory[REG_B];
+	struct timespec now;
 
 	if ((control & (B_ALARM | B_UPDATE)) && !(control & B_SET)) {
-		timer.it_value.tv_sec = time(NULL) + 1;
-		timer.it_interval.tv_sec = 1;
+		clock_gettime(CLOCK_REALTIME, &now);
+		timer.it_value = (struct timespec){.tv_nsec = NS_PER_SECOND - now.tv_nsec};
+		if (now.tv_nsec == 0)
+			timer.it_value = (struct timespec){.tv_sec = 1};
 	}
-	timerfd_settime(rtc->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
+	timerfd_settime(rtc->timer_fd, 0, &timer, NULL);
 }
 
 static void second_passes(void *opaque, uint32_t events)
@@ -192,6 +199,13 @@ static void second_passes(void *opaque, uint32_t events)
 	if (read(rtc->timer_fd, &expirations, sizeof(expirations)) < 0)
 		return;
 	pthread_mutex_lock(&rtc->lock);
+	arm_timer(rtc);
+	/* The two clocks do not run at quite the same speed: it may be early. */
+	if (rtc->second == time(NULL)) {
+		pthread_mutex_unlock(&rtc->lock);
+		return;
+	}
+	rtc->second = time(NULL);
 	rtc->memory[REG_C] |= C_UPDATE;
 	if (!(rtc->memory[REG_B] & B_SET) && alarm_matches(rtc)) {
 		rtc->memory[REG_C] |= C_ALARM;
@@ -370,7 +384,7 @@ static int rtc_create(struct vm *vm, const char *argument, struct error *err)
 	rtc->memory[REG_A] = A_DEFAULT;
 	rtc->memory[REG_B] = B_24_HOURS;
 	rtc->memory[REG_D] = D_VALID;
-	rtc->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	rtc->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (rtc->timer_fd >= 0)
 		rtc->timer_source = event_loop_add(vm->io_loop, rtc->timer_fd, EPOLLIN,
 						   second_passes, rtc);
