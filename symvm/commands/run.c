@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "commands/command.h"
@@ -25,6 +26,7 @@
 #include "util/reopen.h"
 
 #define THREAD_STACK_SIZE (1u << 20)
+#define END_LIMIT_MS	  4000u /* until the process ends, whatever still runs */
 
 struct run {
 	struct run_options options;
@@ -35,7 +37,11 @@ struct run {
 	bool start_paused;
 	sigset_t signals;
 	int signal_fd;
-	struct event_source *signal_source;
+	struct watchdog *watchdog;
+	unsigned signal_count; /* the watchdog's thread only */
+	_Atomic bool looping;  /* the main loop runs, or is about to */
+	int grace_fd;
+	struct event_source *grace_source;
 	struct vm *vm;
 	struct control_server *control;
 	struct state_watch *watch;
@@ -67,18 +73,51 @@ static int open_log(struct run *run, struct error *err)
 	return 0;
 }
 
-/* Before any thread: they all inherit the mask, and signals arrive at the main loop alone. */
-static int block_signals(struct run *run, struct error *err)
+/* What is being made by this thread, where a signal ends it at once; NULL: nothing. */
+static _Thread_local struct run *starting;
+
+/* Nothing of the guest has run yet, and there is no other thread. */
+static void start_cancelled(int number)
+{
+	if (!starting)
+		return;
+	state_name_release(&starting->name);
+	_exit(VM_END_STOPPED);
+}
+
+/* The signals that end a VM, without those that our parent told us to ignore (nohup, a shell's
+ * background job). */
+static void stop_signals(sigset_t *signals)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction current;
+
+	sigemptyset(signals);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (sigaction(numbers[i], NULL, &current) == 0 && current.sa_handler != SIG_IGN)
+			sigaddset(signals, numbers[i]);
+}
+
+/* While the VM is made, which may wait for a server or a slow file system. */
+static void begin_start(struct run *run)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
-	int status;
+	struct sigaction cancel = {.sa_handler = start_cancelled};
 
-	sigemptyset(&run->signals);
-	sigaddset(&run->signals, SIGTERM);
-	sigaddset(&run->signals, SIGINT);
-	sigaddset(&run->signals, SIGHUP);
+	stop_signals(&run->signals);
 	sigaction(SIGPIPE, &ignore, NULL);
-	status = -pthread_sigmask(SIG_BLOCK, &run->signals, NULL);
+	starting = run;
+	for (int number = 1; number < SIGRTMIN; number++)
+		if (sigismember(&run->signals, number) == 1)
+			sigaction(number, &cancel, NULL);
+}
+
+/* Before any other thread: they all inherit the mask, and the watchdog alone takes the signals. */
+static int end_start(struct run *run, struct error *err)
+{
+	int status = -pthread_sigmask(SIG_BLOCK, &run->signals, NULL);
+
+	starting = NULL;
 	if (status == 0) {
 		run->signal_fd = signalfd(-1, &run->signals, SFD_CLOEXEC | SFD_NONBLOCK);
 		if (run->signal_fd < 0)
@@ -105,18 +144,98 @@ static int limit_stacks(struct error *err)
 	return status < 0 ? error_set_errno(err, status, "cannot set the threads' stack size") : 0;
 }
 
-static void signal_arrived(void *opaque, uint32_t events)
+/* The guest had its time. */
+static void grace_over(void *opaque, uint32_t events)
 {
 	struct run *run = opaque;
-	struct signalfd_siginfo info;
+	uint64_t count;
 
-	if (read(run->signal_fd, &info, sizeof(info)) != sizeof(info))
+	if (read(run->grace_fd, &count, sizeof(count)) < 0)
 		return;
-	log_info(&run->log, "signal %u: stopping", info.ssi_signo);
+	log_warn(&run->log, "the guest did not power off within %u s: ending it",
+		 run->options.grace_s);
 	vm_end(run->vm, VM_END_STOPPED);
-	/* From here on they do what they do by default: a second one ends symvm at once, should
-	 * the orderly end hang. */
-	pthread_sigmask(SIG_UNBLOCK, &run->signals, NULL);
+}
+
+/* The first signal, on the main loop: the power button, and the plug after a while. */
+static void begin_stop(void *opaque)
+{
+	struct run *run = opaque;
+	const struct itimerspec grace = {.it_value.tv_sec = run->options.grace_s};
+
+	if (run->options.grace_s > 0 && vm_power_off(run->vm, run->options.grace_s) == 0 &&
+	    timerfd_settime(run->grace_fd, 0, &grace, NULL) == 0)
+		return;
+	vm_end(run->vm, VM_END_STOPPED);
+}
+
+static void pull_plug(void *opaque)
+{
+	struct run *run = opaque;
+
+	vm_end(run->vm, VM_END_STOPPED);
+}
+
+/* On the watchdog's thread: it hears signals also while another thread is stuck. */
+static void signal_arrived(void *opaque, unsigned number)
+{
+	struct run *run = opaque;
+	bool first = run->signal_count++ == 0 && atomic_load(&run->looping);
+
+	if (first)
+		log_info(&run->log, "signal %u: asking the guest to power off", number);
+	else
+		log_info(&run->log, "signal %u: ending the VM", number);
+	watchdog_arm(run->watchdog, (first ? run->options.grace_s * 1000ull : 0) + END_LIMIT_MS);
+	if (atomic_load(&run->looping))
+		event_loop_post(run->vm->main_loop, first ? begin_stop : pull_plug, run);
+}
+
+/*
+ * The watchdog's last words, on its thread: something does not end. What the next VM of this name
+ * would stumble over is removed; the terminal is put right by its guard when this process is gone.
+ */
+static void end_overdue(void *opaque, const char *phase)
+{
+	struct run *run = opaque;
+	int end = atomic_load(&run->vm->end);
+
+	state_name_release(&run->name);
+	log_error(&run->log, "%s did not end in time; ending without it",
+		  phase ? phase : "the main loop");
+	_exit(end == VM_END_NONE ? VM_END_STOPPED : end);
+}
+
+static int watchdog_enter_jail(void *opaque)
+{
+	struct run *run = opaque;
+	struct error err;
+	/* It does what is the main thread's work in good days. */
+	int status = jail_enter_thread(run->jail, JAIL_THREAD_MAIN, &err);
+
+	if (status < 0)
+		log_error(&run->log, "watchdog: %s", err.text);
+	return status;
+}
+
+static int watchdog_start(struct run *run, struct error *err)
+{
+	struct watchdog_config config = {
+		.expired = end_overdue,
+		.signalled = signal_arrived,
+		.opaque = run,
+	};
+	int status = end_start(run, err);
+
+	if (status < 0)
+		return status;
+	config.signal_fd = run->signal_fd;
+	status = watchdog_create(&config, &run->watchdog);
+	if (status == 0) {
+		run->vm->watchdog = run->watchdog;
+		status = watchdog_call(run->watchdog, watchdog_enter_jail, run);
+	}
+	return status < 0 ? error_set_errno(err, status, "cannot start the watchdog") : 0;
 }
 
 static int create_devices(struct run *run, struct error *err)
@@ -142,9 +261,11 @@ static int create_vm(struct run *run, struct error *err)
 	status = vm_create(config, &run->log, &run->vm, err);
 	if (status < 0)
 		return status;
-	run->signal_source = event_loop_add(run->vm->main_loop, run->signal_fd, EPOLLIN,
-					    signal_arrived, run);
-	if (!run->signal_source)
+	run->grace_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (run->grace_fd >= 0)
+		run->grace_source = event_loop_add(run->vm->main_loop, run->grace_fd, EPOLLIN,
+						   grace_over, run);
+	if (!run->grace_source)
 		return error_set(err, -ENOMEM, "cannot take signals: out of memory");
 	return create_devices(run, err);
 }
@@ -164,6 +285,9 @@ static int start_vm(struct run *run, struct error *err)
 		return status;
 	run->vm->jail = run->jail;
 	status = state_watch_create(run->vm->main_loop, &run->name, &run->log, &run->watch, err);
+	if (status < 0)
+		return status;
+	status = watchdog_start(run, err);
 	if (status < 0)
 		return status;
 	status = control_server_start(run->control, err);
@@ -191,6 +315,7 @@ static int run_vm(struct run *run, struct error *err)
 		status = start_vm(run, err);
 	if (status < 0)
 		return status;
+	atomic_store(&run->looping, true);
 	event_loop_run(run->vm->main_loop);
 	return 0;
 }
@@ -199,15 +324,19 @@ static int tear_down(struct run *run)
 {
 	int end = VM_END_FAILURE;
 
+	watchdog_phase(run->watchdog, "a control command");
 	if (run->control)
 		control_server_destroy(run->control);
 	state_watch_destroy(run->watch);
 	reopen_destroy(run->reopen);
 	if (run->vm) {
 		end = atomic_load(&run->vm->end);
-		event_source_remove(run->signal_source);
+		event_source_remove(run->grace_source);
 		vm_destroy(run->vm);
 	}
+	watchdog_destroy(run->watchdog);
+	if (run->grace_fd >= 0)
+		close(run->grace_fd);
 	jail_destroy(run->jail);
 	if (run->name.lock_fd >= 0)
 		state_name_release(&run->name);
@@ -220,7 +349,7 @@ static int tear_down(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-	struct run run = {.name.lock_fd = -1, .signal_fd = -1, .log_fd = -1};
+	struct run run = {.name.lock_fd = -1, .signal_fd = -1, .grace_fd = -1, .log_fd = -1};
 	struct error err = {0};
 	int status, end;
 
@@ -238,7 +367,7 @@ static int run_run(int argc, char **argv)
 	if (status == 0)
 		status = state_name_claim(&run.name, run.options.config.name, &err);
 	if (status == 0)
-		status = block_signals(&run, &err);
+		begin_start(&run);
 	if (status == 0)
 		status = limit_stacks(&err);
 	if (status == 0)

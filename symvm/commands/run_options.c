@@ -14,6 +14,8 @@
 #define DEFAULT_MEMORY	     (512 * MIB)
 #define DEFAULT_COMMAND_LINE "console=ttyS0"
 #define DEVICES_MAX	     64
+#define GRACE_DEFAULT_S	     30
+#define GRACE_MAX_S	     86400
 
 SECTION_DECLARE(symvm_device_classes, struct device_class);
 
@@ -31,6 +33,7 @@ enum {
 	KEY_JAIL,
 	KEY_PAUSED,
 	KEY_PUBLISH_HOST,
+	KEY_GRACE,
 	KEY_LOG_LEVEL,
 	KEY_LOG_FILE,
 	KEY_DEVICES = 1024, /* plus the index of the device class */
@@ -66,6 +69,10 @@ static const struct argp_option fixed_options[] = {
 	 "(default: "
 	 "yes)",
 	 0},
+	{"grace", KEY_GRACE, "SECONDS", 0,
+	 "How long the guest may take to power off after SIGTERM, SIGINT or SIGHUP (default: 30; "
+	 "0: end at once)",
+	 0},
 	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn (default), info or debug", 0},
 	{"log-file", KEY_LOG_FILE, "FILE", 0, "Log to FILE, appending (default: standard error)",
 	 0},
@@ -99,6 +106,17 @@ static int set_choice(bool *value, const char *option, const char *text, const c
 	if (!*value && strcmp(text, no) != 0)
 		return error_set(err, -EINVAL, "--%s: '%s' is neither %s nor %s", option, text, yes,
 				 no);
+	return 0;
+}
+
+static int set_grace(unsigned *seconds, const char *text, struct error *err)
+{
+	uint64_t number;
+
+	if (option_parse_number(text, &number) < 0 || number > GRACE_MAX_S)
+		return error_set(err, -EINVAL, "--grace: '%s' is not a number of seconds, 0 to %d",
+				 text, GRACE_MAX_S);
+	*seconds = (unsigned)number;
 	return 0;
 }
 
@@ -257,6 +275,8 @@ static int set_option(struct parsing *parsing, int key, char *arg)
 	case KEY_PAUSED:
 		config->start_paused = true;
 		return 0;
+	case KEY_GRACE:
+		return set_grace(&parsing->options->grace_s, arg, err);
 	}
 	if (key >= KEY_DEVICES && (size_t)(key - KEY_DEVICES) < class_count())
 		return add_device(parsing, __start_symvm_device_classes[key - KEY_DEVICES], arg);
@@ -366,6 +386,7 @@ int run_options_parse(int argc, char **argv, struct run_options *options, struct
 		.config = {.cpus = 1, .memory.size = DEFAULT_MEMORY, .symbiotic = true},
 		.jail = JAIL_ON,
 		.log_level = LOG_LEVEL_WARN,
+		.grace_s = GRACE_DEFAULT_S,
 	};
 	argp_options = make_options();
 	options->devices = calloc(DEVICES_MAX + class_count(), sizeof(*options->devices));

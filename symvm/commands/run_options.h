@@ -22,6 +22,7 @@ struct run_options {
 	enum jail_mode jail;
 	enum log_level log_level;
 	const char *log_file; /* points into argv */
+	unsigned grace_s;     /* from SIGTERM to the plug */
 	size_t device_count;
 	struct run_device *devices; /* in creation order */
 };

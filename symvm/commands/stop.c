@@ -11,6 +11,7 @@
 #define DEFAULT_TIMEOUT_S 30
 #define TIMEOUT_MAX_S	  86400
 #define FORCE_TIMEOUT_MS  10000u
+#define START_LIMIT_MS	  5000u /* until a VM that holds its name must listen */
 
 enum {
 	KEY_FORCE = 256,
@@ -91,7 +92,10 @@ static int stop(struct client *client, const struct stop_options *options, struc
 
 	if (options->force)
 		return force(client, err);
-	status = client_call(client, "stop", NULL, CLIENT_TIMEOUT_MS, NULL, err);
+	/* The VM presses the button again until the guest reacts: it may still boot. */
+	status = client_call(client, "stop",
+			     json_pack("{s:I}", "timeout", (json_int_t)options->timeout_s),
+			     CLIENT_TIMEOUT_MS, NULL, err);
 	if (status == -EPIPE)
 		return 0;
 	if (status < 0 && status != -EOPNOTSUPP)
@@ -104,6 +108,20 @@ static int stop(struct client *client, const struct stop_options *options, struc
 	else
 		command_error("stop: '%s' has no power button; forcing it", options->name);
 	return force(client, err);
+}
+
+/* As client_open(), but waits for a VM that is just starting. */
+static int open_started(struct client *client, const char *name, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	unsigned waited_ms = 0;
+	int status;
+
+	while ((status = client_open(client, name, err)) == -EAGAIN && waited_ms < START_LIMIT_MS) {
+		nanosleep(&pause, NULL);
+		waited_ms += 10;
+	}
+	return status;
 }
 
 static int stop_run(int argc, char **argv)
@@ -121,7 +139,7 @@ static int stop_run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	status = client_open(&client, options.name, &err);
+	status = open_started(&client, options.name, &err);
 	if (status == 0) {
 		status = stop(&client, &options, &err);
 		client_close(&client);

@@ -5,6 +5,9 @@
 #include "control/control.h"
 #include "machine/vm.h"
 
+#define STOP_SECONDS	 60 /* that the button is pressed by default */
+#define STOP_SECONDS_MAX 86400
+
 SECTION_DECLARE(symvm_control_commands, struct control_command);
 
 static int take_no_arguments(json_t *arguments, struct error *err)
@@ -23,6 +26,11 @@ static int handle_pause(struct vm *vm, json_t *arguments, json_t **result, struc
 	status = vm_pause(vm);
 	if (status == -EALREADY)
 		return error_set(err, status, "the VM is paused already");
+	if (status == -ETIMEDOUT)
+		return error_set(err, status,
+				 "the VM cannot be paused: a vCPU waits for a device; it runs on");
+	if (status == -ECANCELED)
+		return error_set(err, status, "the VM was resumed meanwhile");
 	return status < 0 ? error_set_errno(err, status, "the VM cannot be paused") : 0;
 }
 
@@ -49,28 +57,30 @@ static int handle_resume(struct vm *vm, json_t *arguments, json_t **result, stru
 static const struct control_command resume_command = {
 	.name = "resume",
 	.help = "let a paused VM go on",
+	.may_wait = true,
 	.handle = handle_resume,
 };
 CONTROL_COMMAND(resume_command);
 
 static int handle_stop(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
-	static const char *const known[] = {"force", NULL};
+	static const char *const known[] = {"force", "timeout", NULL};
+	json_int_t seconds = STOP_SECONDS;
 	bool force = false;
 	int status = control_arguments_known(arguments, known, err);
 
 	if (status == 0)
 		status = control_argument_bool(arguments, "force", &force, err);
+	if (status == 0)
+		status = control_argument_integer(arguments, "timeout", 0, STOP_SECONDS_MAX,
+						  &seconds, err);
 	if (status < 0)
 		return status;
 	if (force) {
 		vm_end(vm, VM_END_STOPPED);
 		return 0;
 	}
-	/* A paused guest would never see its button. */
-	status = vm_resume(vm);
-	if (status == 0 || status == -EALREADY)
-		status = vm_power_button(vm);
+	status = vm_power_off(vm, (unsigned)seconds);
 	if (status == -EOPNOTSUPP)
 		return error_set(err, status, "the VM has no power button");
 	return status < 0 ? error_set_errno(err, status, "the VM cannot be stopped") : 0;
@@ -78,8 +88,10 @@ static int handle_stop(struct vm *vm, json_t *arguments, json_t **result, struct
 
 static const struct control_command stop_command = {
 	.name = "stop",
-	.help = "press the ACPI power button; force (bool): end the VM at once",
-	/* On the main loop: it must work also while all workers wait for a guest. */
+	.help = "press the ACPI power button, again and again for timeout (seconds); force (bool): "
+		"end the VM at once",
+	/* It must work also while all workers wait for a guest. */
+	.immediate = true,
 	.handle = handle_stop,
 };
 CONTROL_COMMAND(stop_command);
@@ -100,6 +112,7 @@ static int handle_commands(struct vm *vm, json_t *arguments, json_t **result, st
 static const struct control_command commands_command = {
 	.name = "commands",
 	.help = "the commands that this VM takes",
+	.immediate = true,
 	.handle = handle_commands,
 };
 CONTROL_COMMAND(commands_command);

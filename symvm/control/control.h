@@ -12,6 +12,7 @@
 
 #include "util/error.h"
 #include "util/section.h"
+#include "util/wait_limit.h"
 
 struct vm;
 struct control_server;
@@ -20,22 +21,30 @@ struct state_name;
 struct control_command {
 	const char *name; /* "info" */
 	const char *help; /* one line, with the arguments' names */
-	/*
-	 * False: handle() runs on the main loop and must not wait for anything.
-	 * True: it runs on a worker thread (JAIL_THREAD_WORKER) and may wait, e.g. in
-	 * vcpu_run_on() or vm_pause(), but for a bounded time only, and less than a second
-	 * once vm->end is set (the end of the VM waits for it). Such commands of different
-	 * clients may run at the same time: handle() locks for itself.
-	 */
+	/* Runs on the main loop, and must not wait for anything: for what must work while all
+	 * workers wait, and for clients beyond the limit. */
+	bool immediate;
+	/* Only answers: it is dropped when its client leaves. Any other command is carried out. */
+	bool is_query;
+	/* May wait for a guest, for a bounded time. Others wait for nothing but locks. */
 	bool may_wait;
+	unsigned limit_ms; /* from the request to its end; 0: CONTROL_LIMIT_MS */
 	/*
-	 * Does the command. @arguments is an object (empty where the client gave none),
-	 * whose values are untrusted. On success returns 0 and may set *@result, a new reference
-	 * (NULL: an empty object is answered). On failure returns a negative errno value and
-	 * words in @err; the answer is then {"error": {"code", "message"}}.
+	 * Does the command, on a worker thread unless @immediate. Commands of different clients
+	 * may run at the same time: it locks for itself. @arguments is an object (empty where the
+	 * client gave none), whose values are untrusted. On success returns 0 and may set *@result,
+	 * a new reference (NULL: an empty object is answered). On failure returns a negative errno
+	 * value and words in @err; the answer is then {"error": {"code", "message"}}.
 	 */
 	int (*handle)(struct vm *vm, json_t *arguments, json_t **result, struct error *err);
+	/* Instead of handle(), for one that may wait: it ends soon after @limit is over (at its
+	 * time, when the client left, when the VM ended). JAIL_THREAD_WORKER. */
+	int (*handle_until)(struct vm *vm, json_t *arguments, struct wait_limit *limit,
+			    json_t **result, struct error *err);
 };
+
+/* Less than clients wait, so that they hear why. */
+#define CONTROL_LIMIT_MS 9000u
 #define CONTROL_COMMAND(object) \
 	SECTION_ENTRY(symvm_control_commands, struct control_command, object)
 

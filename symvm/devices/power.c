@@ -6,9 +6,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "machine/device.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 #include "util/state.h"
 
 #define POWER_BASE	   0x600u
@@ -21,11 +25,17 @@
 #define SLEEP_TYPE_OFF	   5u /* \_S5 in the DSDT */
 #define RESET_VALUE	   0x52u
 #define EVENT_POWER_BUTTON 0x01u
+#define BUTTON_SEEN_MS	   5000u /* until the next press where the guest has read the last one */
 
 struct power {
 	struct device device;
 	pthread_mutex_t lock;
 	uint8_t events;
+	/* The button, while the guest is asked to power off. Main loop only. */
+	int timer_fd;
+	struct event_source *timer_source;
+	uint64_t end_ns;  /* CLOCK_MONOTONIC: until then it is pressed */
+	uint64_t next_ns; /* the next time */
 };
 
 static uint8_t events_take(struct power *power)
@@ -57,13 +67,12 @@ static void power_access(void *opaque, uint64_t offset, void *data, unsigned len
 	}
 }
 
-int vm_power_button(struct vm *vm)
+/* Presses the button; -errno where KVM does not take the interrupt. */
+static int button_press(struct power *power)
 {
-	struct power *power = (struct power *)vm->power;
+	struct vm *vm = power->device.vm;
 	int status;
 
-	if (!power)
-		return -EOPNOTSUPP;
 	pthread_mutex_lock(&power->lock);
 	power->events |= EVENT_POWER_BUTTON;
 	pthread_mutex_unlock(&power->lock);
@@ -73,9 +82,76 @@ int vm_power_button(struct vm *vm)
 	return status;
 }
 
+static bool button_unseen(struct power *power)
+{
+	bool unseen;
+
+	pthread_mutex_lock(&power->lock);
+	unseen = power->events & EVENT_POWER_BUTTON;
+	pthread_mutex_unlock(&power->lock);
+	return unseen;
+}
+
+static void button_timer(struct power *power, bool on)
+{
+	const struct itimerspec timer = {
+		.it_value.tv_sec = on,
+		.it_interval.tv_sec = on,
+	};
+
+	timerfd_settime(power->timer_fd, 0, &timer, NULL);
+}
+
+/*
+ * The interrupt of a press is lost while the guest's kernel has no handler for it, and the event
+ * while it has no driver for the button: both come late in its boot.
+ */
+static void button_again(void *opaque, uint32_t events)
+{
+	struct power *power = opaque;
+	uint64_t now = clock_now_ns(), count;
+
+	if (read(power->timer_fd, &count, sizeof(count)) < 0)
+		return;
+	if (now >= power->end_ns) {
+		button_timer(power, false);
+	} else if (button_unseen(power) || now >= power->next_ns) {
+		power->next_ns = now + BUTTON_SEEN_MS * NS_PER_MS;
+		button_press(power);
+	}
+}
+
+int vm_power_off(struct vm *vm, unsigned seconds)
+{
+	struct power *power = (struct power *)vm->power;
+	uint64_t now = clock_now_ns();
+	int status;
+
+	if (!power)
+		return -EOPNOTSUPP;
+	power->end_ns = now + seconds * NS_PER_SECOND;
+	power->next_ns = now + BUTTON_SEEN_MS * NS_PER_MS;
+	status = button_press(power);
+	if (status < 0)
+		return status;
+	button_timer(power, true);
+	/* A paused guest would never see its button. */
+	vm_resume_later(vm);
+	return 0;
+}
+
 static void power_reset(struct device *device)
 {
 	events_take((struct power *)device);
+}
+
+static void power_free(struct power *power)
+{
+	event_source_remove(power->timer_source);
+	if (power->timer_fd >= 0)
+		close(power->timer_fd);
+	pthread_mutex_destroy(&power->lock);
+	free(power);
 }
 
 static void power_destroy(struct device *device)
@@ -84,8 +160,7 @@ static void power_destroy(struct device *device)
 
 	bus_remove(&device->vm->pio, POWER_BASE);
 	device->vm->power = NULL;
-	pthread_mutex_destroy(&power->lock);
-	free(power);
+	power_free(power);
 }
 
 static int power_save(struct device *device, struct state_writer *writer)
@@ -112,15 +187,20 @@ static const struct device_ops power_ops = {
 static int power_create(struct vm *vm, const char *argument, struct error *err)
 {
 	struct power *power = calloc(1, sizeof(*power));
-	int status;
+	int status = -ENOMEM;
 
 	if (!power)
 		return error_set(err, -ENOMEM, "power device: out of memory");
+	power->device.vm = vm;
 	pthread_mutex_init(&power->lock, NULL);
-	status = bus_add(&vm->pio, POWER_BASE, POWER_SIZE, power_access, power);
+	power->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (power->timer_fd >= 0)
+		power->timer_source = event_loop_add(vm->main_loop, power->timer_fd, EPOLLIN,
+						     button_again, power);
+	if (power->timer_source)
+		status = bus_add(&vm->pio, POWER_BASE, POWER_SIZE, power_access, power);
 	if (status < 0) {
-		pthread_mutex_destroy(&power->lock);
-		free(power);
+		power_free(power);
 		return error_set_errno(err, status, "power device: ports 0x%x", POWER_BASE);
 	}
 	device_add(vm, &power->device, &power_ops, "power", false);

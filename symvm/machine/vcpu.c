@@ -35,24 +35,27 @@ static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 	__atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
+/* What a kick means on this thread; NULL where the thread is no vCPU's. Signals carry no pointer:
+ * whoever sends one can cause an exit, no more. */
+static _Thread_local struct kvm_run *kick_target;
+static _Thread_local volatile sig_atomic_t kicked; /* since run_loop() looked for requests */
+
 /*
  * A kick may hit between the check for requests and KVM_RUN; the flag makes that KVM_RUN
  * return at once. It is written on the vCPU's own thread only, here too: libsymcall changes it by
- * plain instructions. Only our own timers and pthread_sigqueue() carry a pointer worth following.
+ * plain instructions.
  */
-static void kick_handler(int signal, siginfo_t *info, void *context)
+static void kick_handler(int signal)
 {
 	(void)signal;
-	(void)context;
-	if (!info->si_value.sival_ptr)
-		return;
-	if (info->si_code == SI_TIMER || (info->si_code == SI_QUEUE && info->si_pid == getpid()))
-		set_immediate_exit(info->si_value.sival_ptr, 1);
+	kicked = 1;
+	if (kick_target)
+		set_immediate_exit(kick_target, 1);
 }
 
 int vcpu_signal_setup(struct error *err)
 {
-	struct sigaction action = {.sa_sigaction = kick_handler, .sa_flags = SA_SIGINFO};
+	struct sigaction action = {.sa_handler = kick_handler};
 
 	sigemptyset(&action.sa_mask);
 	if (sigaction(VCPU_KICK_SIGNAL, &action, NULL) < 0)
@@ -156,8 +159,7 @@ void vcpu_request(struct vcpu *vcpu, enum vcpu_request request)
 	atomic_fetch_or(&vcpu->requests, request);
 	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self())) {
 		atomic_fetch_add_explicit(&vcpu->counters.kicks, 1, memory_order_relaxed);
-		pthread_sigqueue(vcpu->thread, VCPU_KICK_SIGNAL,
-				 (union sigval){.sival_ptr = vcpu->run});
+		pthread_kill(vcpu->thread, VCPU_KICK_SIGNAL);
 	}
 	pthread_mutex_lock(&vm->state_lock);
 	pthread_cond_broadcast(&vm->state_changed);
@@ -218,7 +220,11 @@ static void complete_exit(struct vcpu *vcpu)
 	} while (ioctl(vcpu->fd, KVM_RUN, 0) == 0 && vcpu_service_exit(vcpu, vcpu->run) == 0);
 }
 
-static void do_work(struct vcpu *vcpu)
+/*
+ * Does what was posted, or refuses it where @refusal is not 0. Never on a vCPU that counts as
+ * parked: a reset or whoever paused the VM relies on it that no guest code runs then.
+ */
+static void do_work(struct vcpu *vcpu, int refusal)
 {
 	struct vm *vm = vcpu->vm;
 	vcpu_function work;
@@ -229,45 +235,83 @@ static void do_work(struct vcpu *vcpu)
 	pthread_mutex_unlock(&vm->work_lock);
 	if (!work)
 		return;
-	work(vcpu, vcpu->work_opaque);
+	if (refusal == 0)
+		work(vcpu, vcpu->work_opaque);
 	pthread_mutex_lock(&vm->work_lock);
+	vcpu->work_status = refusal;
 	vcpu->work_done = true;
 	pthread_cond_broadcast(&vm->work_done);
 	pthread_mutex_unlock(&vm->work_lock);
 }
 
-/* Serves requests, parked while PAUSE stands; false when the thread must end. */
-static bool serve_requests(struct vcpu *vcpu)
+/* A request for work that came to a parked vCPU. */
+static void refuse_work(struct vcpu *vcpu)
+{
+	atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
+	do_work(vcpu, atomic_load(&vcpu->vm->end) != VM_END_NONE ? -ESHUTDOWN : -EBUSY);
+}
+
+/*
+ * Tells the guest's watchdogs (soft lockups, RCU stalls) that this vCPU stood still, however long
+ * it was: kernel Documentation/virt/kvm/api.rst, KVM_KVMCLOCK_CTRL. It fails where the guest uses
+ * no kvmclock.
+ */
+static void tell_stopped(struct vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0) < 0)
+		return;
+}
+
+/* Waits while PAUSE stands; false when the thread must end. Work is refused meanwhile. */
+static bool stay_parked(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	unsigned requests;
-	bool parked = false;
+
+	pthread_mutex_lock(&vm->state_lock);
+	vm->parked++;
+	pthread_cond_broadcast(&vm->state_changed);
+	for (;;) {
+		requests = atomic_load(&vcpu->requests);
+		if (!(requests & VCPU_REQUEST_PAUSE) || (requests & VCPU_REQUEST_STOP))
+			break;
+		if (!(requests & VCPU_REQUEST_WORK)) {
+			pthread_cond_wait(&vm->state_changed, &vm->state_lock);
+			continue;
+		}
+		pthread_mutex_unlock(&vm->state_lock);
+		refuse_work(vcpu);
+		pthread_mutex_lock(&vm->state_lock);
+	}
+	vm->parked--;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (requests & VCPU_REQUEST_STOP)
+		return false;
+	tell_stopped(vcpu);
+	return true;
+}
+
+/* Serves requests, parked while PAUSE stands; false when the thread must end. */
+static bool serve_requests(struct vcpu *vcpu)
+{
+	unsigned requests;
 
 	if (atomic_load(&vcpu->requests) & (VCPU_REQUEST_PAUSE | VCPU_REQUEST_WORK))
 		complete_exit(vcpu);
-	for (;;) {
-		requests = atomic_load(&vcpu->requests);
-		if (requests & VCPU_REQUEST_WORK) {
-			atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
-			do_work(vcpu);
+	while ((requests = atomic_load(&vcpu->requests))) {
+		/* Completing the exit may have ended or reset the VM. */
+		if (vcpu_must_stop(vcpu))
+			requests = atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE) |
+				   VCPU_REQUEST_PAUSE;
+		if (requests & (VCPU_REQUEST_PAUSE | VCPU_REQUEST_STOP)) {
+			if (!stay_parked(vcpu))
+				return false;
 			continue;
 		}
-		pthread_mutex_lock(&vm->state_lock);
-		requests = atomic_load(&vcpu->requests);
-		if (!(requests & VCPU_REQUEST_PAUSE) || (requests & VCPU_REQUEST_STOP)) {
-			vm->parked -= parked;
-			pthread_mutex_unlock(&vm->state_lock);
-			return !(requests & VCPU_REQUEST_STOP);
-		}
-		if (!parked) {
-			parked = true;
-			vm->parked++;
-			pthread_cond_broadcast(&vm->state_changed);
-		}
-		if (!(requests & VCPU_REQUEST_WORK))
-			pthread_cond_wait(&vm->state_changed, &vm->state_lock);
-		pthread_mutex_unlock(&vm->state_lock);
+		atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
+		do_work(vcpu, 0);
 	}
+	return true;
 }
 
 /*
@@ -316,15 +360,22 @@ static void run_loop(struct vcpu *vcpu)
 	for (;;) {
 		/* Before the check: a request that comes after it finds the flag clear, and sets
 		 * it. */
+		kicked = 0;
 		set_immediate_exit(vcpu->run, 0);
-		if (atomic_load(&vcpu->requests) && !serve_requests(vcpu))
-			return;
-		status = run_once(vcpu);
-		if (status == 0) {
-			vcpu_service_exit(vcpu, vcpu->run);
-		} else if (status < 0 && status != -EINTR && status != -EAGAIN) {
-			run_failed(vcpu, status);
+		if (atomic_load(&vcpu->requests)) {
+			if (!serve_requests(vcpu))
+				return;
+			continue; /* completing the last exit has set the flag */
 		}
+		status = run_once(vcpu);
+		if (status == 0)
+			vcpu_service_exit(vcpu, vcpu->run);
+		else if (status < 0 && status != -EINTR && status != -EAGAIN)
+			run_failed(vcpu, status);
+		/* Nobody here asked for it: a stopped process (SIGSTOP, a frozen cgroup, a host
+		 * that slept) comes back this way. */
+		else if (status == -EINTR && !kicked)
+			tell_stopped(vcpu);
 		if (vcpu_must_stop(vcpu))
 			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);
 	}
@@ -336,13 +387,13 @@ static void *vcpu_thread(void *opaque)
 	struct sigevent event = {
 		.sigev_notify = SIGEV_THREAD_ID,
 		.sigev_signo = VCPU_KICK_SIGNAL,
-		.sigev_value.sival_ptr = vcpu->run,
 	};
 	struct error err;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
+	kick_target = vcpu->run;
 	event._sigev_un._tid = gettid();
 	if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->deadline_timer) == 0)
 		vcpu->deadline_timer_valid = true;
@@ -377,7 +428,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
 {
-	struct timespec when = clock_deadline(CLOCK_REALTIME, timeout_ms);
+	struct timespec when = clock_deadline(CLOCK_MONOTONIC, timeout_ms);
 	struct vm *vm = vcpu->vm;
 	int status = 0;
 
@@ -392,17 +443,18 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 	vcpu->work = function;
 	vcpu->work_opaque = opaque;
 	vcpu->work_done = false;
+	vcpu->work_status = 0;
 	pthread_mutex_unlock(&vm->work_lock);
 	vcpu_request(vcpu, VCPU_REQUEST_WORK);
 	pthread_mutex_lock(&vm->work_lock);
 	while (!vcpu->work_done && status == 0) {
 		if (!vcpu->work) /* taken up: it uses the caller's memory, so wait for its end */
 			pthread_cond_wait(&vm->work_done, &vm->work_lock);
-		else if (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP)
-			status = -ESHUTDOWN;
 		else
 			status = -pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when);
 	}
+	if (vcpu->work_done)
+		status = vcpu->work_status;
 	vcpu->work = NULL;
 	vcpu->work_busy = false;
 	pthread_cond_broadcast(&vm->work_done);

@@ -21,7 +21,12 @@ struct vcpu;
 struct sym_vcpu;
 struct vcpu_power_on;
 
-#define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
+/*
+ * Takes a vCPU's thread out of KVM_RUN. Not a real-time signal: the kernel must queue those, and
+ * refuses it where the user has too many pending (RLIMIT_SIGPENDING); then a kick would be lost.
+ * Linux itself never sends this one.
+ */
+#define VCPU_KICK_SIGNAL SIGSTKFLT
 #define VCPU_EXIT_KINDS	 64 /* KVM_EXIT_* are below; the last one counts all others */
 
 /* Counted by the vCPU's thread, read by any. */
@@ -64,6 +69,7 @@ struct vcpu {
 	void *work_opaque;
 	bool work_busy; /* a caller of vcpu_run_on() has the slot */
 	bool work_done;
+	int work_status; /* 0, or why the work was refused */
 };
 
 /* Creates vCPU @id of @vm (KVM vCPU, kvm_run, CPUID, MSRs); main thread. */
@@ -78,8 +84,9 @@ void vcpu_request(struct vcpu *vcpu, enum vcpu_request request);
 
 /*
  * Runs @function on the vCPU's thread, between two exits (the guest's state is
- * complete then), and waits for it. Any thread but vCPU threads. -ETIMEDOUT after
- * @timeout_ms, -ESHUTDOWN when the vCPU stops. Works on paused vCPUs too.
+ * complete then), and waits for it. Any thread but vCPU threads. It never runs while the VM is
+ * paused or being reset: -EBUSY at once (vm_check_runs() has the words). -ETIMEDOUT after
+ * @timeout_ms, -ESHUTDOWN when the VM ends. A function that has begun is waited for.
  */
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
 

@@ -14,6 +14,7 @@
 #include "devices/pci.h"
 #include "jail/jail.h"
 #include "machine/host_guard.h"
+#include "machine/lifecycle.h"
 #include "machine/memory_lost.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm_panic.h"
@@ -171,9 +172,9 @@ int vm_create(struct vm_config *config, struct log *log, struct vm **out, struct
 	vm->kvm_fd = vm->fd = vm->boot.kernel.fd = vm->boot.initrd.fd = -1;
 	atomic_store(&vm->end, VM_END_NONE);
 	pthread_mutex_init(&vm->state_lock, NULL);
-	pthread_cond_init(&vm->state_changed, NULL);
+	clock_condition_init(&vm->state_changed);
 	pthread_mutex_init(&vm->work_lock, NULL);
-	pthread_cond_init(&vm->work_done, NULL);
+	clock_condition_init(&vm->work_done);
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);
 	status = event_loop_create(&vm->main_loop);
@@ -237,15 +238,22 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	vm_end(vm, VM_END_STOPPED);
+	/* Each step says what it waits for: the watchdog's last words, should it not end. */
+	watchdog_phase(vm->watchdog, "a reset");
+	lifecycle_stop(vm);
+	watchdog_phase(vm->watchdog, "a vCPU's thread");
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		vcpu_destroy(vm->vcpus[i]);
+	watchdog_phase(vm->watchdog, "the I/O thread");
 	if (vm->io_started) {
 		event_loop_quit(vm->io_loop);
 		pthread_join(vm->io_thread, NULL);
 	}
 	services_stop(vm);
+	watchdog_phase(vm->watchdog, "a device");
 	devices_destroy(vm);
 	vm_panic_destroy(vm);
+	watchdog_phase(vm->watchdog, "the guest's memory");
 	pci_bus_destroy(vm);
 	if (vm->symbiotic)
 		sym_vm_destroy(vm->symbiotic);
@@ -285,25 +293,16 @@ static void *io_thread(void *opaque)
 	return NULL;
 }
 
-static int boot(struct vm *vm, struct error *err)
-{
-	struct boot_entry entry;
-	int status = boot_load(vm, &entry, err);
-
-	if (memory_lost(&vm->memory))
-		return memory_lost_explain(err);
-	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
-}
-
 int vm_start(struct vm *vm, struct error *err)
 {
-	int status = boot(vm, err);
+	int status = lifecycle_boot(vm, err);
 
 	if (status == 0) {
 		status = -pthread_create(&vm->io_thread, NULL, io_thread, vm);
 		if (status < 0)
 			return error_set_errno(err, status, "pthread_create");
 		vm->io_started = true;
+		status = lifecycle_start(vm, err);
 	}
 	for (struct device *device = vm->devices; device && status == 0; device = device->next)
 		if (device->ops->start)
@@ -320,158 +319,4 @@ int vm_start(struct vm *vm, struct error *err)
 double vm_uptime(const struct vm *vm)
 {
 	return vm->started_ns ? (double)(clock_now_ns() - vm->started_ns) / 1e9 : 0;
-}
-
-/* Waits until every vCPU is parked, or the VM has ended (-ESHUTDOWN); the lock is held. */
-static int wait_parked(struct vm *vm)
-{
-	while (vm->parked < vm->vcpu_count) {
-		if (atomic_load(&vm->end) != VM_END_NONE)
-			return -ESHUTDOWN;
-		pthread_cond_wait(&vm->state_changed, &vm->state_lock);
-	}
-	return 0;
-}
-
-static void request_all(struct vm *vm, enum vcpu_request request)
-{
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(vm->vcpus[i], request);
-}
-
-static void release_all(struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		atomic_fetch_and(&vm->vcpus[i]->requests, ~VCPU_REQUEST_PAUSE);
-	pthread_cond_broadcast(&vm->state_changed);
-}
-
-int vm_pause_begin(struct vm *vm)
-{
-	int status = 0;
-
-	pthread_mutex_lock(&vm->state_lock);
-	if (vm->state == VM_STATE_PAUSED)
-		status = -EALREADY;
-	else if (vm->state != VM_STATE_RUNNING)
-		status = -ESHUTDOWN;
-	else
-		vm->state = VM_STATE_PAUSED;
-	pthread_mutex_unlock(&vm->state_lock);
-	if (status == 0)
-		request_all(vm, VCPU_REQUEST_PAUSE);
-	return status;
-}
-
-int vm_pause(struct vm *vm)
-{
-	int status = vm_pause_begin(vm);
-
-	if (status < 0)
-		return status;
-	pthread_mutex_lock(&vm->state_lock);
-	status = wait_parked(vm);
-	pthread_mutex_unlock(&vm->state_lock);
-	return status;
-}
-
-int vm_resume(struct vm *vm)
-{
-	int status = 0;
-
-	/* Without the lock: they wait for the I/O loop, whose callbacks may end the VM. */
-	for (struct device *device = vm->devices; device; device = device->next)
-		if (device->ops->resume)
-			device->ops->resume(device);
-	pthread_mutex_lock(&vm->state_lock);
-	if (vm->state == VM_STATE_RUNNING)
-		status = -EALREADY;
-	else if (vm->state != VM_STATE_PAUSED)
-		status = -ESHUTDOWN;
-	if (status == 0) {
-		vm->state = VM_STATE_RUNNING;
-		if (!atomic_load(&vm->reset_requested))
-			release_all(vm);
-	}
-	pthread_mutex_unlock(&vm->state_lock);
-	for (struct device *device = vm->devices; device && status == 0; device = device->next)
-		if (device->ops->resumed)
-			device->ops->resumed(device);
-	return status;
-}
-
-void vm_end(struct vm *vm, enum vm_end reason)
-{
-	int none = VM_END_NONE;
-
-	reason = vm_panic_reason(vm, reason);
-	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
-		return;
-	pthread_mutex_lock(&vm->state_lock);
-	vm->state = VM_STATE_ENDED;
-	pthread_mutex_unlock(&vm->state_lock);
-	request_all(vm, VCPU_REQUEST_PAUSE);
-	if (vm->main_loop)
-		event_loop_quit(vm->main_loop);
-}
-
-/* Everything back to power-on, and the kernel anew. Main thread, vCPUs parked. */
-static int reset_all(struct vm *vm, struct error *err)
-{
-	int status = chip_state_restore(vm, vm->chips);
-
-	if (status < 0)
-		return error_set_errno(err, status, "irqchip");
-	for (struct device *device = vm->devices; device; device = device->next)
-		device->ops->reset(device);
-	if (vm->symbiotic)
-		sym_vm_reset(vm->symbiotic);
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		if (vm->vcpus[i]->symbiotic)
-			sym_vcpu_reset(vm->vcpus[i]->symbiotic);
-		status = vcpu_state_restore(vm->vcpus[i], vm->vcpus[i]->power_on);
-		if (status < 0)
-			return error_set_errno(err, status, "vCPU %u", i);
-	}
-	return boot(vm, err);
-}
-
-static void do_reset(void *opaque)
-{
-	struct vm *vm = opaque;
-	struct error err;
-	int status;
-
-	if (atomic_load(&vm->end) != VM_END_NONE)
-		return;
-	if (vm->config.exit_on_reboot) {
-		vm_end(vm, VM_END_REBOOT);
-		return;
-	}
-	pthread_mutex_lock(&vm->state_lock);
-	status = wait_parked(vm);
-	pthread_mutex_unlock(&vm->state_lock);
-	if (status < 0)
-		return;
-	vm_panic_note(vm);
-	if (reset_all(vm, &err) < 0) {
-		log_error(&vm->log, "reset: %s", err.text);
-		vm_end(vm, VM_END_FAILURE);
-		return;
-	}
-	log_limited(&vm->log, LOG_LEVEL_INFO, "the guest reboots");
-	pthread_mutex_lock(&vm->state_lock);
-	atomic_store(&vm->reset_requested, false);
-	if (vm->state == VM_STATE_RUNNING)
-		release_all(vm);
-	pthread_mutex_unlock(&vm->state_lock);
-}
-
-void vm_request_reset(struct vm *vm)
-{
-	if (vm_panic_finish(vm) || atomic_exchange(&vm->reset_requested, true))
-		return;
-	request_all(vm, VCPU_REQUEST_PAUSE);
-	if (event_loop_post(vm->main_loop, do_reset, vm) < 0)
-		vm_end(vm, VM_END_FAILURE);
 }

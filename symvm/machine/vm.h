@@ -18,6 +18,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/watchdog.h"
 
 #define VM_VCPUS_MAX 16u
 #define VM_NAME_MAX  63
@@ -92,7 +93,8 @@ struct vm {
 	struct bus pio;
 	struct bus mmio;
 	struct event_loop *io_loop;   /* device back ends */
-	struct event_loop *main_loop; /* control socket, signals, lifecycle */
+	struct event_loop *main_loop; /* control socket, signals; never waits for guests or disks */
+	struct watchdog *watchdog;    /* armed by vm_end(); NULL: none. Not owned */
 	struct pci_bus *pci;
 	struct device *devices;	  /* in creation order */
 	struct sym_vm *symbiotic; /* NULL when the interface is off */
@@ -107,13 +109,18 @@ struct vm {
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	pthread_t io_thread;
 	bool io_started;
+	pthread_t lifecycle_thread; /* machine/lifecycle.h */
+	bool lifecycle_started;
 
-	pthread_mutex_t state_lock; /* guards state, end, parked; vm->state_changed goes with it */
+	/* Guards state, end, parked, lifecycle_*; vm->state_changed goes with it. */
+	pthread_mutex_t state_lock;
 	pthread_cond_t state_changed;
 	enum vm_state state;
-	unsigned parked; /* vCPUs that wait outside of the guest */
-	_Atomic int end; /* enum vm_end */
-	_Atomic bool reset_requested;
+	unsigned parked;	      /* vCPUs that wait outside of the guest */
+	_Atomic int end;	      /* enum vm_end */
+	_Atomic bool reset_requested; /* until the reset is done */
+	unsigned lifecycle_tasks;
+	uint64_t reset_ns; /* CLOCK_MONOTONIC: when the last reset was done; 0: none was */
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 
 	pthread_mutex_t work_lock; /* vcpu_run_on() */
@@ -136,18 +143,29 @@ int vm_start(struct vm *vm, struct error *err);
 double vm_uptime(const struct vm *vm);
 
 /*
- * Parks all vCPUs outside of the guest, or lets them on. Not on vCPU threads.
- * -EALREADY when already so, -ESHUTDOWN when the VM has ended.
+ * Parks all vCPUs outside of the guest, or lets them on. Not on vCPU threads, and not on a loop's:
+ * they may wait for devices. -EALREADY when already so, -ESHUTDOWN when the VM has ended. Pause:
+ * -ETIMEDOUT where a vCPU is busy with a device for 5 s (the VM then runs on), -ECANCELED where
+ * it was resumed meanwhile. No guest code runs on a paused VM, posted functions neither.
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 /* Asks for a pause and does not wait until the vCPUs are parked. The same errors. Any thread. */
 int vm_pause_begin(struct vm *vm);
+/* Has the lifecycle thread resume the VM, if it is paused. Does not wait. Any thread. */
+void vm_resume_later(struct vm *vm);
 
-/* The VM is over: the first reason given stays. Wakes the main loop. Any thread. */
+/* 0 while the guest may run. -EBUSY (paused, or being reset) or -ESHUTDOWN, with words. Any
+ * thread. */
+int vm_check_runs(struct vm *vm, struct error *err);
+
+/*
+ * The VM is over: the first reason given stays. Wakes the main loop, and arms the watchdog: the
+ * process ends within 5 seconds, whatever still waits. Any thread.
+ */
 void vm_end(struct vm *vm, enum vm_end reason);
 
-/* The guest asked for a reset (or triple-faulted): done by the main loop. Any thread. */
+/* The guest asked for a reset (or triple-faulted): done by the lifecycle thread. Any thread. */
 void vm_request_reset(struct vm *vm);
 
 /*
@@ -156,7 +174,11 @@ void vm_request_reset(struct vm *vm);
  */
 void vm_report_panic(struct vm *vm);
 
-/* Presses the ACPI power button. -EOPNOTSUPP without that device. Any thread. */
-int vm_power_button(struct vm *vm);
+/*
+ * Asks the guest to power off: presses the ACPI power button, lets a paused VM on, and presses
+ * again until the VM has ended or @seconds are over. A guest that still boots has no ear for the
+ * first ones. -EOPNOTSUPP without that device. Main loop's thread; does not wait.
+ */
+int vm_power_off(struct vm *vm, unsigned seconds);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef SYMVM_UTIL_CLOCK_H
 #define SYMVM_UTIL_CLOCK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -28,7 +29,21 @@ static inline struct timespec clock_timespec(uint64_t ns)
 	};
 }
 
-/* @ms from now on @clock: the one that the condition was made with (CLOCK_REALTIME by default). */
+/*
+ * A condition whose timed waits are on CLOCK_MONOTONIC. All timed waits here are: a change of the
+ * host's time must neither cut nor lengthen one.
+ */
+static inline void clock_condition_init(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+/* @ms from now on @clock: the one that the condition was made with. */
 static inline struct timespec clock_deadline(clockid_t clock, uint64_t ms)
 {
 	struct timespec now;

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Pause, resume, reset and end of a VM. */
+#include "machine/lifecycle.h"
+
+#include <errno.h>
+#include <time.h>
+#include <symbiotic/symcall.h>
+
+#include "jail/jail.h"
+#include "machine/memory_lost.h"
+#include "machine/vcpu_state.h"
+#include "machine/vm_panic.h"
+#include "machine/vm.h"
+#include "util/clock.h"
+
+#define PAUSE_LIMIT_MS	  5000u	 /* until every vCPU must be out of the guest */
+#define RESET_COMPLAIN_MS 10000u /* until a reset that waits is reported */
+#define RESET_INTERVAL_MS 100u	 /* between a guest's resets: it may do nothing else */
+#define END_LIMIT_MS	  4000u	 /* until the process ends, whatever still runs */
+#define WIPE_CHUNK	  (1ull << 30)
+
+enum lifecycle_task {
+	LIFECYCLE_RESET = 1 << 0,
+	LIFECYCLE_RESUME = 1 << 1,
+	LIFECYCLE_QUIT = 1 << 2,
+};
+
+static bool ended(const struct vm *vm)
+{
+	return atomic_load(&vm->end) != VM_END_NONE;
+}
+
+/*
+ * Waits until every vCPU is parked while the VM stays in @state (VM_STATE_ENDED: in any). 0,
+ * -ESHUTDOWN, -ECANCELED (another state), -ETIMEDOUT. The lock is held.
+ */
+static int wait_parked(struct vm *vm, enum vm_state state, unsigned ms)
+{
+	struct timespec until = clock_deadline(CLOCK_MONOTONIC, ms);
+	int status = 0;
+
+	for (;;) {
+		if (ended(vm))
+			return -ESHUTDOWN;
+		if (state != VM_STATE_ENDED && vm->state != state)
+			return -ECANCELED;
+		if (vm->parked == vm->vcpu_count)
+			return 0;
+		if (status < 0)
+			return -ETIMEDOUT;
+		status = -pthread_cond_timedwait(&vm->state_changed, &vm->state_lock, &until);
+	}
+}
+
+static void request_all(struct vm *vm, enum vcpu_request request)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpus[i], request);
+}
+
+static void release_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		atomic_fetch_and(&vm->vcpus[i]->requests, ~VCPU_REQUEST_PAUSE);
+	pthread_cond_broadcast(&vm->state_changed);
+}
+
+int vm_pause_begin(struct vm *vm)
+{
+	int status = 0;
+
+	pthread_mutex_lock(&vm->state_lock);
+	if (vm->state == VM_STATE_PAUSED)
+		status = -EALREADY;
+	else if (vm->state != VM_STATE_RUNNING)
+		status = -ESHUTDOWN;
+	else
+		vm->state = VM_STATE_PAUSED;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		return status;
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	/* Where it was resumed in between, our requests may have come after that. */
+	pthread_mutex_lock(&vm->state_lock);
+	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested))
+		release_all(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+	return 0;
+}
+
+int vm_pause(struct vm *vm)
+{
+	int status = vm_pause_begin(vm);
+
+	if (status < 0)
+		return status;
+	pthread_mutex_lock(&vm->state_lock);
+	status = wait_parked(vm, VM_STATE_PAUSED, PAUSE_LIMIT_MS);
+	if (status == -ETIMEDOUT) {
+		vm->state = VM_STATE_RUNNING;
+		if (!atomic_load(&vm->reset_requested))
+			release_all(vm);
+	}
+	pthread_mutex_unlock(&vm->state_lock);
+	return status;
+}
+
+static int check_paused(const struct vm *vm)
+{
+	if (vm->state == VM_STATE_RUNNING)
+		return -EALREADY;
+	return vm->state == VM_STATE_PAUSED ? 0 : -ESHUTDOWN;
+}
+
+int vm_resume(struct vm *vm)
+{
+	int status;
+
+	pthread_mutex_lock(&vm->state_lock);
+	status = check_paused(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		return status;
+	/* Without the lock: they wait for the I/O loop, whose callbacks may end the VM. */
+	for (struct device *device = vm->devices; device; device = device->next)
+		if (device->ops->resume)
+			device->ops->resume(device);
+	pthread_mutex_lock(&vm->state_lock);
+	status = check_paused(vm);
+	if (status == 0) {
+		vm->state = VM_STATE_RUNNING;
+		if (!atomic_load(&vm->reset_requested))
+			release_all(vm);
+	}
+	pthread_mutex_unlock(&vm->state_lock);
+	for (struct device *device = vm->devices; device && status == 0; device = device->next)
+		if (device->ops->resumed)
+			device->ops->resumed(device);
+	return status;
+}
+
+static void add_task(struct vm *vm, enum lifecycle_task task)
+{
+	pthread_mutex_lock(&vm->state_lock);
+	vm->lifecycle_tasks |= task;
+	pthread_cond_broadcast(&vm->state_changed);
+	pthread_mutex_unlock(&vm->state_lock);
+}
+
+void vm_resume_later(struct vm *vm)
+{
+	add_task(vm, LIFECYCLE_RESUME);
+}
+
+int vm_check_runs(struct vm *vm, struct error *err)
+{
+	enum vm_state state;
+
+	if (ended(vm))
+		return error_set(err, -ESHUTDOWN, "the VM has ended");
+	pthread_mutex_lock(&vm->state_lock);
+	state = vm->state;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (state == VM_STATE_PAUSED)
+		return error_set(err, -EBUSY,
+				 "the VM is paused, so its guest cannot answer (symvm resume); "
+				 "symvm info shows what it told before");
+	if (atomic_load(&vm->reset_requested))
+		return error_set(err, -EBUSY, "the VM is being reset");
+	if (state != VM_STATE_RUNNING)
+		return error_set(err, -EBUSY, "the VM does not run yet");
+	return 0;
+}
+
+void vm_end(struct vm *vm, enum vm_end reason)
+{
+	int none = VM_END_NONE;
+
+	reason = vm_panic_reason(vm, reason);
+	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
+		return;
+	/* First, and without a lock: what follows may meet the very bug that this is for. */
+	if (vm->watchdog)
+		watchdog_arm(vm->watchdog, END_LIMIT_MS);
+	pthread_mutex_lock(&vm->state_lock);
+	vm->state = VM_STATE_ENDED;
+	pthread_mutex_unlock(&vm->state_lock);
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	if (vm->main_loop)
+		event_loop_quit(vm->main_loop);
+}
+
+int lifecycle_boot(struct vm *vm, struct error *err)
+{
+	struct boot_entry entry;
+	int status = boot_load(vm, &entry, err);
+
+	if (memory_lost(&vm->memory))
+		return memory_lost_explain(err);
+	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
+}
+
+/* What the last kernel left in RAM is not the next one's to see, and its pages are the host's
+ * again. Plugged memory goes by its device's reset. */
+static void wipe_memory(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->memory.count; i++) {
+		const struct memory_region *region = &vm->memory.regions[i];
+
+		if (!region->ram || region->blocks)
+			continue;
+		for (uint64_t at = 0; at < region->size && !ended(vm); at += WIPE_CHUNK) {
+			uint64_t left = region->size - at;
+
+			memory_discard(&vm->memory, region->gpa + at,
+				       left < WIPE_CHUNK ? left : WIPE_CHUNK);
+		}
+	}
+}
+
+/* Everything back to power-on, and the kernel loaded again. vCPUs parked. */
+static int reset_all(struct vm *vm, struct error *err)
+{
+	int status = chip_state_restore(vm, vm->chips);
+
+	if (status < 0)
+		return error_set_errno(err, status, "irqchip");
+	for (struct device *device = vm->devices; device; device = device->next)
+		device->ops->reset(device);
+	if (vm->symbiotic)
+		sym_vm_reset(vm->symbiotic);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		if (vm->vcpus[i]->symbiotic)
+			sym_vcpu_reset(vm->vcpus[i]->symbiotic);
+		status = vcpu_state_restore(vm->vcpus[i], vm->vcpus[i]->power_on);
+		if (status < 0)
+			return error_set_errno(err, status, "vCPU %u", i);
+	}
+	wipe_memory(vm);
+	return lifecycle_boot(vm, err);
+}
+
+/* As often as a guest likes, but not without a break. The lock is held. */
+static void keep_interval(struct vm *vm)
+{
+	struct timespec until = clock_timespec(vm->reset_ns + RESET_INTERVAL_MS * NS_PER_MS);
+
+	while (vm->reset_ns && !ended(vm) &&
+	       pthread_cond_timedwait(&vm->state_changed, &vm->state_lock, &until) != ETIMEDOUT)
+		;
+}
+
+static void do_reset(struct vm *vm)
+{
+	struct error err;
+	int status;
+
+	pthread_mutex_lock(&vm->state_lock);
+	keep_interval(vm);
+	status = wait_parked(vm, VM_STATE_ENDED, RESET_COMPLAIN_MS);
+	if (status == -ETIMEDOUT)
+		log_warn(&vm->log, "reset: %u of %u vCPUs are still busy with a device; waiting",
+			 vm->vcpu_count - vm->parked, vm->vcpu_count);
+	while (status == -ETIMEDOUT)
+		status = wait_parked(vm, VM_STATE_ENDED, RESET_COMPLAIN_MS);
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0 || ended(vm))
+		return;
+	vm_panic_note(vm);
+	if (reset_all(vm, &err) < 0) {
+		log_error(&vm->log, "reset: %s", err.text);
+		vm_end(vm, VM_END_FAILURE);
+		return;
+	}
+	log_limited(&vm->log, LOG_LEVEL_INFO, "the guest reboots");
+	pthread_mutex_lock(&vm->state_lock);
+	vm->reset_ns = clock_now_ns();
+	atomic_store(&vm->reset_requested, false);
+	if (vm->state == VM_STATE_RUNNING)
+		release_all(vm);
+	pthread_mutex_unlock(&vm->state_lock);
+}
+
+void vm_request_reset(struct vm *vm)
+{
+	if (vm_panic_finish(vm))
+		return;
+	if (vm->config.exit_on_reboot) {
+		vm_end(vm, VM_END_REBOOT);
+		return;
+	}
+	if (atomic_exchange(&vm->reset_requested, true))
+		return;
+	request_all(vm, VCPU_REQUEST_PAUSE);
+	add_task(vm, LIFECYCLE_RESET);
+}
+
+static unsigned take_tasks(struct vm *vm)
+{
+	unsigned tasks;
+
+	pthread_mutex_lock(&vm->state_lock);
+	while (!vm->lifecycle_tasks && !ended(vm))
+		pthread_cond_wait(&vm->state_changed, &vm->state_lock);
+	tasks = ended(vm) ? LIFECYCLE_QUIT : vm->lifecycle_tasks;
+	vm->lifecycle_tasks = 0;
+	pthread_mutex_unlock(&vm->state_lock);
+	return tasks;
+}
+
+static void *lifecycle_thread(void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err;
+	unsigned tasks;
+
+	pthread_setname_np(pthread_self(), "lifecycle");
+	/* Until now the main thread's work, and by the same means. */
+	if (jail_enter_thread(vm->jail, JAIL_THREAD_MAIN, &err) < 0) {
+		log_error(&vm->log, "lifecycle thread: %s", err.text);
+		vm_end(vm, VM_END_FAILURE);
+		return NULL;
+	}
+	while (!((tasks = take_tasks(vm)) & LIFECYCLE_QUIT)) {
+		if (tasks & LIFECYCLE_RESUME)
+			vm_resume(vm);
+		if (tasks & LIFECYCLE_RESET)
+			do_reset(vm);
+	}
+	return NULL;
+}
+
+int lifecycle_start(struct vm *vm, struct error *err)
+{
+	int status = -pthread_create(&vm->lifecycle_thread, NULL, lifecycle_thread, vm);
+
+	if (status < 0)
+		return error_set_errno(err, status, "lifecycle thread: pthread_create");
+	vm->lifecycle_started = true;
+	return 0;
+}
+
+void lifecycle_stop(struct vm *vm)
+{
+	if (!vm->lifecycle_started)
+		return;
+	add_task(vm, LIFECYCLE_QUIT);
+	pthread_join(vm->lifecycle_thread, NULL);
+	vm->lifecycle_started = false;
+}
