@@ -136,6 +136,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 static const struct control_command info_command = {
 	.name = "info",
 	.help = "state, memory, devices and exit counters",
+	.is_query = true,
 	.handle = handle_info,
 };
 CONTROL_COMMAND(info_command);

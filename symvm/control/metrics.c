@@ -211,6 +211,7 @@ static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, str
 static const struct control_command metrics_command = {
 	.name = "metrics",
 	.help = "counters in Prometheus' text format",
+	.is_query = true,
 	.handle = handle_metrics,
 };
 CONTROL_COMMAND(metrics_command);

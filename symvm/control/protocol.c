@@ -152,33 +152,83 @@ json_t *control_text(const char *text)
 	return string;
 }
 
+struct answer_text {
+	char *data;
+	size_t length;
+	size_t capacity;
+	int status;
+};
+
+static int answer_append(const char *data, size_t size, void *opaque)
+{
+	struct answer_text *text = opaque;
+
+	if (size > CONTROL_ANSWER_MAX - text->length) {
+		text->status = -EMSGSIZE;
+		return -1;
+	}
+	if (text->length + size > text->capacity) {
+		size_t capacity = text->capacity ? text->capacity : 256;
+		char *grown;
+
+		while (capacity < text->length + size)
+			capacity *= 2;
+		grown = realloc(text->data, capacity);
+		if (!grown) {
+			text->status = -ENOMEM;
+			return -1;
+		}
+		text->data = grown;
+		text->capacity = capacity;
+	}
+	memcpy(text->data + text->length, data, size);
+	text->length += size;
+	return 0;
+}
+
+/* The line of @answer in memory of its own. -EMSGSIZE, -ENOMEM. */
+static int answer_dump(json_t *answer, char **line)
+{
+	struct answer_text text = {.status = -ENOMEM};
+
+	if (answer &&
+	    json_dump_callback(answer, answer_append, &text, JSON_COMPACT | JSON_ENSURE_ASCII) ==
+		    0 &&
+	    answer_append("\n", 2, &text) == 0) {
+		*line = text.data;
+		return 0;
+	}
+	free(text.data);
+	return text.status;
+}
+
+static json_t *error_json(int code, const struct error *err)
+{
+	return json_pack("{s:i, s:o}", "code", code, "message",
+			 control_text(err->text[0] ? err->text : strerror(-code)));
+}
+
 char *control_answer(const struct control_request *request, int code, json_t *result,
 		     const struct error *err)
 {
 	json_t *answer = json_object();
-	char *text = NULL, *line;
-	size_t length;
+	struct error too_long;
+	char *line = NULL;
 
 	if (code == 0)
 		json_object_set_new(answer, "result", result ? result : json_object());
 	else
-		json_object_set_new(
-			answer, "error",
-			json_pack("{s:i, s:o}", "code", code, "message",
-				  control_text(err->text[0] ? err->text : strerror(-code))));
+		json_object_set_new(answer, "error", error_json(code, err));
 	if (request && request->id)
 		json_object_set(answer, "id", request->id);
-	text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(answer);
-	if (!text)
-		return NULL;
-	length = strlen(text);
-	line = realloc(text, length + 2);
-	if (!line) {
-		free(text);
-		return NULL;
+	if (answer_dump(answer, &line) == -EMSGSIZE) {
+		error_set(&too_long, -EMSGSIZE, "the answer is longer than %u MiB",
+			  CONTROL_ANSWER_MAX >> 20);
+		json_object_del(answer, "result");
+		json_object_set_new(answer, "error", error_json(-EMSGSIZE, &too_long));
+		answer_dump(answer, &line);
 	}
-	memcpy(line + length, "\n", 2);
+	json_decref(answer);
 	return line;
 }
 

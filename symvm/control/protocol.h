@@ -13,7 +13,8 @@
 
 #include "util/error.h"
 
-#define CONTROL_LINE_MAX 65536u /* bytes of a request, without its newline */
+#define CONTROL_LINE_MAX   65536u      /* bytes of a request, without its newline */
+#define CONTROL_ANSWER_MAX (16u << 20) /* bytes of an answer; what clients take */
 
 /* Bytes received and not yet consumed. All zero is an empty one. */
 struct control_input {
@@ -59,8 +60,8 @@ void control_request_free(struct control_request *request);
 
 /*
  * The line (newline included) that answers @request, which may be NULL: the
- * result (stolen; NULL gives {}) when @code is 0, otherwise the error. NULL when out of memory;
- * the caller frees it.
+ * result (stolen; NULL gives {}) when @code is 0, otherwise the error. A result that is longer than
+ * CONTROL_ANSWER_MAX gives the error -EMSGSIZE. NULL when out of memory; the caller frees it.
  */
 char *control_answer(const struct control_request *request, int code, json_t *result,
 		     const struct error *err);

@@ -1,71 +1,78 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The server of the control socket. All sockets are served on the main loop,
- * without waiting; a command that may wait runs on a worker thread, and its
- * answer comes back to the loop. A client has one request under way at a time, and its next
- * line is looked at when the last answer is sent: so what a client can make us hold is one
- * line and one answer.
+ * The server of the control socket. All sockets are served on the main loop, without waiting;
+ * commands run on worker threads (jobs.h), apart from a few that must work whatever the workers
+ * wait for. A client has one request under way at a time, and its next line is looked at when
+ * the last answer is sent: so what a client can make us hold is one line and one answer.
+ *
+ * Clients beyond CLIENTS_MAX are kept on a few reserved connections, where they may ask for
+ * `stop` alone. A client that left is served until what it sent is carried out.
  */
 #include "control/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "control/jobs.h"
 #include "control/protocol.h"
 #include "control/state_dir.h"
-#include "jail/jail.h"
 #include "machine/vm.h"
+#include "util/clock.h"
 
-#define CLIENTS_MAX 16
-#define WORKERS	    2
-#define BACKLOG	    64
-#define READ_CHUNK  4096
+#define CLIENTS_MAX  16u
+#define RESERVED_MAX 8u
+#define GONE_MAX     16u
+#define RESERVED_MS  2000u  /* for a whole request, and for taking its answer */
+#define GONE_MS	     10000u /* until what a client sent before it left is dropped */
+#define TICK_NS	     100000000
+#define BACKLOG	     64
+#define READ_CHUNK   4096
 
 SECTION_DECLARE(symvm_control_commands, struct control_command);
 
+enum client_kind {
+	CLIENT_REGULAR,
+	CLIENT_RESERVED,
+	CLIENT_GONE, /* it closed its end: nobody takes answers */
+	CLIENT_KINDS,
+};
+
+static const unsigned clients_max[CLIENT_KINDS] = {CLIENTS_MAX, RESERVED_MAX, GONE_MAX};
+
 struct client {
 	struct control_server *server;
-	int fd; /* -1: gone, but its job still runs */
+	enum client_kind kind;
+	uint64_t since_ns; /* when it became of this kind */
+	int fd;
 	struct event_source *source;
 	bool input_ended;
 	struct control_input input;
 	char *output; /* the answer that is being sent */
 	size_t output_length;
 	size_t output_sent;
-	/* The request under way. While @busy a worker owns these. */
-	bool busy;
-	const struct control_command *command;
-	struct control_request request;
-	int code;
-	json_t *result;
-	struct error err;
-	struct client *next_job;
+	struct control_job *job; /* the request under way */
+	struct client *next;
 };
 
 struct control_server {
 	struct vm *vm;
 	int listen_fd;
 	int spare_fd; /* given up to turn a client away when fds run out */
+	int timer_fd; /* runs while something may expire */
+	bool timer_runs;
 	struct event_source *listen_source;
-	struct client *clients[CLIENTS_MAX];
-	pthread_t workers[WORKERS];
-	unsigned worker_count;
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t changed;
-	struct client *jobs;
-	bool stopping;
-	unsigned workers_ready;
-	int worker_status; /* first failure to start */
-	struct error worker_err;
+	struct event_source *timer_source;
+	struct client *clients; /* the oldest of a kind comes first */
+	unsigned counts[CLIENT_KINDS];
+	struct control_jobs *jobs;
 };
 
 static void client_step(struct client *client);
@@ -80,120 +87,169 @@ static const struct control_command *find_command(const char *name)
 	return NULL;
 }
 
-static void client_disconnect(struct client *client)
+/* Has server_tick() called soon. */
+static void timer_start(struct control_server *server)
 {
-	if (client->fd < 0)
-		return;
-	event_source_remove(client->source);
-	close(client->fd);
-	client->fd = -1;
+	const struct itimerspec soon = {.it_value.tv_nsec = TICK_NS};
+
+	if (!server->timer_runs && timerfd_settime(server->timer_fd, 0, &soon, NULL) == 0)
+		server->timer_runs = true;
 }
 
-/* Frees a client that has no job under way. */
-static void client_free(struct client *client)
+/* Makes @client one of @kind, the newest. It is in no list. */
+static void client_insert(struct client *client, enum client_kind kind)
 {
 	struct control_server *server = client->server;
+	struct client **tail = &server->clients;
 
-	client_disconnect(client);
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
-		if (server->clients[i] == client)
-			server->clients[i] = NULL;
-	control_request_free(&client->request);
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = client;
+	client->next = NULL;
+	client->kind = kind;
+	client->since_ns = clock_now_ns();
+	server->counts[kind]++;
+	if (kind != CLIENT_REGULAR)
+		timer_start(server);
+}
+
+static void client_unlink(struct client *client)
+{
+	struct client **link = &client->server->clients;
+
+	while (*link != client)
+		link = &(*link)->next;
+	*link = client->next;
+	client->server->counts[client->kind]--;
+}
+
+static void client_free(struct client *client)
+{
+	client_unlink(client);
+	if (client->job)
+		control_job_forget(client->job);
+	event_source_remove(client->source);
+	close(client->fd);
 	control_input_free(&client->input);
-	json_decref(client->result);
 	free(client->output);
 	free(client);
 }
 
-/* Turns the finished request into the answer to be sent. */
-static void client_answer(struct client *client)
+/* Frees the oldest client of @kind if there is room for no further one. */
+static void make_room(struct control_server *server, enum client_kind kind)
 {
-	client->output = control_answer(client->request.document ? &client->request : NULL,
-					client->code, client->result, &client->err);
-	client->result = NULL;
-	control_request_free(&client->request);
+	struct client *client = server->clients;
+
+	if (server->counts[kind] < clients_max[kind])
+		return;
+	while (client->kind != kind)
+		client = client->next;
+	client_free(client);
+}
+
+/* Takes over @answer, which is to be sent; NULL: out of memory, the connection ends. */
+static void client_answer(struct client *client, char *answer)
+{
+	client->output = answer;
 	client->output_sent = 0;
-	client->output_length = client->output ? strlen(client->output) : 0;
-	if (!client->output)
-		client->input_ended = true; /* out of memory: the connection ends */
+	client->output_length = answer ? strlen(answer) : 0;
+	if (!answer)
+		client->input_ended = true;
 }
 
-static void run_handler(struct client *client)
+static void client_refuse(struct client *client, const struct control_request *request,
+			  const struct error *err, int code)
 {
-	client->err.text[0] = '\0';
-	client->result = NULL;
-	client->code = client->command->handle(client->server->vm, client->request.arguments,
-					       &client->result, &client->err);
-	if (client->code != 0) {
-		json_decref(client->result);
-		client->result = NULL;
-	}
+	client_answer(client, control_answer(request, code, NULL, err));
 }
 
-static void queue_job(struct client *client)
-{
-	struct control_server *server = client->server;
-	struct client **tail = &server->jobs;
-
-	pthread_mutex_lock(&server->lock);
-	client->next_job = NULL;
-	while (*tail)
-		tail = &(*tail)->next_job;
-	*tail = client;
-	pthread_cond_signal(&server->changed);
-	pthread_mutex_unlock(&server->lock);
-}
-
-/* Posted by a worker: on the main loop again. */
-static void job_done(void *opaque)
+/* A job of @client is over, or its limit is. */
+static void job_ended(void *opaque, char *answer)
 {
 	struct client *client = opaque;
 
-	client->busy = false;
-	if (client->fd < 0) {
-		client_free(client);
+	client->job = NULL;
+	client_answer(client, answer);
+	client_step(client);
+}
+
+static void run_immediately(struct client *client, const struct control_command *command,
+			    struct control_request *request)
+{
+	struct error err = {0};
+	json_t *result = NULL;
+	int code = command->handle(client->server->vm, request->arguments, &result, &err);
+
+	if (code != 0) {
+		json_decref(result);
+		result = NULL;
+	}
+	client_answer(client, control_answer(request, code, result, &err));
+}
+
+static void client_run(struct client *client, const struct control_command *command,
+		       struct control_request *request)
+{
+	struct control_server *server = client->server;
+	struct error err;
+	int status;
+
+	if (command->immediate) {
+		run_immediately(client, command, request);
 		return;
 	}
-	client_answer(client);
-	client_step(client);
+	if (client->kind == CLIENT_RESERVED) {
+		error_set(&err, -EBUSY, "too many clients are connected");
+		client_refuse(client, request, &err, -EBUSY);
+		client->input_ended = true;
+		return;
+	}
+	/* Nobody is left to hear the answer of a query. */
+	if (client->kind == CLIENT_GONE && command->is_query)
+		return;
+	status = control_jobs_submit(server->jobs, command, request, client, &client->job);
+	if (status < 0) {
+		error_set(&err, status,
+			  status == -EBUSY ? "too many requests are under way" : "out of memory");
+		client_refuse(client, request, &err, status);
+		return;
+	}
+	timer_start(server);
 }
 
 static void client_handle_line(struct client *client, enum control_line kind, const char *line,
 			       size_t length)
 {
-	client->result = NULL;
-	client->err.text[0] = '\0';
+	struct control_request request = {0};
+	const struct control_command *command;
+	struct error err;
+	int status;
+
 	if (kind == CONTROL_LINE_TOO_LONG) {
-		client->code = error_set(&client->err, -EMSGSIZE,
-					 "the request is longer than %u bytes", CONTROL_LINE_MAX);
-		client_answer(client);
+		status = error_set(&err, -EMSGSIZE, "the request is longer than %u bytes",
+				   CONTROL_LINE_MAX);
+		client_refuse(client, NULL, &err, status);
 		return;
 	}
-	client->code = control_request_parse(line, length, &client->request, &client->err);
-	if (client->code < 0) {
-		client_answer(client);
+	status = control_request_parse(line, length, &request, &err);
+	if (status < 0) {
+		client_refuse(client, NULL, &err, status);
 		return;
 	}
-	client->command = find_command(client->request.command);
-	if (!client->command) {
-		client->code = error_set(&client->err, -ENOSYS, "unknown command '%.32s'",
-					 client->request.command);
-		client_answer(client);
-		return;
+	command = find_command(request.command);
+	if (command) {
+		client_run(client, command, &request);
+	} else {
+		error_set(&err, -ENOSYS, "unknown command '%.32s'", request.command);
+		client_refuse(client, &request, &err, -ENOSYS);
 	}
-	if (client->command->may_wait) {
-		client->busy = true;
-		queue_job(client);
-		return;
-	}
-	run_handler(client);
-	client_answer(client);
+	control_request_free(&request);
 }
 
 /* Sends what it can; false when the connection is broken. */
 static bool client_send(struct client *client)
 {
-	while (client->output_sent < client->output_length) {
+	while (client->kind != CLIENT_GONE && client->output_sent < client->output_length) {
 		ssize_t sent = send(client->fd, client->output + client->output_sent,
 				    client->output_length - client->output_sent,
 				    MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -208,66 +264,119 @@ static bool client_send(struct client *client)
 	return true;
 }
 
-/* Goes on with a client as far as possible without waiting; may free it. */
-static void client_step(struct client *client)
+/* Takes in what the client sent, as far as there is room for it. */
+static void client_receive(struct client *client)
+{
+	size_t room = control_input_room(&client->input);
+	char chunk[READ_CHUNK];
+	ssize_t got;
+
+	got = recv(client->fd, chunk, room < sizeof(chunk) ? room : sizeof(chunk), MSG_DONTWAIT);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0)
+		client->input_ended = true;
+	else if (control_input_put(&client->input, chunk, (size_t)got) != got)
+		client->input_ended = true; /* out of memory */
+}
+
+/* The client closed its end. What it sent before is still in the socket, and is carried out. */
+static void client_left(struct client *client)
+{
+	struct control_server *server = client->server;
+
+	event_source_remove(client->source);
+	client->source = NULL;
+	if (client->job && !control_job_client_left(client->job))
+		client->job = NULL;
+	make_room(server, CLIENT_GONE);
+	client_unlink(client);
+	client_insert(client, CLIENT_GONE);
+}
+
+static void client_watch(struct client *client)
 {
 	uint32_t events = 0;
 
+	if (client->output)
+		events |= EPOLLOUT;
+	if (!client->job && !client->output && !client->input_ended)
+		events |= EPOLLIN;
+	event_source_modify(client->source, events);
+}
+
+/* Goes on with a client as far as possible without waiting; may free it. */
+static void client_step(struct client *client)
+{
 	for (;;) {
 		enum control_line kind;
 		const char *line = NULL;
 		size_t length = 0;
 
 		if (client->output && !client_send(client)) {
+			/* What it sent after this request is carried out all the same. */
+			client_left(client);
+			continue;
+		}
+		if (client->job || client->output)
+			break;
+		kind = control_input_take(&client->input, &line, &length);
+		if (kind != CONTROL_LINE_NONE) {
+			client_handle_line(client, kind, line, length);
+			continue;
+		}
+		if (client->input_ended) {
 			client_free(client);
 			return;
 		}
-		if (client->busy || client->output)
+		if (client->kind != CLIENT_GONE)
 			break;
-		kind = control_input_take(&client->input, &line, &length);
-		if (kind == CONTROL_LINE_NONE) {
-			if (client->input_ended) {
-				client_free(client);
-				return;
-			}
-			break;
-		}
-		client_handle_line(client, kind, line, length);
+		client_receive(client);
 	}
-	if (client->output)
-		events |= EPOLLOUT;
-	if (!client->busy && !client->output && !client->input_ended)
-		events |= EPOLLIN;
-	event_source_modify(client->source, events);
+	if (client->source)
+		client_watch(client);
 }
 
 static void client_ready(void *opaque, uint32_t events)
 {
 	struct client *client = opaque;
-	char chunk[READ_CHUNK];
-	ssize_t got;
 
-	if (events & (EPOLLHUP | EPOLLERR)) {
-		/* Nobody is left to take an answer. A job under way ends first. */
-		if (client->busy)
-			client_disconnect(client);
-		else
-			client_free(client);
-		return;
-	}
-	if (events & EPOLLIN) {
-		size_t room = control_input_room(&client->input);
-
-		got = recv(client->fd, chunk, room < sizeof(chunk) ? room : sizeof(chunk),
-			   MSG_DONTWAIT);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (got <= 0)
-			client->input_ended = true;
-		else if (control_input_put(&client->input, chunk, (size_t)got) != got)
-			client->input_ended = true; /* out of memory */
-	}
+	if (events & (EPOLLHUP | EPOLLERR))
+		client_left(client);
+	else if (events & EPOLLIN)
+		client_receive(client);
 	client_step(client);
+}
+
+/* Ends what has lasted too long. */
+static void server_tick(void *opaque, uint32_t events)
+{
+	static const unsigned limits_ms[CLIENT_KINDS] = {0, RESERVED_MS, GONE_MS};
+	struct control_server *server = opaque;
+	uint64_t now = clock_now_ns(), count;
+	struct client *client, *next;
+	struct error err;
+	bool more;
+
+	if (read(server->timer_fd, &count, sizeof(count)) < 0)
+		return;
+	server->timer_runs = false;
+	more = control_jobs_expire(server->jobs);
+	for (client = server->clients; client; client = next) {
+		next = client->next;
+		more |= client->kind != CLIENT_REGULAR;
+		if (client->kind == CLIENT_REGULAR ||
+		    now < client->since_ns + limits_ms[client->kind] * NS_PER_MS)
+			continue;
+		if (client->kind == CLIENT_RESERVED && !client->output) {
+			error_set(&err, -EBUSY, "too many clients are connected");
+			client_refuse(client, NULL, &err, -EBUSY);
+			client_send(client);
+		}
+		client_free(client);
+	}
+	if (more)
+		timer_start(server);
 }
 
 static bool peer_is_allowed(int fd)
@@ -281,14 +390,9 @@ static bool peer_is_allowed(int fd)
 
 static int client_create(struct control_server *server, int fd)
 {
-	struct client *client;
-	unsigned slot = 0;
+	bool full = server->counts[CLIENT_REGULAR] >= CLIENTS_MAX;
+	struct client *client = calloc(1, sizeof(*client));
 
-	while (slot < CLIENTS_MAX && server->clients[slot])
-		slot++;
-	if (slot == CLIENTS_MAX)
-		return -EBUSY;
-	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
 	client->server = server;
@@ -298,29 +402,16 @@ static int client_create(struct control_server *server, int fd)
 		free(client);
 		return -ENOMEM;
 	}
-	server->clients[slot] = client;
+	if (full)
+		make_room(server, CLIENT_RESERVED);
+	client_insert(client, full ? CLIENT_RESERVED : CLIENT_REGULAR);
 	return 0;
-}
-
-static void refuse(int fd, int code, const char *reason)
-{
-	struct error err;
-	char *line;
-
-	error_set(&err, code, "%s", reason);
-	line = control_answer(NULL, code, NULL, &err);
-	/* The buffer of a fresh socket takes it; if not, closing says enough. */
-	if (line && send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		line[0] = '\0';
-	free(line);
-	close(fd);
 }
 
 static void connection_arrived(void *opaque, uint32_t events)
 {
 	struct control_server *server = opaque;
 	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	int status;
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && server->spare_fd >= 0) {
 		/* Left in the backlog, it would wake the loop for ever. */
@@ -341,53 +432,8 @@ static void connection_arrived(void *opaque, uint32_t events)
 		close(fd);
 		return;
 	}
-	status = client_create(server, fd);
-	if (status == -EBUSY)
-		refuse(fd, status, "too many clients are connected");
-	else if (status < 0)
-		refuse(fd, status, "out of memory");
-}
-
-/* Takes the next job, or returns NULL when the server stops. */
-static struct client *take_job(struct control_server *server)
-{
-	struct client *client;
-
-	pthread_mutex_lock(&server->lock);
-	while (!server->jobs && !server->stopping)
-		pthread_cond_wait(&server->changed, &server->lock);
-	client = server->stopping ? NULL : server->jobs;
-	if (client)
-		server->jobs = client->next_job;
-	pthread_mutex_unlock(&server->lock);
-	return client;
-}
-
-static void *worker_main(void *opaque)
-{
-	struct control_server *server = opaque;
-	struct client *client;
-	struct error err;
-	int status;
-
-	pthread_setname_np(pthread_self(), "control");
-	status = jail_enter_thread(server->vm->jail, JAIL_THREAD_WORKER, &err);
-	pthread_mutex_lock(&server->lock);
-	if (status < 0 && server->worker_status == 0) {
-		server->worker_status = status;
-		server->worker_err = err;
-	}
-	server->workers_ready++;
-	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->lock);
-	if (status < 0)
-		return NULL;
-	while ((client = take_job(server))) {
-		run_handler(client);
-		while (event_loop_post(server->vm->main_loop, job_done, client) == -ENOMEM)
-			sched_yield();
-	}
-	return NULL;
+	if (client_create(server, fd) < 0)
+		close(fd); /* out of memory */
 }
 
 static int listen_on(struct control_server *server, const struct sockaddr_un *address,
@@ -409,6 +455,18 @@ static int listen_on(struct control_server *server, const struct sockaddr_un *ad
 	return 0;
 }
 
+static int timer_create_source(struct control_server *server, struct error *err)
+{
+	server->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (server->timer_fd < 0)
+		return error_set_errno(err, -errno, "control socket: timerfd");
+	server->timer_source = event_loop_add(server->vm->main_loop, server->timer_fd, EPOLLIN,
+					      server_tick, server);
+	if (!server->timer_source)
+		return error_set(err, -ENOMEM, "control socket: out of memory");
+	return 0;
+}
+
 int control_server_create(struct vm *vm, const struct state_name *name, struct control_server **out,
 			  struct error *err)
 {
@@ -418,11 +476,13 @@ int control_server_create(struct vm *vm, const struct state_name *name, struct c
 	if (!server)
 		return error_set(err, -ENOMEM, "control socket: out of memory");
 	server->vm = vm;
-	server->listen_fd = server->spare_fd = -1;
-	pthread_mutex_init(&server->lock, NULL);
-	pthread_cond_init(&server->changed, NULL);
+	server->listen_fd = server->spare_fd = server->timer_fd = -1;
 	json_object_seed(0); /* before there are threads that could race for it */
-	status = listen_on(server, &name->address, err);
+	status = control_jobs_create(vm, job_ended, &server->jobs, err);
+	if (status == 0)
+		status = timer_create_source(server, err);
+	if (status == 0)
+		status = listen_on(server, &name->address, err);
 	if (status < 0) {
 		control_server_destroy(server);
 		return status;
@@ -433,42 +493,24 @@ int control_server_create(struct vm *vm, const struct state_name *name, struct c
 
 int control_server_start(struct control_server *server, struct error *err)
 {
-	int status = 0;
-
-	for (unsigned i = 0; i < WORKERS && status == 0; i++) {
-		status = -pthread_create(&server->workers[i], NULL, worker_main, server);
-		if (status == 0)
-			server->worker_count++;
-	}
-	if (status < 0)
-		return error_set_errno(err, status, "cannot start a control thread");
-	pthread_mutex_lock(&server->lock);
-	while (server->workers_ready < server->worker_count)
-		pthread_cond_wait(&server->changed, &server->lock);
-	status = server->worker_status;
-	if (status < 0)
-		*err = server->worker_err;
-	pthread_mutex_unlock(&server->lock);
-	return status;
+	return control_jobs_start(server->jobs, err);
 }
 
 void control_server_destroy(struct control_server *server)
 {
-	pthread_mutex_lock(&server->lock);
-	server->stopping = true;
-	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->lock);
-	for (unsigned i = 0; i < server->worker_count; i++)
-		pthread_join(server->workers[i], NULL);
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
-		if (server->clients[i])
-			client_free(server->clients[i]);
+	if (server->jobs)
+		control_jobs_destroy(server->jobs);
+	while (server->clients) {
+		server->clients->job = NULL; /* went with the jobs */
+		client_free(server->clients);
+	}
 	event_source_remove(server->listen_source);
+	event_source_remove(server->timer_source);
 	if (server->listen_fd >= 0)
 		close(server->listen_fd);
 	if (server->spare_fd >= 0)
 		close(server->spare_fd);
-	pthread_mutex_destroy(&server->lock);
-	pthread_cond_destroy(&server->changed);
+	if (server->timer_fd >= 0)
+		close(server->timer_fd);
 	free(server);
 }

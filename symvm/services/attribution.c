@@ -14,16 +14,19 @@
 #include "services/guest_call.h"
 #include "services/service.h"
 #include "util/clock.h"
+#include "util/wait_limit.h"
 
 #define WATCH_COUNT_MAX	 1000
 #define WATCH_TIMEOUT_MS 60000
 #define WATCH_PIECE_MS	 200
+#define WATCH_MARGIN_MS	 2000 /* for its answer */
 
 struct watch {
 	bool mmio;
 	uint64_t first; /* ports or addresses, both inclusive */
 	uint64_t last;
 	bool stack;
+	uint64_t end_ns; /* CLOCK_MONOTONIC */
 	unsigned wanted;
 	unsigned missed; /* exits at which the guest could not be asked */
 	json_t *exits;
@@ -131,7 +134,7 @@ static int attribution_start(struct vm *vm, void **state, struct error *err)
 	if (!attribution)
 		return error_set(err, -ENOMEM, "exit attribution: out of memory");
 	pthread_mutex_init(&attribution->lock, NULL);
-	pthread_cond_init(&attribution->caught, NULL);
+	clock_condition_init(&attribution->caught);
 	*state = attribution;
 	return 0;
 }
@@ -187,12 +190,37 @@ static int watch_parse(json_t *arguments, struct watch *watch, json_int_t *timeo
 	return 0;
 }
 
-static int watch_wait(struct vm *vm, struct attribution *attribution, struct watch *watch,
-		      json_int_t timeout, struct error *err)
+/*
+ * Waits for the exits that the watch wants, until its time or @limit is over. In short pieces: the
+ * end or the pause of the VM must not wait for a watch. The lock is held. 0, or -errno with words.
+ */
+static int wait_caught(struct vm *vm, struct attribution *attribution,
+		       const struct wait_limit *limit, struct error *err)
 {
-	struct timespec end = clock_deadline(CLOCK_REALTIME, (uint64_t)timeout);
+	uint64_t end = attribution->watch->end_ns, now;
 	int status = 0;
 
+	while (atomic_load(&attribution->armed) && status == 0 && !wait_limit_over(limit) &&
+	       (now = clock_now_ns()) < end) {
+		uint64_t piece_end = now + WATCH_PIECE_MS * NS_PER_MS;
+		struct timespec piece = clock_timespec(piece_end < end ? piece_end : end);
+
+		pthread_cond_timedwait(&attribution->caught, &attribution->lock, &piece);
+		/* A guest that reboots may still cause the exits. */
+		status = vm_check_runs(vm, err);
+		if (status == -EBUSY && atomic_load(&vm->reset_requested))
+			status = 0;
+	}
+	return status;
+}
+
+static int watch_wait(struct vm *vm, struct attribution *attribution, struct watch *watch,
+		      const struct wait_limit *limit, struct error *err)
+{
+	int status = vm_check_runs(vm, err);
+
+	if (status < 0)
+		return status;
 	pthread_mutex_lock(&attribution->lock);
 	if (attribution->watch) {
 		pthread_mutex_unlock(&attribution->lock);
@@ -200,24 +228,15 @@ static int watch_wait(struct vm *vm, struct attribution *attribution, struct wat
 	}
 	attribution->watch = watch;
 	atomic_store(&attribution->armed, true);
-	/* In short pieces: the end of the VM must not wait for a watch. */
-	while (atomic_load(&attribution->armed) && status == 0 &&
-	       atomic_load(&vm->end) == VM_END_NONE) {
-		struct timespec piece = clock_deadline(CLOCK_REALTIME, WATCH_PIECE_MS);
-		bool last = clock_is_before(&end, &piece);
-
-		status = -pthread_cond_timedwait(&attribution->caught, &attribution->lock,
-						 last ? &end : &piece);
-		if (status == -ETIMEDOUT && !last)
-			status = 0;
-	}
+	status = wait_caught(vm, attribution, limit, err);
 	atomic_store(&attribution->armed, false);
 	attribution->watch = NULL;
 	pthread_mutex_unlock(&attribution->lock);
-	return 0;
+	return status;
 }
 
-static int handle_who(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+static int handle_who(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
+		      struct error *err)
 {
 	struct attribution *attribution = services_find(vm, attribution_ops.name);
 	struct watch watch = {0};
@@ -230,7 +249,8 @@ static int handle_who(struct vm *vm, json_t *arguments, json_t **result, struct 
 		return error_set(err, -EOPNOTSUPP,
 				 "this VM runs without the symbiotic interface (--symbiotic off)");
 	watch.exits = json_array();
-	status = watch_wait(vm, attribution, &watch, timeout, err);
+	watch.end_ns = clock_now_ns() + (uint64_t)timeout * NS_PER_MS;
+	status = watch_wait(vm, attribution, &watch, limit, err);
 	if (status < 0) {
 		json_decref(watch.exits);
 		return status;
@@ -243,7 +263,8 @@ static int handle_who(struct vm *vm, json_t *arguments, json_t **result, struct 
 static const struct control_command who_command = {
 	.name = "who",
 	.help = "which task causes exits at port or address (size), count, stack, timeout (ms)",
-	.may_wait = true,
-	.handle = handle_who,
+	.is_query = true,
+	.limit_ms = WATCH_TIMEOUT_MS + WATCH_MARGIN_MS,
+	.handle_until = handle_who,
 };
 CONTROL_COMMAND(who_command);

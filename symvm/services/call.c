@@ -11,6 +11,7 @@
 #include "services/guest_call.h"
 
 struct call_arguments {
+	const struct wait_limit *limit;
 	json_int_t vcpu;
 	uint64_t values[SYM_CALL_ARGS];
 	size_t count;
@@ -30,7 +31,8 @@ static int call_number(struct vm *vm, uint64_t number, const struct call_argumen
 	int status;
 
 	memcpy(request.args, arguments->values, sizeof(request.args));
-	status = guest_call(vm, (unsigned)arguments->vcpu, &request, &answer, err);
+	status = guest_call(vm, (unsigned)arguments->vcpu, arguments->limit, &request, &answer,
+			    err);
 	if (status < 0)
 		return status;
 	*result = json_pack("{s:I}", "value", (json_int_t)answer.value);
@@ -47,8 +49,8 @@ static int call_whoami(struct vm *vm, const struct call_arguments *arguments, js
 		       struct error *err)
 {
 	struct sym_whoami whoami;
-	int status = guest_call_message(vm, (unsigned)arguments->vcpu, SYM_CALL_WHOAMI, &whoami,
-					sizeof(whoami), err);
+	int status = guest_call_message(vm, (unsigned)arguments->vcpu, arguments->limit,
+					SYM_CALL_WHOAMI, &whoami, sizeof(whoami), err);
 
 	if (status == 0)
 		*result = guest_whoami_json(&whoami);
@@ -59,8 +61,8 @@ static int call_meminfo(struct vm *vm, const struct call_arguments *arguments, j
 			struct error *err)
 {
 	struct sym_meminfo memory;
-	int status = guest_call_message(vm, (unsigned)arguments->vcpu, SYM_CALL_MEMINFO, &memory,
-					sizeof(memory), err);
+	int status = guest_call_message(vm, (unsigned)arguments->vcpu, arguments->limit,
+					SYM_CALL_MEMINFO, &memory, sizeof(memory), err);
 
 	if (status == 0)
 		*result = json_pack(
@@ -80,7 +82,8 @@ static int call_stack(struct vm *vm, const struct call_arguments *arguments, jso
 	char text[GUEST_STACK_SIZE];
 	struct sym_call_request request = guest_stack_request(text);
 	struct sym_call_result answer;
-	int status = guest_call(vm, (unsigned)arguments->vcpu, &request, &answer, err);
+	int status = guest_call(vm, (unsigned)arguments->vcpu, arguments->limit, &request, &answer,
+				err);
 
 	if (status < 0)
 		return status;
@@ -117,10 +120,11 @@ static int parse_values(json_t *arguments, struct call_arguments *parsed, struct
 	return 0;
 }
 
-static int handle_call(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+static int handle_call(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
+		       struct error *err)
 {
 	static const char *const known[] = {"call", "number", "vcpu", "args", NULL};
-	struct call_arguments parsed = {0};
+	struct call_arguments parsed = {.limit = limit};
 	json_int_t number = -1;
 	const char *name = NULL;
 	int status = control_arguments_known(arguments, known, err);
@@ -150,7 +154,6 @@ static int handle_call(struct vm *vm, json_t *arguments, json_t **result, struct
 static const struct control_command call_command = {
 	.name = "call",
 	.help = "call the guest: call (text) or number, vcpu, args (list of numbers)",
-	.may_wait = true,
-	.handle = handle_call,
+	.handle_until = handle_call,
 };
 CONTROL_COMMAND(call_command);

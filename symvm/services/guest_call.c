@@ -7,7 +7,7 @@
 
 #include "control/control.h"
 #include "machine/vm.h"
-#include "util/clock.h"
+#include "util/wait_limit.h"
 
 #define RETRY_NS 500000 /* between tries while the guest is at a point that allows no call */
 
@@ -45,8 +45,17 @@ static const char *guest_call_strerror(int status)
 	}
 }
 
-int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *request,
-	       struct sym_call_result *result, struct error *err)
+static unsigned try_ms(const struct wait_limit *limit, uint64_t end)
+{
+	uint64_t left = wait_limit_left_ms(limit), now = clock_now_ns();
+	uint64_t own = end > now ? (end - now) / NS_PER_MS + 1 : 0;
+
+	return (unsigned)(left < own ? left : own);
+}
+
+int guest_call(struct vm *vm, unsigned id, const struct wait_limit *limit,
+	       const struct sym_call_request *request, struct sym_call_result *result,
+	       struct error *err)
 {
 	struct pending_call pending = {.request = request, .result = result};
 	const struct timespec retry = {.tv_nsec = RETRY_NS};
@@ -60,10 +69,21 @@ int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *reques
 		return error_set(err, -ENXIO, "vCPU %u: this VM has vCPUs 0 to %u", id,
 				 vm->vcpu_count - 1);
 	for (;;) {
-		status = vcpu_run_on(vm->vcpus[id], call_on_vcpu, &pending, GUEST_CALL_TIMEOUT_MS);
+		unsigned ms = try_ms(limit, end);
+
+		/* Each time: the VM may be paused, reset or ended between two tries. */
+		status = vm_check_runs(vm, err);
+		if (status < 0)
+			return status;
+		if (ms == 0) {
+			status = -ETIMEDOUT;
+			break;
+		}
+		pending.status = -EAGAIN;
+		status = vcpu_run_on(vm->vcpus[id], call_on_vcpu, &pending, ms);
 		if (status == 0)
 			status = pending.status;
-		if ((status != -EAGAIN && status != -EBUSY) || clock_now_ns() >= end)
+		if (status != -EAGAIN && status != -EBUSY)
 			break;
 		nanosleep(&retry, NULL);
 	}
@@ -72,8 +92,8 @@ int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *reques
 	return 0;
 }
 
-int guest_call_message(struct vm *vm, unsigned id, uint64_t number, void *message, size_t size,
-		       struct error *err)
+int guest_call_message(struct vm *vm, unsigned id, const struct wait_limit *limit, uint64_t number,
+		       void *message, size_t size, struct error *err)
 {
 	struct sym_call_request request = {
 		.number = number,
@@ -81,7 +101,7 @@ int guest_call_message(struct vm *vm, unsigned id, uint64_t number, void *messag
 		.message_size = size,
 	};
 	struct sym_call_result result;
-	int status = guest_call(vm, id, &request, &result, err);
+	int status = guest_call(vm, id, limit, &request, &result, err);
 
 	if (status < 0)
 		return status;

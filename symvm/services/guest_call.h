@@ -9,24 +9,28 @@
 #include "util/error.h"
 
 struct vm;
+struct wait_limit;
 
 #define GUEST_CALL_TIMEOUT_MS 2000u
 
 /*
  * Makes an atomic call on vCPU @id between two of its exits: kicks it out of the guest, and tries
- * again where the guest is at a point that allows none. Worker threads (it waits). Errors of
- * sym_call() in words; -ENXIO: no such vCPU; -EOPNOTSUPP: the interface is off; -ETIMEDOUT.
+ * again where the guest is at a point that allows none. Worker threads (it waits, at most
+ * GUEST_CALL_TIMEOUT_MS and about until @limit is over). Errors of sym_call() in words; -ENXIO: no
+ * such vCPU; -EOPNOTSUPP: the interface is off; -ETIMEDOUT; -EBUSY at once where the VM is paused
+ * or being reset; -ESHUTDOWN: it has ended.
  * A handler's own negative errno is in result->value, and no error here.
  */
-int guest_call(struct vm *vm, unsigned id, const struct sym_call_request *request,
-	       struct sym_call_result *result, struct error *err);
+int guest_call(struct vm *vm, unsigned id, const struct wait_limit *limit,
+	       const struct sym_call_request *request, struct sym_call_result *result,
+	       struct error *err);
 
 /*
  * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h),
  * which fills @message. -EPROTO where the guest sent another length; the guest's own errno.
  */
-int guest_call_message(struct vm *vm, unsigned id, uint64_t number, void *message, size_t size,
-		       struct error *err);
+int guest_call_message(struct vm *vm, unsigned id, const struct wait_limit *limit, uint64_t number,
+		       void *message, size_t size, struct error *err);
 
 /* Guest text: at most @size bytes, up to a NUL, what is no UTF-8 replaced. New reference. */
 json_t *guest_text(const void *text, size_t size);

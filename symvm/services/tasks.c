@@ -10,34 +10,39 @@
 #include "control/control.h"
 #include "machine/vm.h"
 #include "services/guest_call.h"
+#include "util/wait_limit.h"
 
-#define TASKS_MAX     65536u
+#define TASKS_MAX     32768u /* as many as Linux has pids by default; their text fits an answer */
+#define TASKS_FETCH   (SYM_MESSAGE_SIZE / sizeof(struct sym_task))
 #define TASKS_WAIT_NS 2000000
-#define TASKS_TRIES   1500 /* about 3 s until the guest's thread must have made the listing */
+#define TASKS_WAIT_MS 3000u /* until the guest's thread must have made the listing */
 
 /* One call of the listing; the guest's answer, or -errno with words. */
-static int64_t tasks_call(struct vm *vm, uint64_t cookie, uint64_t offset, uint64_t flags,
-			  void *message, size_t size, size_t *length, struct error *err)
+static int64_t tasks_call(struct vm *vm, const struct wait_limit *limit, uint64_t cookie,
+			  uint64_t offset, uint64_t flags, struct sym_task *tasks, size_t *length,
+			  struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = TASKS_WAIT_NS};
 	struct sym_call_request request = {
 		.number = SYM_CALL_TASKS,
 		.args = {cookie, offset, flags},
-		.message = cookie ? message : NULL,
-		.message_size = size,
+		.message = cookie ? tasks : NULL,
+		.message_size = cookie ? TASKS_FETCH * sizeof(*tasks) : 0,
 	};
 	struct sym_call_result result;
+	uint64_t end = clock_now_ns() + TASKS_WAIT_MS * NS_PER_MS;
 	int status;
 
-	for (unsigned tries = 0; tries < TASKS_TRIES; tries++) {
-		status = guest_call(vm, 0, &request, &result, err);
+	while (clock_now_ns() < end && !wait_limit_over(limit)) {
+		status = guest_call(vm, 0, limit, &request, &result, err);
 		if (status < 0)
 			return status;
 		if (result.value != -EAGAIN && result.value != -EBUSY) {
 			*length = result.message_length;
 			if (result.value < 0)
-				error_set(err, -EIO, "the guest could not list its tasks (%lld)",
-					  (long long)result.value);
+				return error_set(err, -EIO,
+						 "the guest could not list its tasks (%lld)",
+						 (long long)result.value);
 			return result.value;
 		}
 		nanosleep(&pause, NULL);
@@ -60,46 +65,63 @@ static json_t *task_json(const struct sym_task *task)
 			 guest_text(task->cgroup, sizeof(task->cgroup)));
 }
 
-static int handle_ps(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+/* Fetches the listing @cookie piece by piece. *@complete: all of it. -errno with words. */
+static int fetch_tasks(struct vm *vm, const struct wait_limit *limit, uint64_t cookie, json_t *list,
+		       bool *complete, struct error *err)
 {
-	static const char *const known[] = {"threads", NULL};
-	struct sym_task tasks[SYM_MESSAGE_SIZE / sizeof(struct sym_task)];
-	bool threads = false;
+	struct sym_task tasks[TASKS_FETCH];
 	uint64_t offset = 0;
 	size_t length = 0;
+
+	*complete = false;
+	while (json_array_size(list) < TASKS_MAX) {
+		int64_t got = tasks_call(vm, limit, cookie, offset, 0, tasks, &length, err);
+
+		if (got < 0)
+			return (int)got;
+		if (got == 0 || length == 0 || length % sizeof(tasks[0]) != 0) {
+			*complete = true;
+			return 0;
+		}
+		for (size_t i = 0; i < length / sizeof(tasks[0]); i++)
+			json_array_append_new(list, task_json(&tasks[i]));
+		offset += length;
+	}
+	return 0;
+}
+
+static int handle_ps(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
+		     struct error *err)
+{
+	static const char *const known[] = {"threads", NULL};
+	bool threads = false, complete;
+	size_t length = 0;
 	json_t *list;
-	int64_t cookie, got;
+	int64_t cookie;
 	int status = control_arguments_known(arguments, known, err);
 
 	if (status == 0)
 		status = control_argument_bool(arguments, "threads", &threads, err);
 	if (status < 0)
 		return status;
-	cookie = tasks_call(vm, 0, 0, threads ? SYM_TASKS_THREADS : 0, NULL, 0, &length, err);
+	cookie = tasks_call(vm, limit, 0, 0, threads ? SYM_TASKS_THREADS : 0, NULL, &length, err);
 	if (cookie <= 0)
-		return cookie < 0 ? -EIO : error_set(err, -EPROTO, "the guest gave no task list");
+		return cookie < 0 ? (int)cookie
+				  : error_set(err, -EPROTO, "the guest gave no task list");
 	list = json_array();
-	while (json_array_size(list) < TASKS_MAX) {
-		got = tasks_call(vm, (uint64_t)cookie, offset, 0, tasks, sizeof(tasks), &length,
-				 err);
-		if (got <= 0 || length == 0 || length % sizeof(tasks[0]) != 0)
-			break;
-		for (size_t i = 0; i < length / sizeof(tasks[0]); i++)
-			json_array_append_new(list, task_json(&tasks[i]));
-		offset += length;
-	}
-	if (got < 0) {
+	status = fetch_tasks(vm, limit, (uint64_t)cookie, list, &complete, err);
+	if (status < 0) {
 		json_decref(list);
-		return -EIO;
+		return status;
 	}
-	*result = json_pack("{s:o}", "tasks", list);
+	*result = json_pack("{s:o, s:b}", "tasks", list, "complete", complete);
 	return 0;
 }
 
 static const struct control_command ps_command = {
 	.name = "ps",
 	.help = "the guest's processes; threads (bool): its threads",
-	.may_wait = true,
-	.handle = handle_ps,
+	.is_query = true,
+	.handle_until = handle_ps,
 };
 CONTROL_COMMAND(ps_command);

@@ -31,6 +31,7 @@ static struct {
 	pthread_t thread;
 	_Atomic unsigned waiting; /* handlers of "wait" under way */
 	_Atomic bool release;
+	_Atomic unsigned counted; /* calls of handle_count() */
 } fixture;
 
 static int handle_echo(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
@@ -49,18 +50,64 @@ static int handle_fail(struct vm *vm, json_t *arguments, json_t **result, struct
 static const struct control_command fail_command = {.name = "fail", .handle = handle_fail};
 CONTROL_COMMAND(fail_command);
 
-static int handle_wait(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+static int handle_wait(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
+		       struct error *err)
 {
 	atomic_fetch_add(&fixture.waiting, 1);
-	for (int i = 0; i < 5000 && !atomic_load(&fixture.release); i++)
+	while (!atomic_load(&fixture.release) && !wait_limit_over(limit))
 		usleep(1000);
 	atomic_fetch_sub(&fixture.waiting, 1);
 	*result = json_pack("{s:s}", "waited", "yes");
 	return 0;
 }
 static const struct control_command wait_command = {
-	.name = "wait", .may_wait = true, .handle = handle_wait};
+	.name = "wait", .is_query = true, .handle_until = handle_wait};
 CONTROL_COMMAND(wait_command);
+
+/* Looks at no limit. */
+static int handle_stuck(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	atomic_fetch_add(&fixture.waiting, 1);
+	while (!atomic_load(&fixture.release))
+		usleep(1000);
+	atomic_fetch_sub(&fixture.waiting, 1);
+	return 0;
+}
+static const struct control_command stuck_command = {
+	.name = "stuck", .may_wait = true, .limit_ms = 300, .handle = handle_stuck};
+CONTROL_COMMAND(stuck_command);
+static const struct control_command stuck_quick_command = {
+	.name = "stuck-quick", .limit_ms = 300, .handle = handle_stuck};
+CONTROL_COMMAND(stuck_quick_command);
+
+static int handle_count(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	atomic_fetch_add(&fixture.counted, 1);
+	return 0;
+}
+static const struct control_command count_command = {
+	.name = "count", .may_wait = true, .handle = handle_count};
+CONTROL_COMMAND(count_command);
+static const struct control_command count_query_command = {
+	.name = "count-query", .is_query = true, .may_wait = true, .handle = handle_count};
+CONTROL_COMMAND(count_query_command);
+static const struct control_command now_command = {
+	.name = "now", .immediate = true, .handle = handle_count};
+CONTROL_COMMAND(now_command);
+
+/* More than clients take. */
+static int handle_huge(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
+{
+	char *text = malloc(20u << 20);
+
+	memset(text, 'y', 20u << 20);
+	*result = json_object();
+	json_object_set_new(*result, "text", json_stringn(text, 20u << 20));
+	free(text);
+	return 0;
+}
+static const struct control_command huge_command = {.name = "huge", .handle = handle_huge};
+CONTROL_COMMAND(huge_command);
 
 static int handle_large(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
@@ -306,6 +353,118 @@ static void clients_are_bounded(void **state)
 			close(fds[i]);
 }
 
+static void await_count(unsigned count)
+{
+	for (int i = 0; i < 5000 && atomic_load(&fixture.counted) != count; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&fixture.counted), count);
+}
+
+static void there_is_always_room_for_one_that_must_not_wait(void **state)
+{
+	int idle[16], silent[30], fd;
+
+	/* All places, the workers, and many more that take a reserved place and say nothing. */
+	for (int i = 0; i < 16; i++) {
+		idle[i] = connect_client();
+		send_text(idle[i],
+			  i % 2 ? "{\"command\":\"wait\"}\n" : "{\"command\":\"stuck\"}\n");
+	}
+	for (int i = 0; i < 30; i++)
+		silent[i] = connect_client();
+	for (int i = 0; i < 5; i++) {
+		fd = connect_client();
+		send_text(fd, "{\"command\":\"now\"}\n");
+		expect(fd, "{\"result\":{}}");
+		close(fd);
+	}
+	fd = connect_client();
+	send_text(fd, "{\"command\":\"echo\",\"id\":7}\n");
+	expect(fd, "{\"error\":{\"code\":-16,\"message\":\"too many clients are "
+		   "connected\"},\"id\":7}");
+	expect_end(fd);
+	close(fd);
+	for (int i = 0; i < 16; i++)
+		close(idle[i]);
+	for (int i = 0; i < 30; i++)
+		close(silent[i]);
+}
+
+static void a_limit_holds_whatever_the_handler_does(void **state)
+{
+	int stuck = connect_client(), queued[3], quick = connect_client();
+
+	for (int i = 0; i < 3; i++) {
+		queued[i] = connect_client();
+		send_text(queued[i], "{\"command\":\"stuck\"}\n{\"command\":\"now\"}\n");
+	}
+	send_text(stuck, "{\"command\":\"stuck-quick\"}\n");
+	send_text(quick, "{\"command\":\"now\"}\n");
+	expect(quick, "{\"result\":{}}");
+	expect(stuck, "{\"error\":{\"code\":-110,\"message\":\"'stuck-quick' was not done in "
+		      "time\"}}");
+	for (int i = 0; i < 3; i++) {
+		expect_part(queued[i], "'stuck' was not done in time");
+		expect(queued[i], "{\"result\":{}}");
+		close(queued[i]);
+	}
+	/* The one that was queued is not begun any more. */
+	atomic_store(&fixture.release, true);
+	await_waiting(0);
+	close(stuck);
+	close(quick);
+}
+
+static void clients_that_leave_keep_no_place(void **state)
+{
+	int fd;
+
+	for (int i = 0; i < 200; i++) {
+		fd = connect_client();
+		send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
+		close(fd);
+	}
+	await_waiting(0);
+	fd = connect_client();
+	atomic_store(&fixture.release, true);
+	send_text(fd, "{\"command\":\"wait\"}\n");
+	expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
+	close(fd);
+}
+
+static void what_a_client_sent_before_it_left_is_carried_out(void **state)
+{
+	static const char *const lines[] = {"{\"command\":\"now\"}\n", "{\"command\":\"count\"}\n"};
+	int fd;
+
+	for (unsigned i = 0; i < 100; i++) {
+		fd = connect_client();
+		send_text(fd, lines[i % 2]);
+		close(fd);
+		if (i % 8 == 7)
+			await_count(i + 1); /* no more than the server keeps */
+	}
+	await_count(100);
+	/* In order, after a query that nobody hears any more. */
+	fd = connect_client();
+	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"count\"}\n{\"command\":\"now\"}\n"
+		      "{\"command\":\"count-query\"}\n");
+	await_waiting(1);
+	close(fd);
+	await_count(102);
+}
+
+static void an_answer_has_a_bound(void **state)
+{
+	int fd = connect_client();
+
+	send_text(fd, "{\"command\":\"huge\",\"id\":1}\n");
+	expect_part(fd, "\"code\":-90,\"message\":\"the answer is longer than 16 MiB\"");
+	send_text(fd, "{\"command\":\"echo\"}\n");
+	expect(fd, "{\"result\":{}}");
+	close(fd);
+}
+
 static void a_slow_reader_holds_up_nobody(void **state)
 {
 	int slow = connect_client(), quick = connect_client();
@@ -339,6 +498,11 @@ int main(void)
 		CASE(a_client_may_leave_while_it_waits),
 		CASE(the_server_may_end_while_a_client_waits),
 		CASE(clients_are_bounded),
+		CASE(there_is_always_room_for_one_that_must_not_wait),
+		CASE(a_limit_holds_whatever_the_handler_does),
+		CASE(clients_that_leave_keep_no_place),
+		CASE(what_a_client_sent_before_it_left_is_carried_out),
+		CASE(an_answer_has_a_bound),
 		CASE(a_slow_reader_holds_up_nobody),
 	};
 

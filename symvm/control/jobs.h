@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Control commands that run on worker threads. The main loop submits a job and hears of its end;
+ * it never waits for one. A job has an absolute limit that counts from its submission: then its
+ * client is told so, and the job is dropped (queued) or cut (running).
+ *
+ * There are two lanes. Commands that wait for no guest have a worker of their own, so that `info`
+ * is answered while guests are asked.
+ */
+#ifndef SYMVM_CONTROL_JOBS_H
+#define SYMVM_CONTROL_JOBS_H
+
+#include "control/control.h"
+#include "control/protocol.h"
+
+struct control_jobs;
+struct control_job;
+
+#define CONTROL_JOBS_MAX 32u /* queued and running */
+
+/*
+ * Hears that the job of @client is over, on the main loop. @answer is the line to send (owned by
+ * the callee; NULL: out of memory).
+ */
+typedef void (*control_job_ended)(void *client, char *answer);
+
+/* Main thread. @ended is called on vm->main_loop. */
+int control_jobs_create(struct vm *vm, control_job_ended ended, struct control_jobs **jobs,
+			struct error *err);
+/* Starts the workers; after vm->jail is set. Main thread. */
+int control_jobs_start(struct control_jobs *jobs, struct error *err);
+/* Cuts what runs, waits for the workers and frees everything; @ended is not called any more.
+ * Main thread, when the loop no longer runs. */
+void control_jobs_destroy(struct control_jobs *jobs);
+
+/*
+ * Queues @command of @client. @request is taken over on success. -EBUSY: CONTROL_JOBS_MAX are
+ * under way; -ENOMEM. Main loop.
+ */
+int control_jobs_submit(struct control_jobs *jobs, const struct control_command *command,
+			struct control_request *request, void *client, struct control_job **job);
+/* The client of @job left: a query is dropped or cut, any other command is carried out. Main loop.
+ * Returns whether @ended will still be called for it. */
+bool control_job_client_left(struct control_job *job);
+/* Nobody hears of @job any more; it is dropped where it is still queued. Main loop. */
+void control_job_forget(struct control_job *job);
+
+/* Tells the clients of jobs whose limit is over. Returns whether any job is under way. Main loop.
+ */
+bool control_jobs_expire(struct control_jobs *jobs);
+
+#endif
