@@ -54,6 +54,7 @@ struct client {
 	int fd;
 	struct event_source *source;
 	bool input_ended;
+	bool served; /* has had an answer on a reserved connection: it may wait for the VM's end */
 	struct control_input input;
 	char *output; /* the answer that is being sent */
 	size_t output_length;
@@ -135,16 +136,18 @@ static void client_free(struct client *client)
 	free(client);
 }
 
-/* Frees the oldest client of @kind if there is room for no further one. */
+/* Frees the oldest client of @kind if there is room for no further one; best one that has not
+ * been served. */
 static void make_room(struct control_server *server, enum client_kind kind)
 {
-	struct client *client = server->clients;
+	struct client *oldest = NULL;
 
 	if (server->counts[kind] < clients_max[kind])
 		return;
-	while (client->kind != kind)
-		client = client->next;
-	client_free(client);
+	for (struct client *client = server->clients; client; client = client->next)
+		if (client->kind == kind && (!oldest || (oldest->served && !client->served)))
+			oldest = client;
+	client_free(oldest);
 }
 
 /* Takes over @answer, which is to be sent; NULL: out of memory, the connection ends. */
@@ -185,6 +188,7 @@ static void run_immediately(struct client *client, const struct control_command 
 		result = NULL;
 	}
 	client_answer(client, control_answer(request, code, result, &err));
+	client->served = true;
 }
 
 static void client_run(struct client *client, const struct control_command *command,
@@ -364,6 +368,8 @@ static void server_tick(void *opaque, uint32_t events)
 	more = control_jobs_expire(server->jobs);
 	for (client = server->clients; client; client = next) {
 		next = client->next;
+		if (client->kind == CLIENT_RESERVED && client->served && !client->output)
+			continue;
 		more |= client->kind != CLIENT_REGULAR;
 		if (client->kind == CLIENT_REGULAR ||
 		    now < client->since_ns + limits_ms[client->kind] * NS_PER_MS)

@@ -90,6 +90,9 @@ vmm_pid() {
 	run "$symvm" pause web
 	[ "$status" -eq 1 ]
 	[ "$output" = "symvm: pause: the VM is paused already" ]
+	run "$symvm" ps web
+	[ "$status" -eq 1 ]
+	[[ $output == "symvm: ps: the VM is paused"* ]]
 	"$symvm" resume web
 	[ "$(field web .state)" = running ]
 	run "$symvm" resume web
@@ -144,13 +147,16 @@ PYTHON
 	guest_ended 0
 }
 
-@test "SIGTERM and SIGINT end it in order, also while it boots" {
-	guest_start one
+@test "SIGTERM and SIGINT power it off, also while it boots or is paused" {
+	guest_start one --grace 240
 	wait_until 60 test -s "$scratch/one.console" || true
 	kill -TERM "$(vmm_pid one)"
-	guest_ended 5
-	guest_start two --paused
+	guest_ended 0
+	guest_start two --paused --grace 240
 	kill -INT "$(vmm_pid two)"
+	guest_ended 0
+	guest_start three --paused --grace 0
+	kill -HUP "$(vmm_pid three)"
 	guest_ended 5
 }
 

@@ -362,7 +362,8 @@ static void await_count(unsigned count)
 
 static void there_is_always_room_for_one_that_must_not_wait(void **state)
 {
-	int idle[16], silent[30], fd;
+	int idle[16], silent[30], fd, served;
+	char byte;
 
 	/* All places, the workers, and many more that take a reserved place and say nothing. */
 	for (int i = 0; i < 16; i++) {
@@ -378,6 +379,14 @@ static void there_is_always_room_for_one_that_must_not_wait(void **state)
 		expect(fd, "{\"result\":{}}");
 		close(fd);
 	}
+	/* One that was served may stay: its connection tells it when the VM ends. */
+	served = connect_client();
+	send_text(served, "{\"command\":\"now\"}\n");
+	expect(served, "{\"result\":{}}");
+	usleep(2500000);
+	assert_int_equal(recv(served, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(served);
 	fd = connect_client();
 	send_text(fd, "{\"command\":\"echo\",\"id\":7}\n");
 	expect(fd, "{\"error\":{\"code\":-16,\"message\":\"too many clients are "
