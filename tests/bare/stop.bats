@@ -41,8 +41,8 @@ ends() {
 
 explain() {
 	echo "$@"
-	cat "$scratch"/report* "$scratch/log" "$scratch/output" 2>/dev/null
-	tail -5 "$scratch/console"
+	cat "$scratch"/report* "$scratch/log" "$scratch/output" 2>/dev/null || true
+	tail -5 "$scratch/console" || true
 	return 1
 }
 

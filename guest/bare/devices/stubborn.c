@@ -7,8 +7,8 @@
 #include <symbiotic/abi.h>
 
 #define UPPER_HALF 0xffff800000000000ull
-#define SPY_PAGE   0x100000ull /* in RAM that nothing else uses: below the kernel */
-#define STACK_TOP  0x110000ull
+#define SPY_PAGE   0x2000000ull /* in RAM that nothing else uses */
+#define STACK_TOP  0x2010000ull
 
 /* Spins for slow_cycles, then returns one task's length: the call for a list takes it as its name,
  * those for its pieces as one more piece. RAX, RDX, R11 only, and R9 unchanged. */
