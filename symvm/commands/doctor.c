@@ -135,6 +135,8 @@ static int doctor_run(int argc, char **argv)
 		good &= !run_check(&machine, &doctor_kvm_checks[i]);
 	for (size_t i = 0; i < doctor_host_check_count; i++)
 		good &= !run_check(&machine, &doctor_host_checks[i]);
+	for (size_t i = 0; i < doctor_jail_check_count; i++)
+		good &= !run_check(&machine, &doctor_jail_checks[i]);
 	doctor_machine_close(&machine);
 	printf("%s\n", good ? "guests can run here" : "guests cannot run here directly");
 	return good ? COMMAND_SUCCESS : COMMAND_FAILURE;

@@ -33,6 +33,8 @@ extern const struct doctor_check doctor_kvm_checks[];
 extern const size_t doctor_kvm_check_count;
 extern const struct doctor_check doctor_host_checks[];
 extern const size_t doctor_host_check_count;
+extern const struct doctor_check doctor_jail_checks[];
+extern const size_t doctor_jail_check_count;
 
 void doctor_machine_open(struct doctor_machine *machine);
 void doctor_machine_close(struct doctor_machine *machine);

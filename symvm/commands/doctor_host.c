@@ -5,16 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "jail/landlock.h"
 
 static int probe_open(const char *path)
 {
@@ -24,19 +20,6 @@ static int probe_open(const char *path)
 		return -errno;
 	close(fd);
 	return 0;
-}
-
-static int probe_seccomp(const struct doctor_machine *machine, int value, char *detail, size_t size)
-{
-	unsigned action = SECCOMP_RET_KILL_PROCESS;
-
-	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 ? -errno : 0;
-}
-
-static int probe_landlock(const struct doctor_machine *machine, int value, char *detail,
-			  size_t size)
-{
-	return landlock_supported() ? 0 : -EOPNOTSUPP;
 }
 
 static int probe_io_uring(const struct doctor_machine *machine, int value, char *detail,
@@ -106,11 +89,6 @@ static int probe_huge_pages(const struct doctor_machine *machine, int value, cha
 }
 
 const struct doctor_check doctor_host_checks[] = {
-	{"seccomp", DOCTOR_WANTED, "the jail",
-	 "use a kernel with CONFIG_SECCOMP_FILTER, or run with --jail off", probe_seccomp, 0},
-	{"landlock", DOCTOR_OPTIONAL, "the jail's hold on the file system",
-	 "boot the host's kernel with lsm=landlock,... (CONFIG_SECURITY_LANDLOCK)", probe_landlock,
-	 0},
 	{"io_uring", DOCTOR_WANTED, "disks",
 	 "set sysctl kernel.io_uring_disabled=0, or allow it in this container's seccomp profile",
 	 probe_io_uring, 0},

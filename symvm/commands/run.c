@@ -270,6 +270,18 @@ static int create_vm(struct run *run, struct error *err)
 	return create_devices(run, err);
 }
 
+/* For the process as a whole, before any other thread runs; each thread enters by itself. */
+static int close_jail(struct run *run, struct error *err)
+{
+	struct jail_needs needs = run->vm->jail_needs;
+	const struct memory_config *memory = &run->vm->config.memory;
+
+	/* Huge pages are no memory of a control group. */
+	if (!memory->huge_pages)
+		needs.memory += memory->max > memory->size ? memory->max : memory->size;
+	return jail_enter_process(run->jail, &needs, err);
+}
+
 static int start_vm(struct run *run, struct error *err)
 {
 	int status;
@@ -280,11 +292,11 @@ static int start_vm(struct run *run, struct error *err)
 	status = reopen_start(run->reopen, run->vm->main_loop, &run->log, err);
 	if (status < 0)
 		return status;
-	status = jail_create(run->options.jail, run->name.dir_fd, &run->log, &run->jail, err);
-	if (status < 0)
-		return status;
 	run->vm->jail = run->jail;
 	status = state_watch_create(run->vm->main_loop, &run->name, &run->log, &run->watch, err);
+	if (status < 0)
+		return status;
+	status = close_jail(run, err);
 	if (status < 0)
 		return status;
 	status = watchdog_start(run, err);
@@ -347,6 +359,15 @@ static int tear_down(struct run *run)
 	return end < 0 ? VM_END_FAILURE : end;
 }
 
+static int open_jail(struct run *run, struct error *err)
+{
+	const struct jail_config config = {
+		.mode = run->options.jail, .user = run->options.user, .log = &run->log};
+	int status = state_name_guard(&run->name, err);
+
+	return status < 0 ? status : jail_create(&config, &run->jail, err);
+}
+
 static int run_run(int argc, char **argv)
 {
 	struct run run = {.name.lock_fd = -1, .signal_fd = -1, .grace_fd = -1, .log_fd = -1};
@@ -366,6 +387,8 @@ static int run_run(int argc, char **argv)
 	status = open_log(&run, &err);
 	if (status == 0)
 		status = state_name_claim(&run.name, run.options.config.name, &err);
+	if (status == 0)
+		status = open_jail(&run, &err);
 	if (status == 0)
 		begin_start(&run);
 	if (status == 0)

@@ -31,6 +31,7 @@ enum {
 	KEY_ON_DISK_FULL,
 	KEY_ON_TRIPLE_FAULT,
 	KEY_JAIL,
+	KEY_USER,
 	KEY_PAUSED,
 	KEY_PUBLISH_HOST,
 	KEY_GRACE,
@@ -62,7 +63,11 @@ static const struct argp_option fixed_options[] = {
 	 "or always a crash",
 	 0},
 	{"jail", KEY_JAIL, "on|off|log|trap", 0,
-	 "Confine each thread by seccomp and landlock (default: on)", 0},
+	 "Confine the VMM: user, namespaces, landlock, seccomp (default: on)", 0},
+	{"user", KEY_USER, "NAME|UID[:GID]", 0,
+	 "Run as this user once all is open; for root (default: the system user symvm, else the "
+	 "one who called sudo, else an id of its own)",
+	 0},
 	{"paused", KEY_PAUSED, NULL, 0, "Start paused; 'symvm resume' lets it run", 0},
 	{"publish-host", KEY_PUBLISH_HOST, "yes|no", 0,
 	 "Whether a symbiotic guest learns the host's load, CPU count and memory pressure "
@@ -237,6 +242,11 @@ static int set_host_option(struct run_options *options, int key, char *arg, stru
 		if (jail_mode_parse(arg, &options->jail) < 0)
 			return error_set(err, -EINVAL, "--jail: '%s' is not on, off, log or trap",
 					 arg);
+		return 0;
+	case KEY_USER:
+		if (!*arg)
+			return error_set(err, -EINVAL, "--user: a value is needed");
+		options->user = arg;
 		return 0;
 	case KEY_LOG_LEVEL:
 		if (log_level_parse(arg, &options->log_level) < 0)

@@ -20,6 +20,7 @@ struct run_device {
 struct run_options {
 	struct vm_config config; /* owned until vm_create() takes it over */
 	enum jail_mode jail;
+	const char *user; /* points into argv; NULL: none given */
 	enum log_level log_level;
 	const char *log_file; /* points into argv */
 	unsigned grace_s;     /* from SIGTERM to the plug */

@@ -107,10 +107,10 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 
 	if (status < 0)
 		return status;
-	info = json_pack("{s:s, s:i, s:s, s:f, s:o, s:i, s:b, s:b}", "name", vm->config.name, "pid",
+	info = json_pack("{s:s, s:i, s:s, s:f, s:o, s:i, s:b}", "name", vm->config.name, "pid",
 			 (int)getpid(), "state", state_name(vm), "uptime_seconds", vm_uptime(vm),
 			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count,
-			 "symbiotic_offered", vm->symbiotic != NULL, "jail", vm->jail != NULL);
+			 "symbiotic_offered", vm->symbiotic != NULL);
 	if (vm_panic_text(vm, panic))
 		json_object_set_new(info, "panic", control_text(panic));
 	json_object_set_new(info, "memory", describe_memory(vm));

@@ -63,7 +63,10 @@ struct client {
 	struct client *next;
 };
 
+#define OVERFLOW_UID 65534u /* /proc/sys/kernel/overflowuid, as on each distribution */
+
 struct control_server {
+	uid_t owner; /* who started the VM */
 	struct vm *vm;
 	int listen_fd;
 	int spare_fd; /* given up to turn a client away when fds run out */
@@ -385,13 +388,20 @@ static void server_tick(void *opaque, uint32_t events)
 		timer_start(server);
 }
 
-static bool peer_is_allowed(int fd)
+/*
+ * Root, and the user who started the VM; not the user that the VM runs as. In a user namespace, to
+ * which an unprivileged VM moves, root is one of those without an id; the socket's mode and its
+ * directory's keep the others out.
+ */
+static bool peer_is_allowed(const struct control_server *server, int fd)
 {
+	const struct jail_state *jail = jail_state(server->vm->jail);
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	       (peer.uid == 0 || peer.uid == server->owner ||
+		(jail && jail->user_namespace && peer.uid == OVERFLOW_UID));
 }
 
 static int client_create(struct control_server *server, int fd)
@@ -432,7 +442,7 @@ static void connection_arrived(void *opaque, uint32_t events)
 	}
 	if (fd < 0)
 		return;
-	if (!peer_is_allowed(fd)) {
+	if (!peer_is_allowed(server, fd)) {
 		log_limited(&server->vm->log, LOG_LEVEL_WARN,
 			    "control: a client of another user was turned away");
 		close(fd);
@@ -482,6 +492,7 @@ int control_server_create(struct vm *vm, const struct state_name *name, struct c
 	if (!server)
 		return error_set(err, -ENOMEM, "control socket: out of memory");
 	server->vm = vm;
+	server->owner = geteuid();
 	server->listen_fd = server->spare_fd = server->timer_fd = -1;
 	json_object_seed(0); /* before there are threads that could race for it */
 	status = control_jobs_create(vm, job_ended, &server->jobs, err);

@@ -337,7 +337,7 @@ static void file_name(char *text, size_t size, const char *name, const char *suf
 
 static void close_all(struct state_name *state)
 {
-	int *fds[] = {&state->lock_fd, &state->name_fd, &state->dir_fd};
+	int *fds[] = {&state->lock_fd, &state->socket_fd, &state->name_fd, &state->dir_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
@@ -351,7 +351,8 @@ int state_name_claim(struct state_name *state, const char *name, struct error *e
 	char path[STATE_PATH_MAX], file[VM_NAME_MAX + 8];
 	int status;
 
-	state->lock_fd = state->name_fd = state->dir_fd = -1;
+	state->lock_fd = state->socket_fd = state->name_fd = state->dir_fd = -1;
+	state->guard = (struct jail_guard){.fd = -1};
 	status = state_name_check(name, err);
 	if (status < 0)
 		return status;
@@ -393,14 +394,50 @@ static bool lock_is_ours(const struct state_name *state)
 	       held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
-bool state_name_is_present(const struct state_name *state)
+static bool has_name(int fd)
 {
-	char file[VM_NAME_MAX + 8];
 	struct stat status;
 
+	return fstat(fd, &status) == 0 && status.st_nlink > 0;
+}
+
+void state_name_watch(struct state_name *state)
+{
+	char file[VM_NAME_MAX + 8];
+
 	file_name(file, sizeof(file), state->name, ".sock");
-	return lock_is_ours(state) &&
-	       fstatat(state->dir_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	state->socket_fd = openat(state->dir_fd, file, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* By descriptors alone: in the jail the directory may be another user's. */
+bool state_name_is_present(const struct state_name *state)
+{
+	return has_name(state->lock_fd) && has_name(state->socket_fd);
+}
+
+/* In the guard's process: takes the name's files away, unless another VM has the name already. */
+static void clear_name(void *opaque, int dir_fd)
+{
+	const struct state_name *state = opaque;
+	struct flock lock = whole_file();
+	struct stat held, named;
+	char file[VM_NAME_MAX + 8], socket_file[VM_NAME_MAX + 8];
+	int fd;
+
+	file_name(socket_file, sizeof(socket_file), state->name, ".sock");
+	lock_name(file, sizeof(file), state->name);
+	fd = openat(dir_fd, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0 || fstat(fd, &held) < 0 ||
+	    fstatat(dir_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0 || held.st_ino != named.st_ino ||
+	    held.st_dev != named.st_dev)
+		return;
+	unlinkat(dir_fd, socket_file, 0);
+	unlinkat(dir_fd, file, 0);
+}
+
+int state_name_guard(struct state_name *state, struct error *err)
+{
+	return jail_guard_start(&state->guard, state->dir_fd, clear_name, state, err);
 }
 
 void state_name_release(struct state_name *state)
@@ -409,11 +446,12 @@ void state_name_release(struct state_name *state)
 
 	if (state->lock_fd < 0)
 		return;
-	if (lock_is_ours(state)) {
+	if (state->guard.pid <= 0 && lock_is_ours(state)) {
 		file_name(file, sizeof(file), state->name, ".sock");
 		unlinkat(state->dir_fd, file, 0);
 		lock_name(file, sizeof(file), state->name);
 		unlinkat(state->dir_fd, file, 0);
 	}
 	close_all(state);
+	jail_guard_end(&state->guard);
 }

@@ -20,6 +20,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "jail/guard.h"
 #include "util/error.h"
 
 #define STATE_PATH_MAX	 4096u
@@ -28,9 +29,11 @@
 struct state_name {
 	int dir_fd;
 	int lock_fd;
-	int name_fd; /* the abstract socket; -1 where another user squats on its address */
+	int socket_fd; /* the socket's file, to watch it (O_PATH); -1: none */
+	int name_fd;   /* the abstract socket; -1 where another user squats on its address */
 	char name[64];
 	struct sockaddr_un address;
+	struct jail_guard guard; /* removes the files when the VMM has ended */
 };
 
 /* Letters, digits, ".", "_" and "-", 1 to VM_NAME_MAX bytes, no leading dot or dash: -EINVAL. */
@@ -67,9 +70,17 @@ bool state_dir_ends_at_logout(const struct state_name *state);
  * places or with its files removed.
  */
 int state_name_claim(struct state_name *state, const char *name, struct error *err);
-/* Unlinks socket and lock file, unless they are another's by now, and lets go of the name. */
+/*
+ * Starts the process that will remove socket and lock file: the VMM's jail allows neither, and it
+ * may run as another user by then. Main thread, before others exist. -errno with words.
+ */
+int state_name_guard(struct state_name *state, struct error *err);
+/* Removes socket and lock file, unless they are another's by now (the guard does, where there is
+ * one), and lets go of the name. */
 void state_name_release(struct state_name *state);
 
+/* Opens the socket's file, once it is there, so that state_name_is_present() needs no path. */
+void state_name_watch(struct state_name *state);
 /* Whether socket and lock file of @state are still there. Any thread; one that is in the jail,
  * too. */
 bool state_name_is_present(const struct state_name *state);

@@ -38,7 +38,7 @@ static void look(void *opaque, uint32_t events)
 	watch->missed = !present;
 }
 
-int state_watch_create(struct event_loop *loop, const struct state_name *name, struct log *log,
+int state_watch_create(struct event_loop *loop, struct state_name *name, struct log *log,
 		       struct state_watch **out, struct error *err)
 {
 	const struct itimerspec period = {
@@ -49,6 +49,7 @@ int state_watch_create(struct event_loop *loop, const struct state_name *name, s
 
 	if (!watch)
 		return error_set(err, -ENOMEM, "state files: out of memory");
+	state_name_watch(name);
 	watch->name = name;
 	watch->log = log;
 	watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -11,9 +11,10 @@ struct state_watch;
 
 /*
  * Looks at the files of @name every 10 s on @loop, the main loop. Says at once if they will be
- * removed at the user's logout. @name and @log must outlive it. -errno with words.
+ * removed at the user's logout. The socket must be there. @name and @log must outlive it. -errno
+ * with words.
  */
-int state_watch_create(struct event_loop *loop, const struct state_name *name, struct log *log,
+int state_watch_create(struct event_loop *loop, struct state_name *name, struct log *log,
 		       struct state_watch **watch, struct error *err);
 /* NULL is fine. When the loop no longer runs. */
 void state_watch_destroy(struct state_watch *watch);

@@ -395,6 +395,11 @@ int character_open(const char *option, const char *spec, struct event_loop *loop
 	return 0;
 }
 
+bool character_has_socket(const struct character *character)
+{
+	return character->host.is_socket || character->host.output_is_socket;
+}
+
 void character_close(struct character *character)
 {
 	if (!character)

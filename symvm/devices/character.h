@@ -39,6 +39,8 @@ struct character_ops {
 int character_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
 		   const struct character_ops *ops, void *opaque, struct character **character,
 		   struct error *err);
+/* Whether clients come and go on a socket (a need of the jail, see jail/jail.h). Any thread. */
+bool character_has_socket(const struct character *character);
 /* Writes out what can be written at once, restores the terminal, frees. The loop is stopped. */
 void character_close(struct character *character);
 

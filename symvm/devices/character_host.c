@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/descriptor.h"
@@ -21,67 +19,58 @@
 #define FILE_LIMIT	 (64u << 20)
 #define FILE_LIMIT_LEAST (256u << 10)
 
-/* Removes our socket from the file system, unless another took the name since. */
-static void remove_socket(const struct character_host *host)
+/* The name of the socket in its directory. */
+static const char *socket_name(const char *path)
 {
-	struct stat status;
+	const char *slash = strrchr(path, '/');
 
-	if (host->socket_path && lstat(host->socket_path, &status) == 0 &&
-	    status.st_dev == host->socket_device && status.st_ino == host->socket_inode)
-		unlinkat(AT_FDCWD, host->socket_path, 0);
+	return slash ? slash + 1 : path;
 }
 
 /*
- * The guard's life: waits for the other end of @fd to close, whatever the cause, then
- * puts the terminal right and removes the socket. The VM's own process may be killed, and
- * its jail allows neither.
+ * The guard's work, when the VM has ended, whatever the cause: puts the terminal right, and removes
+ * our socket, unless another took the name since.
  */
-static void guard(const struct character_host *host, int fd)
+static void clear_away(void *opaque, int dir_fd)
 {
-	sigset_t all;
-	char byte;
+	const struct character_host *host = opaque;
+	struct stat status;
+	const char *name;
 
-	/* SIGTTOU among them: the shell may have taken the terminal back already. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	/* Nothing of the VM may live on in here. */
-	dup2(fd, STDOUT_FILENO);
-	close_range(STDERR_FILENO, ~0u, 0);
-	while (read(STDOUT_FILENO, &byte, 1) < 0 && errno == EINTR)
-		;
 	if (host->terminal)
 		terminal_restore(host->terminal);
-	remove_socket(host);
-	_exit(0);
-}
-
-static void start_guard(struct character_host *host)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (!host->socket_path)
 		return;
-	host->guard = fork();
-	if (host->guard == 0) {
-		close(ends[1]);
-		guard(host, ends[0]);
-	}
-	close(ends[0]);
-	if (host->guard < 0)
-		close(ends[1]);
-	else
-		host->guard_fd = ends[1];
+	name = socket_name(host->socket_path);
+	if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    status.st_dev == host->socket_device && status.st_ino == host->socket_inode)
+		unlinkat(dir_fd, name, 0);
 }
 
-/* Tells the guard that it is time, and waits until it is done. */
-static void end_guard(struct character_host *host)
+/* The directory in which the socket lies, or -1. */
+static int open_socket_dir(const char *path)
 {
-	close(host->guard_fd);
-	while (waitpid(host->guard, NULL, 0) < 0 && errno == EINTR)
-		;
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	size_t length = (size_t)(socket_name(path) - path);
+
+	if (length >= sizeof(dir))
+		return -1;
+	memcpy(dir, path, length);
+	dir[length] = '\0';
+	return open(length ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void open_stdio(struct character_host *host)
+static int start_guard(struct character_host *host, struct error *err)
+{
+	int dir_fd = host->socket_path ? open_socket_dir(host->socket_path) : -1, status;
+
+	status = jail_guard_start(&host->guard, dir_fd, clear_away, host, err);
+	if (dir_fd >= 0)
+		close(dir_fd);
+	return status;
+}
+
+static int open_stdio(struct character_host *host, struct error *err)
 {
 	struct stat status;
 
@@ -89,10 +78,9 @@ static void open_stdio(struct character_host *host)
 	host->output_fd = descriptor_reopen(STDOUT_FILENO, O_WRONLY, &host->own_output);
 	host->output_is_socket = fstat(STDOUT_FILENO, &status) == 0 && S_ISSOCK(status.st_mode);
 	if (host->input_fd < 0)
-		return;
+		return 0;
 	host->terminal = terminal_open(STDIN_FILENO);
-	if (host->terminal)
-		start_guard(host);
+	return host->terminal ? start_guard(host, err) : 0;
 }
 
 /* Takes ",max=SIZE" off the end of @path. */
@@ -164,6 +152,7 @@ static int open_socket(struct character_host *host, const char *option, const ch
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat status;
+	int code;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set(err, -ENAMETOOLONG,
@@ -189,10 +178,12 @@ static int open_socket(struct character_host *host, const char *option, const ch
 		unlink(path);
 		return error_set(err, -ENOMEM, "--%s: out of memory", option);
 	}
-	if (listen(host->listen_fd, 1) < 0)
-		return error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path);
-	start_guard(host);
-	return 0;
+	code = listen(host->listen_fd, 1) < 0
+		       ? error_set_errno(err, -errno, "--%s: cannot listen on %s", option, path)
+		       : start_guard(host, err);
+	if (code < 0)
+		unlink(path);
+	return code;
 }
 
 static int open_spec(struct character_host *host, const char *option, const char *spec,
@@ -200,10 +191,8 @@ static int open_spec(struct character_host *host, const char *option, const char
 {
 	if (strcmp(spec, "none") == 0)
 		return 0;
-	if (strcmp(spec, "stdio") == 0) {
-		open_stdio(host);
-		return 0;
-	}
+	if (strcmp(spec, "stdio") == 0)
+		return open_stdio(host, err);
 	if (strncmp(spec, "file:", 5) == 0 && spec[5])
 		return open_file(host, option, spec + 5, err);
 	if (strncmp(spec, "socket:", 7) == 0 && spec[7])
@@ -218,8 +207,7 @@ int character_host_open(struct character_host *host, const char *option, const c
 {
 	int status;
 
-	*host = (struct character_host){
-		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};
+	*host = (struct character_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
 	status = open_spec(host, option, spec, err);
 	if (status < 0)
 		character_host_close(host);
@@ -272,11 +260,7 @@ void character_host_close_input(struct character_host *host)
 
 void character_host_close(struct character_host *host)
 {
-	if (host->guard_fd >= 0) {
-		end_guard(host);
-	} else {
-		remove_socket(host);
-	}
+	jail_guard_end(&host->guard);
 	terminal_close(host->terminal);
 	character_host_close_input(host);
 	if (host->output_fd >= 0 && (host->own_output || host->is_socket))
@@ -285,6 +269,5 @@ void character_host_close(struct character_host *host)
 		close(host->listen_fd);
 	free(host->socket_path);
 	free(host->file_path);
-	*host = (struct character_host){
-		.listen_fd = -1, .input_fd = -1, .output_fd = -1, .guard_fd = -1};
+	*host = (struct character_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
 }

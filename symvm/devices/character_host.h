@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "devices/terminal.h"
+#include "jail/guard.h"
 #include "util/error.h"
 
 struct character_host {
@@ -22,8 +23,7 @@ struct character_host {
 	bool escape;		   /* the last key was Ctrl-A */
 	bool output_is_socket;	   /* as systemd's journal: must be sent to, so as not to wait */
 	struct terminal *terminal; /* NULL: standard input is none */
-	int guard_fd;		   /* its closing tells the guard that we are gone */
-	pid_t guard;
+	struct jail_guard guard;
 	char *socket_path;
 	dev_t socket_device;
 	ino_t socket_inode;

@@ -475,6 +475,8 @@ static int serial_create(struct vm *vm, const char *argument, struct error *err)
 				&serial_character_ops, serial, &serial->character, err);
 	if (status < 0)
 		goto fail;
+	if (character_has_socket(serial->character))
+		vm->jail_needs.features |= JAIL_FEATURE_CONSOLE_SOCKET;
 	status = bus_add(&vm->pio, SERIAL_BASE, SERIAL_SIZE, serial_access, serial);
 	if (status < 0) {
 		error_set_errno(err, status,

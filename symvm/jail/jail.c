@@ -2,18 +2,21 @@
 #include "jail/jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "jail/filters.h"
+#include "jail/filter.h"
 #include "jail/landlock.h"
+#include "jail/limits.h"
+#include "jail/root.h"
 #include "jail/trap.h"
+#include "jail/user.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define BUILT_WITH_SANITIZER 1
@@ -28,33 +31,38 @@
 #endif
 
 struct jail {
-	enum jail_mode mode;
-	int state_fd;
 	struct log *log;
-	bool landlock;
+	struct jail_user user;
+	struct jail_state state;
 	struct sock_fprog programs[JAIL_THREAD_COUNT]; /* owned */
 };
 
+static const char *const mode_names[] = {
+	[JAIL_OFF] = "off",
+	[JAIL_ON] = "on",
+	[JAIL_LOG] = "log",
+	[JAIL_TRAP] = "trap",
+};
+
 static const char *const thread_names[JAIL_THREAD_COUNT] = {
-	[JAIL_THREAD_VCPU] = "vCPU",
-	[JAIL_THREAD_IO] = "I/O",
-	[JAIL_THREAD_MAIN] = "main",
-	[JAIL_THREAD_WORKER] = "worker",
-	[JAIL_THREAD_SWAP] = "swap",
+	[JAIL_THREAD_VCPU] = "vCPU",	 [JAIL_THREAD_IO] = "I/O",    [JAIL_THREAD_MAIN] = "main",
+	[JAIL_THREAD_WORKER] = "worker", [JAIL_THREAD_SWAP] = "swap", [JAIL_THREAD_GUARD] = "guard",
 };
 
 int jail_mode_parse(const char *text, enum jail_mode *mode)
 {
-	static const char *const names[] = {
-		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_LOG] = "log", [JAIL_TRAP] = "trap"};
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
+	for (unsigned i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++) {
+		if (strcmp(text, mode_names[i]) == 0) {
 			*mode = (enum jail_mode)i;
 			return 0;
 		}
 	}
 	return -EINVAL;
+}
+
+const char *jail_mode_name(enum jail_mode mode)
+{
+	return mode_names[mode];
 }
 
 /* What happens to a call that is not on the list; see seccomp(2). */
@@ -70,58 +78,26 @@ static uint32_t refusal(enum jail_mode mode)
 	}
 }
 
-/* Copies the filter of @kind with the refusal of @mode. -ENOMEM. */
-static int filter_adapt(enum jail_mode mode, enum jail_thread kind, struct sock_fprog *program)
-{
-	const struct sock_fprog *built = &jail_filters[kind];
-
-	program->filter = calloc(built->len, sizeof(*built->filter));
-	if (!program->filter)
-		return -ENOMEM;
-	program->len = built->len;
-	for (unsigned i = 0; i < built->len; i++) {
-		struct sock_filter code = built->filter[i];
-
-		if (code.code == (BPF_RET | BPF_K) && code.k == JAIL_FILTER_REFUSAL)
-			code.k = refusal(mode);
-		program->filter[i] = code;
-	}
-	return 0;
-}
-
-int jail_create(enum jail_mode mode, int state_fd, struct log *log, struct jail **out,
-		struct error *err)
+int jail_create(const struct jail_config *config, struct jail **out, struct error *err)
 {
 	struct jail *jail;
-	int status = 0;
+	int status;
 
 	*out = NULL;
-	if (mode == JAIL_OFF)
+	if (config->mode == JAIL_OFF)
 		return 0;
 	if (BUILT_WITH_SANITIZER) {
-		log_warn(log, "jail: off, because symvm is built with a sanitizer");
+		log_warn(config->log, "jail: off, because symvm is built with a sanitizer");
 		return 0;
 	}
 	jail = calloc(1, sizeof(*jail));
 	if (!jail)
 		return error_set(err, -ENOMEM, "jail: out of memory");
-	jail->mode = mode;
-	jail->state_fd = state_fd;
-	jail->log = log;
-	/* glibc reads the time zone's file once, even to take a UTC time apart. */
-	tzset();
-	jail->landlock = landlock_supported();
-	if (!jail->landlock)
-		log_info(log, "jail: the host's kernel has no landlock; seccomp alone is used");
-	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT && status == 0; kind++) {
-		status = filter_adapt(mode, (enum jail_thread)kind, &jail->programs[kind]);
-		if (status < 0)
-			error_set(err, status, "jail: out of memory");
-	}
-	if (status == 0 && mode == JAIL_TRAP)
-		status = trap_install(err);
+	jail->log = config->log;
+	jail->state.mode = config->mode;
+	status = jail_user_choose(config->user, &jail->user, err);
 	if (status < 0) {
-		jail_destroy(jail);
+		free(jail);
 		return status;
 	}
 	*out = jail;
@@ -137,24 +113,160 @@ void jail_destroy(struct jail *jail)
 	free(jail);
 }
 
-int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+/* Guest RAM and stores as they are, and what the kernel needs to map them (two levels of tables,
+ * on both sides: less than 1/128 of it). */
+static uint64_t group_limit(const struct jail_needs *needs)
+{
+	return needs->memory + needs->memory / 128 + JAIL_HEAP_MAX;
+}
+
+static int set_limits(struct jail *jail, const struct jail_needs *needs, struct error *err)
+{
+	struct jail_state *state = &jail->state;
+	int status = jail_limits_set(&state->heap_limit);
+
+	if (status < 0)
+		return error_set_errno(err, status, "jail: limits");
+	jail_cgroup_limit(group_limit(needs), &state->memory_limit, state->cgroup,
+			  sizeof(state->cgroup));
+	if (state->memory_limit && state->memory_limit < needs->memory)
+		log_warn(jail->log,
+			 "jail: memory.max of control group %s, %llu MiB, is less than the guest's "
+			 "memory: the kernel may end this VM",
+			 state->cgroup, (unsigned long long)state->memory_limit >> 20);
+	return 0;
+}
+
+static void change_root(struct jail *jail, const struct jail_root_dirs *dirs)
+{
+	struct jail_state *state = &jail->state;
+	struct jail_root_state root;
+	/* What was opened in a network namespace stays in it: a tap device, a server's connection,
+	 * forwarded ports. New sockets are libslirp's alone. */
+	bool network = state->features & JAIL_FEATURE_NET_USER;
+
+	jail_root_enter(dirs, network, &root);
+	state->user_namespace = root.user_namespace;
+	state->mount_namespace = root.mount_namespace;
+	state->network_namespace = root.network_namespace;
+	state->changed_root = root.changed_root;
+	if (root.error)
+		log_info(jail->log, "jail: no namespaces of its own: %s", strerror(-root.error));
+}
+
+/* The directories of @dirs, opened in the new root. Their number. */
+static unsigned open_dirs(const struct jail_root_dirs *dirs, int *fds)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < dirs->count; i++) {
+		fds[count] = open(dirs->paths[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fds[count] >= 0)
+			count++;
+	}
+	return count;
+}
+
+static int enter_landlock(struct jail *jail, const struct jail_root_dirs *dirs, struct error *err)
+{
+	int fds[JAIL_ROOT_DIRS_MAX];
+	struct landlock_exceptions exceptions = {
+		.read_dirs = fds,
+		.read_dir_count = open_dirs(dirs, fds),
+		.clear_dir = -1,
+		.tcp_connect = jail->state.features & JAIL_FEATURE_NET_USER,
+	};
+	struct landlock_state landlock;
+	int status = landlock_enter(&exceptions, &landlock);
+
+	for (unsigned i = 0; i < exceptions.read_dir_count; i++)
+		close(fds[i]);
+	if (status < 0)
+		return error_set_errno(err, status, "jail: landlock");
+	jail->state.landlock_abi = landlock.abi;
+	jail->state.landlock_scopes = landlock.scopes;
+	if (landlock.abi > 0 && exceptions.tcp_connect)
+		jail->state.features |= JAIL_FEATURE_OPEN;
+	if (landlock.abi == 0)
+		log_warn(jail->log,
+			 "jail: the host's kernel has no landlock, so that no file can "
+			 "be opened after the start%s",
+			 exceptions.tcp_connect ? ": a guest on --net user has no name server"
+						: "");
+	return 0;
+}
+
+static int become_user(struct jail *jail, struct error *err)
+{
+	struct jail_user *user = &jail->user;
+	uid_t wanted = user->uid;
+	int status = jail_user_become(user, &jail->state.bounding_empty);
+
+	if (status < 0)
+		return error_set_errno(err, status, "jail: cannot become user %u:%u",
+				       (unsigned)user->uid, (unsigned)user->gid);
+	if (user->uid != wanted)
+		log_warn(jail->log, "jail: user %u does not exist in this container; still %u",
+			 (unsigned)wanted, (unsigned)user->uid);
+	/* After the change, which sets it to fs.suid_dumpable. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set_errno(err, -errno, "jail: PR_SET_DUMPABLE");
+	jail->state.uid = user->uid;
+	jail->state.gid = user->gid;
+	jail->state.user = user->reason;
+	jail->state.user_changed = user->change;
+	return 0;
+}
+
+static int make_filters(struct jail *jail, struct error *err)
 {
 	int status = 0;
+
+	for (unsigned kind = 0; kind < JAIL_THREAD_COUNT && status == 0; kind++)
+		status = jail_filter_make((enum jail_thread)kind, jail->state.features,
+					  refusal(jail->state.mode), &jail->programs[kind]);
+	if (status < 0)
+		return error_set_errno(err, status, "jail: filters");
+	return jail->state.mode == JAIL_TRAP ? trap_install(err) : 0;
+}
+
+int jail_enter_process(struct jail *jail, const struct jail_needs *needs, struct error *err)
+{
+	struct jail_root_dirs dirs = {0};
+	int status;
+
+	if (!jail)
+		return 0;
+	/* glibc reads the time zone's file once, even to take a UTC time apart. */
+	tzset();
+	jail->state.features = needs->features & ~(unsigned)JAIL_FEATURE_OPEN;
+	if (needs->features & JAIL_FEATURE_NET_USER)
+		jail_root_find_resolver(&dirs);
+	status = set_limits(jail, needs, err);
+	if (status < 0)
+		return status;
+	change_root(jail, &dirs);
+	status = become_user(jail, err);
+	if (status == 0)
+		status = enter_landlock(jail, &dirs, err);
+	return status == 0 ? make_filters(jail, err) : status;
+}
+
+int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+{
+	int status;
 
 	if (!jail)
 		return 0;
 	trap_name_thread(thread_names[kind]);
-	/* An unprivileged filter needs it, and no exec can ever gain anything. */
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return error_set_errno(err, -errno, "jail: no_new_privs");
-	if (jail->landlock)
-		status = landlock_enter(kind == JAIL_THREAD_MAIN ? jail->state_fd : -1,
-					kind == JAIL_THREAD_IO ? "/etc/resolv.conf" : NULL);
+	status = jail_filter_apply(&jail->programs[kind]);
 	if (status < 0)
-		return error_set_errno(err, status, "jail: landlock of the %s thread",
-				       thread_names[kind]);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &jail->programs[kind]) < 0)
-		return error_set_errno(err, -errno, "jail: seccomp filter of the %s thread",
+		return error_set_errno(err, status, "jail: seccomp filter of the %s thread",
 				       thread_names[kind]);
 	return 0;
+}
+
+const struct jail_state *jail_state(const struct jail *jail)
+{
+	return jail ? &jail->state : NULL;
 }

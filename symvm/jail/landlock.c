@@ -1,27 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Landlock by system call: glibc has no wrappers. Documentation/userspace-api/landlock.rst. */
+/*
+ * Landlock by system call: glibc has no wrappers. Documentation/userspace-api/landlock.rst, and
+ * include/uapi/linux/landlock.h for the numbers, which Debian 12's headers know up to ABI 2.
+ */
 #include "jail/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* All rights of the first ABI, which newer kernels take as well. */
-#define ALL_RIGHTS_1   ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
-#define RIGHT_REFER    (1ull << 13) /* from ABI 2 */
-#define RIGHT_TRUNCATE (1ull << 14) /* from ABI 3 */
+/* struct landlock_ruleset_attr as of ABI 6. A kernel takes a longer one if the rest is zero. */
+struct ruleset {
+	uint64_t handled_access_fs;
+	uint64_t handled_access_net;
+	uint64_t scoped;
+};
 
-static int landlock_abi(void)
-{
-	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-}
+#define NET_BIND_TCP	    (1ull << 0) /* LANDLOCK_ACCESS_NET_BIND_TCP */
+#define NET_CONNECT_TCP	    (1ull << 1) /* LANDLOCK_ACCESS_NET_CONNECT_TCP */
+#define SCOPE_ABSTRACT_UNIX (1ull << 0) /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET */
+#define SCOPE_SIGNAL	    (1ull << 1) /* LANDLOCK_SCOPE_SIGNAL */
 
-bool landlock_supported(void)
+/* What each ABI brought. 7 (audit flags) and 8 (all threads at once) brought no right. */
+static const struct {
+	int abi;
+	struct ruleset brought;
+} abis[] = {
+	{1, {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1}},
+	{2, {.handled_access_fs = 1ull << 13}}, /* LANDLOCK_ACCESS_FS_REFER */
+	{3, {.handled_access_fs = 1ull << 14}}, /* LANDLOCK_ACCESS_FS_TRUNCATE */
+	{4, {.handled_access_net = NET_BIND_TCP | NET_CONNECT_TCP}},
+	{5, {.handled_access_fs = 1ull << 15}}, /* LANDLOCK_ACCESS_FS_IOCTL_DEV */
+	{6, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
+	{9, {.handled_access_fs = 1ull << 16}}, /* LANDLOCK_ACCESS_FS_RESOLVE_UNIX */
+};
+
+int landlock_abi(void)
 {
-	return landlock_abi() >= 1;
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+			       LANDLOCK_CREATE_RULESET_VERSION);
+
+	return abi < 0 ? 0 : abi;
 }
 
 static int allow(int ruleset_fd, int fd, uint64_t rights)
@@ -33,29 +56,41 @@ static int allow(int ruleset_fd, int fd, uint64_t rights)
 	return 0;
 }
 
-int landlock_enter(int unlink_dir_fd, const char *read_path)
+static struct ruleset ruleset_for(int abi, const struct landlock_exceptions *exceptions)
 {
-	struct landlock_ruleset_attr attributes = {.handled_access_fs = ALL_RIGHTS_1};
-	int abi = landlock_abi(), ruleset_fd, status = 0, fd;
+	struct ruleset ruleset = {0};
 
-	if (abi >= 2)
-		attributes.handled_access_fs |= RIGHT_REFER;
-	if (abi >= 3)
-		attributes.handled_access_fs |= RIGHT_TRUNCATE;
-	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+	for (size_t i = 0; i < sizeof(abis) / sizeof(abis[0]) && abis[i].abi <= abi; i++) {
+		ruleset.handled_access_fs |= abis[i].brought.handled_access_fs;
+		ruleset.handled_access_net |= abis[i].brought.handled_access_net;
+		ruleset.scoped |= abis[i].brought.scoped;
+	}
+	if (exceptions->tcp_connect)
+		ruleset.handled_access_net &= ~NET_CONNECT_TCP;
+	return ruleset;
+}
+
+int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock_state *state)
+{
+	int abi = landlock_abi(), ruleset_fd, status = 0;
+	struct ruleset ruleset = ruleset_for(abi, exceptions);
+
+	*state = (struct landlock_state){0};
+	if (abi == 0)
+		return 0;
+	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
 	if (ruleset_fd < 0)
 		return -errno;
-	if (unlink_dir_fd >= 0)
-		status = allow(ruleset_fd, unlink_dir_fd, LANDLOCK_ACCESS_FS_REMOVE_FILE);
-	if (status == 0 && read_path) {
-		fd = open(read_path, O_PATH | O_CLOEXEC);
-		if (fd >= 0) {
-			status = allow(ruleset_fd, fd, LANDLOCK_ACCESS_FS_READ_FILE);
-			close(fd);
-		}
-	}
+	for (unsigned i = 0; i < exceptions->read_dir_count && status == 0; i++)
+		status = allow(ruleset_fd, exceptions->read_dirs[i], LANDLOCK_ACCESS_FS_READ_FILE);
+	if (status == 0 && exceptions->clear_dir >= 0)
+		status = allow(ruleset_fd, exceptions->clear_dir,
+			       LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
+				       LANDLOCK_ACCESS_FS_WRITE_FILE);
 	if (status == 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
 		status = -errno;
 	close(ruleset_fd);
+	if (status == 0)
+		*state = (struct landlock_state){.abi = abi, .scopes = (unsigned)ruleset.scoped};
 	return status;
 }

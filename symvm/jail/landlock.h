@@ -4,14 +4,30 @@
 
 #include <stdbool.h>
 
-/* Whether the kernel has landlock and it is enabled. Any thread. */
-bool landlock_supported(void);
+/* What remains allowed. */
+struct landlock_exceptions {
+	const int *read_dirs; /* files below these directories may be read */
+	unsigned read_dir_count;
+	int clear_dir; /* files below it may be read, written and removed; -1: none */
+	bool tcp_connect;
+};
+
+/* What came into force. */
+struct landlock_state {
+	int abi;	 /* 0: the kernel has no landlock, or it is switched off */
+	unsigned scopes; /* LANDLOCK_SCOPE_...: abstract sockets (1), signals (2) */
+};
+
+/* The ABI of the host's kernel; 0 where it has none, or has it switched off. Any thread. */
+int landlock_abi(void);
 
 /*
- * Takes all of the file system from the calling thread, for ever, but what is
- * open already: files may be unlinked in the directory @unlink_dir_fd (or -1),
- * and @read_path (or NULL; it may be missing) may be read. Needs no_new_privs. -errno.
+ * Takes from the calling thread and all threads and processes it makes, for ever: paths (what is
+ * open already stays), TCP ports (from ABI 4 on), device ioctls of files opened later (5), and
+ * signals to and abstract sockets of others (6), sockets by path (9). Needs no_new_privs. Call it
+ * while there is one thread: all then are of one domain, and can signal each other on each kernel.
+ * 0 also without landlock, see @state. -errno. Documentation/userspace-api/landlock.rst.
  */
-int landlock_enter(int unlink_dir_fd, const char *read_path);
+int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock_state *state);
 
 #endif

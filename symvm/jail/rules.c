@@ -6,10 +6,14 @@
  */
 #include "jail/rules.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/userfaultfd.h>
+#include <linux/vhost.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -22,77 +26,120 @@
 #define WORKER (1u << JAIL_THREAD_WORKER)
 #define SWAP   (1u << JAIL_THREAD_SWAP)
 #define ALL    (VCPU | IO | MAIN | WORKER | SWAP)
+#define GUARD  (1u << JAIL_THREAD_GUARD)
+#define EVERY  (ALL | GUARD)
 
-#define CALL(name, threads)                 \
-	{                                   \
-		SCMP_SYS(name), threads, 0, \
-		{                           \
-			0                   \
-		}                           \
+/* Argument @index, masked, has the value. */
+#define ARG(index, mask, value)                        \
+	{                                              \
+		index, SCMP_CMP_MASKED_EQ, mask, value \
 	}
-/* Only where argument @index, masked, has the value. */
-#define CALL_IF(name, threads, index, mask, value)             \
-	{                                                      \
-		SCMP_SYS(name), threads, 1,                    \
-		{                                              \
-			index, SCMP_CMP_MASKED_EQ, mask, value \
-		}                                              \
-	}
+/* The kernel looks at no more of an argument that is an int. */
+#define INT_MASK	  0xffffffffu
+#define INT(index, value) ARG(index, INT_MASK, value)
 
-/* The type byte of an ioctl request, _IOC_TYPE(). */
-#define IOCTL_TYPE_MASK		0xff00u
-#define IOCTL_MASK		0xffffffffu /* the kernel looks at no more of it */
-#define IOCTL_TYPE(type)	((scmp_datum_t)(type) << 8)
-#define IOCTL(request, threads) CALL_IF(ioctl, threads, 1, IOCTL_MASK, request)
-#define VHOST_TYPE		0xaf
+/* A call, only in VMs with one of @needs (0: in each), only with such arguments. */
+#define RULE(name, threads, needs, refusal, count, ...)         \
+	{                                                       \
+		SCMP_SYS(name), threads, needs, refusal, count, \
+		{                                               \
+			__VA_ARGS__                             \
+		}                                               \
+	}
+#define CALL(name, threads) RULE(name, threads, 0, 0, 0, {0})
+#define CALL_IF(name, threads, index, mask, value) \
+	RULE(name, threads, 0, 0, 1, ARG(index, mask, value))
+#define CALL_WITH(name, threads, needs) RULE(name, threads, needs, 0, 0, {0})
+/* A library tries it and takes a failure well: refused with @error instead of the process's end. */
+#define FAILS(name, threads, needs, error) RULE(name, threads, needs, error, 0, {0})
+
+#define IOCTL(request, threads)		    CALL_IF(ioctl, threads, 1, INT_MASK, request)
+#define IOCTL_WITH(request, threads, needs) RULE(ioctl, threads, needs, 0, 1, INT(1, request))
+#define FCNTL(command, threads)		    CALL_IF(fcntl, threads, 1, INT_MASK, command)
+
+#define SOCKET(family, type, protocol)                                                   \
+	RULE(socket, IO, NET_USER, 0, 3, INT(0, family), ARG(1, SOCKET_TYPE_MASK, type), \
+	     INT(2, protocol))
+#define SOCKET_OPTION(level, option) \
+	RULE(setsockopt, IO, NET_USER, 0, 2, INT(1, level), INT(2, option))
+#define SOCKET_TYPE_MASK (INT_MASK & ~(unsigned)(SOCK_CLOEXEC | SOCK_NONBLOCK))
+
+#define NET_USER JAIL_FEATURE_NET_USER
+#define NET_HOST JAIL_FEATURE_NET_HOST
+#define CONSOLE	 JAIL_FEATURE_CONSOLE_SOCKET
+#define STORE	 JAIL_FEATURE_SLOT_STORE
+#define NBD	 JAIL_FEATURE_NBD
+#define OPEN	 JAIL_FEATURE_OPEN
 
 const struct jail_rule jail_rules[] = {
 	/* --- every thread: memory, locks, its own end --- */
-	CALL(futex, ALL), /* mutexes and condition variables */
-	CALL(brk, ALL),	  /* malloc() */
+	CALL(futex, EVERY), /* mutexes and condition variables */
+	CALL(brk, EVERY),   /* malloc() */
 	/* malloc(), buffers; nothing that can be executed. */
-	CALL_IF(mmap, ALL, 2, PROT_EXEC, 0),
-	CALL_IF(mprotect, ALL, 2, PROT_EXEC, 0), /* malloc() grows the heap of a thread */
-	CALL(munmap, ALL),
-	CALL(mremap, ALL),	      /* realloc() of something big */
-	CALL(madvise, ALL),	      /* free(); a thread's stack at its end; discarded RAM */
+	CALL_IF(mmap, EVERY, 2, PROT_EXEC, 0),
+	CALL_IF(mprotect, EVERY, 2, PROT_EXEC, 0), /* malloc() grows the heap of a thread */
+	CALL(munmap, EVERY),
+	CALL(mremap, EVERY),	      /* realloc() of something big */
+	CALL(madvise, EVERY),	      /* free(); a thread's stack at its end; discarded RAM */
 	CALL(sched_getaffinity, ALL), /* malloc() asks for the number of CPUs, once */
 	CALL(sched_yield, ALL),	      /* short waits */
-	CALL(clock_gettime, ALL),     /* where the vDSO can't say (TSC unstable) */
-	CALL(clock_nanosleep, ALL),   /* bounded waits */
-	CALL(gettid, ALL),	      /* abort(), and to address signals */
-	CALL(getpid, ALL),	      /* the same */
-	CALL(tgkill, ALL),	      /* abort() */
-	CALL(rt_tgsigqueueinfo, ALL), /* kicks a vCPU's thread */
-	CALL(getuid, ALL),	      /* the same: pthread_sigqueue() */
-	CALL(rt_sigprocmask, ALL),    /* around a thread's end; abort() */
-	CALL(rt_sigreturn, ALL),      /* out of a signal's handler */
-	CALL(restart_syscall, ALL),   /* the kernel's own, after a stop and go on */
+	CALL(clock_gettime, EVERY),   /* where the vDSO can't say (TSC unstable) */
+	CALL(clock_nanosleep, EVERY), /* bounded waits */
+	CALL(gettid, EVERY),	      /* abort(), and to address signals */
+	CALL(getpid, EVERY),	      /* the same */
+	CALL(getuid, EVERY),	      /* the same: pthread_sigqueue() */
+	/* To this process alone: abort(), and the kicks of vCPUs' threads. */
+	CALL_IF(tgkill, EVERY, 0, INT_MASK, JAIL_OWN_PID),
+	CALL_IF(rt_tgsigqueueinfo, ALL, 0, INT_MASK, JAIL_OWN_PID),
+	CALL(rt_sigprocmask, EVERY),  /* around a thread's end; abort() */
+	CALL(rt_sigreturn, EVERY),    /* out of a signal's handler */
+	CALL(restart_syscall, EVERY), /* the kernel's own, after SIGSTOP and SIGCONT */
 	CALL(exit, ALL),	      /* a thread ends */
-	CALL(exit_group, ALL),	      /* the process ends */
-	CALL(getrandom, ALL),	      /* malloc()'s and jansson's seeds; entropy for virtio-rng */
-	CALL(rseq, ALL),	      /* glibc unregisters at a thread's end */
+	CALL(exit_group, EVERY),      /* the process ends */
+	CALL(getrandom, EVERY),	      /* malloc()'s and jansson's seeds; entropy for virtio-rng */
+	CALL(rseq, EVERY),	      /* glibc unregisters at a thread's end */
+	/* Newer C libraries (Debian 13's glibc 2.41, musl) use these for the same purposes. */
+	CALL(set_robust_list, EVERY), /* a thread's own list of locks */
+	CALL(clock_getres, EVERY),
+	CALL(nanosleep, EVERY),
+	CALL(getcpu, EVERY),	  /* malloc()'s arenas, where the vDSO can't say */
+	CALL(futex_waitv, EVERY), /* sleeps, as futex does */
+	/* From Linux 6.7 and 6.10 on, unknown to libseccomp 2.5.4: futex(2) in parts, and mseal(2),
+	 * which only takes rights away. */
+	{454, EVERY, 0, 0, 0, {{0}}}, /* futex_wake */
+	{455, EVERY, 0, 0, 0, {{0}}}, /* futex_wait */
+	{456, EVERY, 0, 0, 0, {{0}}}, /* futex_requeue */
+	{462, EVERY, 0, 0, 0, {{0}}}, /* mseal */
+	/* glibc's free() opens /proc/sys/vm/overcommit_memory, once, when the heap of a thread
+	 * shrinks (check_may_shrink_heap), and takes a failure well. */
+	FAILS(openat, ALL, 0, EACCES),
 
 	/* --- every thread: descriptors that are open already --- */
-	CALL(read, ALL),
-	CALL(write, ALL),  /* eventfds, log lines, consoles */
-	CALL(close, ALL),  /* devices that are reset or torn down */
-	CALL(writev, ALL), /* console output straight from guest buffers */
+	CALL(read, EVERY),
+	CALL(write, ALL),   /* eventfds, log lines, consoles */
+	CALL(close, EVERY), /* devices that are reset or torn down */
+	CALL(writev, ALL),  /* console output straight from guest buffers */
 	CALL(readv, ALL),
-	CALL(pread64, ALL), /* disks, where io_uring is not to be had */
-	CALL(pwrite64, ALL),
-	CALL(preadv, ALL),
-	CALL(pwritev, ALL),
-	CALL(fdatasync, ALL), /* flush */
-	CALL(fsync, ALL),
-	CALL(fallocate, ALL),	   /* discard, write zeroes; holes in slot stores */
-	CALL(io_uring_enter, ALL), /* disks; the ring is made before the jail closes */
-	CALL(epoll_ctl, ALL),	   /* any thread may change what a loop watches */
-	CALL(eventfd2, ALL),	   /* per queue, when the guest's driver sets it up */
-	CALL(ppoll, ALL),	   /* bounded waits for a descriptor */
+	CALL(fallocate, VCPU | IO | MAIN | SWAP), /* discard, write zeroes; holes in stores and RAM */
+	CALL(epoll_ctl, ALL), /* any thread may change what a loop watches */
+	CALL(ppoll, ALL),     /* bounded waits for a descriptor */
 	CALL(poll, ALL),
+	/* A guest's driver sets up a queue or a vector, or resets the device. */
+	CALL(eventfd2, VCPU | IO | MAIN),
+	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer */
 
-	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer, or resets it */
+	/* --- files: disks, kernels at a reset, slot stores --- */
+	CALL(pread64, IO | MAIN | SWAP),
+	CALL(pwrite64, IO | MAIN | SWAP),
+	CALL_WITH(pread64, VCPU, STORE), /* a page that the guest asks for by a doorbell */
+	CALL_WITH(pwrite64, VCPU, STORE),
+	CALL(preadv, IO | MAIN | SWAP), /* where io_uring is not to be had */
+	CALL(pwritev, IO | MAIN | SWAP),
+	CALL(preadv2, IO | MAIN),
+	CALL(pwritev2, IO | MAIN),
+	CALL(fdatasync, IO | MAIN | SWAP), /* flush */
+	CALL(fsync, IO | MAIN | SWAP),
+	CALL(io_uring_enter, IO | MAIN), /* disks; the ring is made before the jail closes */
 
 	/* --- KVM: running, and what a symbiotic call saves and loads --- */
 	IOCTL(KVM_RUN, VCPU),
@@ -116,72 +163,125 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(KVM_SET_IRQCHIP, MAIN),
 	IOCTL(KVM_SET_PIT2, MAIN),
 	/* --- KVM: interrupts and doorbells, set up and moved as the guest's drivers ask --- */
-	IOCTL(KVM_IRQ_LINE, ALL),
-	IOCTL(KVM_SIGNAL_MSI, ALL),
-	IOCTL(KVM_IRQFD, ALL),
-	IOCTL(KVM_IOEVENTFD, ALL),
-	IOCTL(KVM_SET_GSI_ROUTING, ALL),
-	/* --- KVM: dirty logging on and off; windows of guest memory --- */
-	IOCTL(KVM_SET_USER_MEMORY_REGION, ALL),
-	IOCTL(KVM_GET_DIRTY_LOG, MAIN | WORKER),
+	IOCTL(KVM_IRQ_LINE, VCPU | IO | MAIN),
+	IOCTL(KVM_IRQFD, VCPU | IO | MAIN),
+	IOCTL(KVM_IOEVENTFD, VCPU | IO | MAIN),
+	IOCTL(KVM_SET_GSI_ROUTING, VCPU | IO | MAIN),
 
-	/* --- other ioctls --- */
-	/* vhost-net and vhost-vsock: set up when the guest's driver does (a vCPU's access). */
-	CALL_IF(ioctl, VCPU | IO | MAIN, 1, IOCTL_TYPE_MASK, IOCTL_TYPE(VHOST_TYPE)),
-	/* Each by name: their family has TIOCSTI, which types into the user's shell. */
-	IOCTL(TUNSETOFFLOAD, VCPU | IO | MAIN), /* follows the driver */
-	IOCTL(TCGETS, IO | MAIN),
+	/* --- tap and vhost: set up when the guest's driver does, given back at a reset --- */
+	IOCTL_WITH(TUNSETOFFLOAD, VCPU | IO | MAIN, NET_HOST), /* follows the driver */
+	IOCTL_WITH(VHOST_SET_FEATURES, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_MEM_TABLE, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_VRING_NUM, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_VRING_ADDR, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_VRING_BASE, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_GET_VRING_BASE, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_VRING_KICK, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_SET_VRING_CALL, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_NET_SET_BACKEND, VCPU | IO | MAIN, NET_HOST),
+	IOCTL_WITH(VHOST_VSOCK_SET_RUNNING, VCPU | IO | MAIN, NET_HOST),
+
+	/* --- terminals: by name, since their family has TIOCSTI, which types into the shell --- */
+	IOCTL(TCGETS, IO | MAIN),    /* stdio asks whether it writes to a terminal */
 	IOCTL(TCSETS, IO | MAIN),    /* the terminal: raw in the foreground, put back at the end */
 	IOCTL(TIOCGPGRP, IO | MAIN), /* whether the VM is in the foreground */
-	IOCTL(FIONREAD, IO),	     /* libslirp: the next datagram's size */
 
 	/* --- slot stores --- */
-	IOCTL(UFFDIO_WAKE, SWAP), /* a page that a vCPU waited for is there */
-	CALL(sendto, SWAP),	  /* the NBD server that slots are spilled to */
-	CALL(recvfrom, SWAP),
+	IOCTL(UFFDIO_WAKE, SWAP),     /* a page that a vCPU waited for is there */
+	CALL_WITH(sendto, SWAP, NBD), /* the NBD server that slots are spilled to */
+	CALL_WITH(recvfrom, SWAP, NBD),
+	CALL_IF(ftruncate, MAIN, 1, ~0ull, 0), /* a spill file, emptied at the end */
 
 	/* --- vCPU threads --- */
-	CALL(timer_settime, VCPU), /* deadline of a symcall */
-	CALL(timer_delete, VCPU),  /* at the thread's end */
+	CALL(timer_settime, VCPU),	    /* deadline of a symcall */
+	CALL(timer_delete, VCPU),	    /* at the thread's end */
+	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
+	CALL(rt_sigpending, VCPU),
 
 	/* --- threads that run an event loop --- */
 	CALL(epoll_wait, IO | MAIN),
 	CALL(epoll_pwait, IO | MAIN),
-	CALL(timerfd_create, IO),    /* timers of device back ends */
-	CALL(fstat, IO | MAIN),	     /* the size of a disk */
-	CALL(newfstatat, IO | MAIN), /* the same, as glibc calls it */
-	CALL(lseek, IO | MAIN),	     /* the size of a block device */
-	CALL(fcntl, IO | MAIN),	     /* non-blocking descriptors, spare descriptors */
-	CALL(accept4, IO | MAIN),    /* control socket; a console on a socket; port forwards */
-	CALL(accept, IO),	     /* port forwards (libslirp) */
-	CALL(sendto, IO | MAIN),
-	CALL(recvfrom, IO | MAIN),
-	CALL(sendmsg, IO),
-	CALL(recvmsg, IO | MAIN),    /* MAIN: a log file that was opened anew, from util/reopen.c */
-	CALL(dup3, MAIN),	     /* it takes the old one's number */
-	CALL(getsockopt, IO | MAIN), /* the peer's credentials; libslirp: SO_ERROR */
-	CALL(shutdown, IO),	     /* half-closed guest connections */
+	CALL(fstat, VCPU | IO | MAIN | SWAP), /* the size of a disk */
+	/* The same, as glibc before 2.39 calls it. A path is looked up in the empty root alone. */
+	CALL_IF(newfstatat, VCPU | IO | MAIN | SWAP, 3, INT_MASK, AT_EMPTY_PATH),
+	CALL(lseek, IO | MAIN | SWAP),	   /* the size of a block device */
+	FCNTL(F_DUPFD_CLOEXEC, IO | MAIN), /* a spare descriptor, for the time without any */
+	FCNTL(F_GETFL, IO | MAIN),
+	FCNTL(F_GETFD, IO | MAIN),
+	FCNTL(F_SETFD, IO | MAIN),
+	FCNTL(F_OFD_SETLK, MAIN), /* a disk's lock, given back at the end */
+	/* O_NONBLOCK and the like; O_ASYNC would send signals. */
+	RULE(fcntl, IO | MAIN, 0, 0, 2, INT(1, F_SETFL), ARG(2, O_ASYNC, 0)),
+
+	/* --- sockets of this process: the control socket, a console's --- */
+	CALL(accept4, MAIN),
+	CALL(sendto, MAIN),
+	CALL(recvfrom, MAIN),
+	CALL(shutdown, MAIN),
+	CALL(recvmsg, MAIN), /* a log file that was opened anew, from util/reopen.c */
+	CALL(dup3, MAIN),    /* it takes the old one's number */
+	RULE(getsockopt, MAIN, 0, 0, 2, INT(1, SOL_SOCKET), INT(2, SO_PEERCRED)),
+	CALL_WITH(accept4, IO, CONSOLE | NET_USER),
+	CALL_WITH(sendto, VCPU, CONSOLE), /* what the guest writes, where the buffer is full */
+	CALL_WITH(sendto, IO, CONSOLE | NET_USER),
+	CALL_WITH(recvfrom, IO, CONSOLE | NET_USER),
+	CALL_WITH(shutdown, IO, CONSOLE | NET_USER), /* half-closed connections */
 
 	/* --- user-mode networking (libslirp): the guest's connections are the host's sockets ---
 	 */
-	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET),
-	CALL_IF(socket, IO, 0, 0xffffffff, AF_INET6),
-	CALL(connect, IO),
-	CALL(bind, IO),
-	CALL(listen, IO),
-	CALL(setsockopt, IO),
-	CALL(getsockname, IO),
-	CALL(getpeername, IO),
-	/* Reading /etc/resolv.conf for the guest's DNS; landlock allows this file alone. */
-	CALL_IF(openat, IO, 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY),
+	SOCKET(AF_INET, SOCK_STREAM, 0),
+	SOCKET(AF_INET, SOCK_DGRAM, 0),
+	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), /* ping */
+	SOCKET(AF_INET6, SOCK_STREAM, 0),
+	SOCKET(AF_INET6, SOCK_DGRAM, 0),
+	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6),
+	/* Where the host lets nobody ping, libslirp tries a raw socket. */
+	RULE(socket, IO, NET_USER, EACCES, 1, ARG(1, SOCKET_TYPE_MASK, SOCK_RAW)),
+	CALL_WITH(connect, IO, NET_USER),
+	/* Forwarded ports are bound before the jail closes; libslirp 4.8 and newer may bind a new
+	 * socket to an address that --net never gives. */
+	FAILS(bind, IO, NET_USER, EACCES),
+	FAILS(listen, IO, NET_USER, EACCES),
+	CALL_WITH(accept, IO, NET_USER),  /* forwarded ports */
+	CALL_WITH(recvmsg, IO, NET_USER), /* what ICMP says of a datagram */
+	CALL_WITH(getsockname, IO, NET_USER),
+	CALL_WITH(getpeername, IO, NET_USER),
+	RULE(getsockopt, IO, NET_USER, 0, 1, INT(1, SOL_SOCKET)), /* SO_ERROR */
+	/* By number: some of them reach the host's packet filter. */
+	SOCKET_OPTION(SOL_SOCKET, SO_REUSEADDR),
+	SOCKET_OPTION(SOL_SOCKET, SO_OOBINLINE),
+	SOCKET_OPTION(SOL_SOCKET, SO_KEEPALIVE),
+	SOCKET_OPTION(SOL_SOCKET, SO_LINGER),
+	SOCKET_OPTION(SOL_SOCKET, SO_SNDBUF),
+	SOCKET_OPTION(SOL_SOCKET, SO_RCVBUF),
+	SOCKET_OPTION(IPPROTO_TCP, TCP_NODELAY),
+	SOCKET_OPTION(IPPROTO_IP, IP_TOS),
+	SOCKET_OPTION(IPPROTO_IP, IP_TTL),
+	SOCKET_OPTION(IPPROTO_IP, IP_RECVERR),
+	SOCKET_OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
+	SOCKET_OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+	SOCKET_OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+	SOCKET_OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+	IOCTL_WITH(FIONREAD, IO, NET_USER), /* the next datagram's size */
+	IOCTL_WITH(FIONBIO, IO, NET_USER),
+	/* resolv.conf, for the guest's name server; landlock allows its directory alone. Without
+	 * landlock nothing is opened at all. */
+	RULE(openat, IO, OPEN, 0, 1, ARG(2, O_ACCMODE | O_CREAT | O_TRUNC | O_PATH, O_RDONLY)),
+	RULE(newfstatat, IO, NET_USER, 0, 1, INT(3, 0)), /* whether it was replaced */
 
 	/* --- the main thread: lifecycle and tear-down --- */
-	CALL(unlinkat, MAIN), /* its socket and lock file; landlock allows no other place */
-	CALL(wait4, MAIN),    /* the terminal's guard, at the end */
+	CALL(wait4, MAIN), /* the guards, at the end */
 	CALL(signalfd4, MAIN),
-	CALL(rt_sigtimedwait, MAIN | VCPU), /* a kick that is still pending */
-	CALL(rt_sigpending, VCPU),
-	CALL(ftruncate, MAIN), /* a spill file, emptied at the end */
-	CALL(set_robust_list, MAIN),
+
+	/* --- a guard: a process of its own that waits for the VMM's end, and clears away --- */
+	IOCTL(TCGETS, GUARD),
+	IOCTL(TCSETS, GUARD), /* the terminal, put back */
+	IOCTL(TCSETSW, GUARD),
+	CALL(fstat, GUARD),
+	CALL(newfstatat, GUARD),   /* is the socket still the VM's own? */
+	CALL(unlinkat, GUARD),	   /* landlock allows one directory */
+	FCNTL(F_OFD_SETLK, GUARD), /* does the name have a new owner? */
+	CALL_IF(openat, GUARD, 2, O_CREAT | O_TRUNC | O_PATH,
+		0), /* the lock file; landlock, again */
 };
 const size_t jail_rule_count = sizeof(jail_rules) / sizeof(jail_rules[0]);

@@ -5,12 +5,18 @@
 #include <seccomp.h>
 #include <stddef.h>
 
-/* Which kinds of threads (1 << enum jail_thread) may make a call, and with which argument. */
+#include "jail/filters.h"
+
+#define JAIL_COMPARES_MAX 3
+
+/* Which kinds of threads (1 << enum jail_thread) may make a call, and with which arguments. */
 struct jail_rule {
 	int call;
 	unsigned threads;
-	unsigned compare_count; /* 0 or 1 */
-	struct scmp_arg_cmp compare;
+	unsigned needs; /* the rule holds only in a VM that has one of these; 0: in each VM */
+	int refusal;	/* 0: allowed; else the call fails with this errno value */
+	unsigned compare_count;
+	struct scmp_arg_cmp compares[JAIL_COMPARES_MAX];
 };
 
 extern const struct jail_rule jail_rules[];

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "jail/filters.h"
+
 static _Thread_local const char *thread_name = "unknown";
 
 void trap_name_thread(const char *name)
@@ -37,6 +39,7 @@ static size_t put_number(char *line, size_t used, size_t size, unsigned long num
 
 static void call_refused(int signal, siginfo_t *info, void *context)
 {
+	const char *name = jail_call_name(info->si_syscall);
 	char line[160];
 	size_t used = 0;
 
@@ -44,6 +47,9 @@ static void call_refused(int signal, siginfo_t *info, void *context)
 	 * again, because its signal is blocked and the kernel ends the process. */
 	used = put_text(line, used, sizeof(line) - 1, "symvm: jail: system call ");
 	used = put_number(line, used, sizeof(line) - 1, (unsigned long)info->si_syscall);
+	used = put_text(line, used, sizeof(line) - 1, name ? " (" : " (unknown");
+	used = put_text(line, used, sizeof(line) - 1, name ? name : "");
+	used = put_text(line, used, sizeof(line) - 1, ")");
 	used = put_text(line, used, sizeof(line) - 1, " is not on the list of the ");
 	used = put_text(line, used, sizeof(line) - 1, thread_name);
 	used = put_text(line, used, sizeof(line) - 1, " thread, at ");

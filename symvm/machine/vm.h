@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <symbiotic/abi.h>
 
+#include "jail/jail.h"
 #include "machine/boot.h"
 #include "machine/bus.h"
 #include "machine/device.h"
@@ -23,7 +24,6 @@
 #define VM_VCPUS_MAX 16u
 #define VM_NAME_MAX  63
 
-struct jail;
 struct pci_bus;
 struct sym_vm;
 struct chip_power_on;
@@ -96,10 +96,11 @@ struct vm {
 	struct event_loop *main_loop; /* control socket, signals; never waits for guests or disks */
 	struct watchdog *watchdog;    /* armed by vm_end(); NULL: none. Not owned */
 	struct pci_bus *pci;
-	struct device *devices;	  /* in creation order */
-	struct sym_vm *symbiotic; /* NULL when the interface is off */
-	struct jail *jail;	  /* jail/jail.h; NULL: off. Every thread enters it. Not owned */
-	struct service *services; /* started services, see services/service.h */
+	struct device *devices;	      /* in creation order */
+	struct sym_vm *symbiotic;     /* NULL when the interface is off */
+	struct jail *jail;	      /* NULL: off. Every thread enters it. Not owned */
+	struct jail_needs jail_needs; /* devices add theirs while they are made */
+	struct service *services;     /* started services, see services/service.h */
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */
 	struct vm_panic panic;

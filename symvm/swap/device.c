@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
@@ -239,6 +240,15 @@ static int decide_attach(struct vm *vm, const struct swap_options *options, stru
 	return status < 0 ? error_set(err, status, "--swap: %s", inner.text) : 0;
 }
 
+/* A store never holds more than its window; words and notes are less than 1/64 of that. */
+static void add_jail_needs(struct vm *vm, const struct swap_config *config)
+{
+	vm->jail_needs.features |= JAIL_FEATURE_SLOT_STORE;
+	if (config->spill && strncmp(config->spill, "nbd", 3) == 0)
+		vm->jail_needs.features |= JAIL_FEATURE_NBD;
+	vm->jail_needs.memory += config->size + config->size / 64;
+}
+
 static int device_create(struct vm *vm, struct swap_options *options, struct error *err)
 {
 	struct swap_config *config = &options->config;
@@ -279,6 +289,7 @@ static int device_create(struct vm *vm, struct swap_options *options, struct err
 		return status;
 	}
 	device_add(vm, &swap->device, &swap_ops, "swap", true);
+	add_jail_needs(vm, config);
 	if (config->index == 0)
 		status = decide_attach(vm, options, err);
 	else

@@ -247,6 +247,8 @@ static int console_create(struct vm *vm, const char *argument, struct error *err
 		return error_set(err, -ENOMEM, "--virtio-console: out of memory");
 	status = character_open("virtio-console", argument ? argument : "", vm->io_loop, &vm->log,
 				&console_character_ops, console, &console->character, err);
+	if (status == 0 && character_has_socket(console->character))
+		vm->jail_needs.features |= JAIL_FEATURE_CONSOLE_SOCKET;
 	if (status == 0)
 		status = virtio_device_create(vm, &console->virtio, &console_ops, "console", 0, 2,
 					      QUEUE_SIZE, &config, sizeof(config), err);

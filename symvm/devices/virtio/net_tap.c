@@ -271,6 +271,7 @@ static int create_tap(struct vm *vm, const char *name, enum vhost_choice choice,
 
 	if (!tap)
 		return error_set(err, -ENOMEM, "--net: out of memory");
+	vm->jail_needs.features |= JAIL_FEATURE_NET_HOST;
 	tap->backend.ops = &net_tap_ops;
 	tap->vhost.fd = -1;
 	strcpy(tap->name, name);

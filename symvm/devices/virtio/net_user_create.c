@@ -129,6 +129,7 @@ static int create_user(struct vm *vm, const struct user_options *options,
 
 	if (!user)
 		return error_set(err, -ENOMEM, "--net: out of memory");
+	vm->jail_needs.features |= JAIL_FEATURE_NET_USER;
 	user->backend.ops = &net_user_ops;
 	user->loop = vm->io_loop;
 	user->poll_fd = -1;

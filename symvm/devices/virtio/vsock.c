@@ -158,6 +158,7 @@ static int create_device(struct vm *vm, struct vsock *vsock, struct error *err)
 	struct virtio_vsock_config config = {.guest_cid = vsock->cid};
 	int status = open_kernel_side(vsock, err);
 
+	vm->jail_needs.features |= JAIL_FEATURE_NET_HOST;
 	if (status < 0)
 		return status;
 	status = virtio_device_create(vm, &vsock->virtio, &vsock_ops, "vsock", 0, 3, QUEUE_SIZE,

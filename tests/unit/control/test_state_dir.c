@@ -182,6 +182,7 @@ static void a_removed_name_is_noticed_and_stays_taken(void **state)
 
 	assert_int_equal(state_name_claim(&first, "lost", &err), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&first.address, sizeof(first.address)), 0);
+	state_name_watch(&first);
 	assert_true(state_name_is_present(&first));
 	snprintf(path, sizeof(path), "%s/lost.sock", dir);
 	assert_int_equal(unlink(path), 0);

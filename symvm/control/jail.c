@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The section "jail" of `symvm info`: what holds this VM, as it really came into force. */
+#include <stdio.h>
+#include <string.h>
+
+#include "control/control.h"
+#include "control/report.h"
+#include "jail/jail.h"
+#include "machine/vm.h"
+
+static void append(char *text, size_t size, const char *word)
+{
+	size_t used = strlen(text);
+
+	snprintf(text + used, size - used, "%s%s", used ? ", " : "", word);
+}
+
+static void set_namespaces(const struct jail_state *state, json_t *object)
+{
+	char text[64] = "";
+
+	if (state->user_namespace)
+		append(text, sizeof(text), "user");
+	if (state->mount_namespace)
+		append(text, sizeof(text), "mount");
+	if (state->network_namespace)
+		append(text, sizeof(text), "network");
+	json_object_set_new(object, "namespaces", json_string(*text ? text : "none"));
+	json_object_set_new(object, "root",
+			    json_string(state->mount_namespace ? "empty, read-only"
+					: state->changed_root  ? "empty"
+							       : "the host's"));
+}
+
+static void set_landlock(const struct jail_state *state, json_t *object)
+{
+	json_object_set_new(object, "landlock_abi", json_integer(state->landlock_abi));
+	json_object_set_new(
+		object, "landlock_scopes",
+		json_string(state->landlock_scopes ? "signals, abstract sockets" : "none"));
+}
+
+/* The system calls beyond those of each VM. */
+static void set_filters(const struct jail_state *state, json_t *object)
+{
+	static const char *const names[] = {"user network", "tap or vhost", "console socket",
+					    "slot store",   "NBD",	    "open"};
+	char text[128] = "base";
+
+	for (unsigned i = 0; i < JAIL_FEATURE_COUNT; i++)
+		if (state->features & (1u << i))
+			append(text, sizeof(text), names[i]);
+	json_object_set_new(object, "filters", json_string(text));
+}
+
+static void jail_info(struct vm *vm, json_t *object)
+{
+	const struct jail_state *state = jail_state(vm->jail);
+
+	json_object_set_new(object, "mode",
+			    json_string(jail_mode_name(state ? state->mode : JAIL_OFF)));
+	if (!state)
+		return;
+	json_object_set_new(object, "uid", json_integer(state->uid));
+	json_object_set_new(object, "gid", json_integer(state->gid));
+	json_object_set_new(object, "user", json_string(state->user));
+	json_object_set_new(
+		object, "capabilities",
+		json_string(state->bounding_empty ? "none" : "none, but a bounding set"));
+	set_namespaces(state, object);
+	set_landlock(state, object);
+	set_filters(state, object);
+	json_object_set_new(object, "heap_limit", json_integer((json_int_t)state->heap_limit));
+	json_object_set_new(object, "cgroup", control_text(state->cgroup));
+	json_object_set_new(object, "memory_limit", json_integer((json_int_t)state->memory_limit));
+}
+
+static const struct control_report jail_report = {
+	.name = "jail",
+	.info = jail_info,
+};
+CONTROL_REPORT(jail_report);
