@@ -160,9 +160,19 @@ PYTHON
 	guest_ended 5
 }
 
-@test "killed, it leaves a stale socket, which the next of that name replaces" {
+state_is_empty() {
+	[ -z "$(ls -A "$SYMVM_RUNTIME_DIR")" ]
+}
+
+@test "killed, its guard removes what it left; without a guard the next of that name does" {
 	guest_start again
 	kill -KILL "$(vmm_pid again)"
+	wait "$guest_pid" || true
+	wait_until 60 state_is_empty
+	guest_start again
+	local pid
+	pid=$(vmm_pid again)
+	kill -KILL $(pgrep -P "$pid") "$pid"
 	wait "$guest_pid" || true
 	[ -S "$SYMVM_RUNTIME_DIR/again.sock" ]
 	[ "$("$symvm" list | wc -l)" = 1 ]
