@@ -16,6 +16,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "jail/jail.h"
@@ -104,6 +105,10 @@ const struct jail_rule jail_rules[] = {
 	CALL(nanosleep, EVERY),
 	CALL(getcpu, EVERY),	  /* malloc()'s arenas, where the vDSO can't say */
 	CALL(futex_waitv, EVERY), /* sleeps, as futex does */
+	/* malloc() and stacks get names where GLIBC_TUNABLES wants it (glibc 2.39); qsort() asks
+	 * for the size of memory (before 2.37). Both do without. */
+	RULE(prctl, EVERY, 0, EINVAL, 1, INT(0, PR_SET_VMA)),
+	FAILS(sysinfo, ALL, 0, ENOSYS),
 	/* From Linux 6.7 and 6.10 on, unknown to libseccomp 2.5.4: futex(2) in parts, and mseal(2),
 	 * which only takes rights away. */
 	{454, EVERY, 0, 0, 0, {{0}}}, /* futex_wake */
@@ -169,7 +174,8 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(KVM_SET_GSI_ROUTING, VCPU | IO | MAIN),
 
 	/* --- tap and vhost: set up when the guest's driver does, given back at a reset --- */
-	IOCTL_WITH(TUNSETOFFLOAD, VCPU | IO | MAIN, NET_HOST), /* follows the driver */
+	IOCTL_WITH(TUNSETOFFLOAD, VCPU | IO | MAIN, NET_HOST),	 /* follows the driver */
+	IOCTL_WITH(VHOST_SET_OWNER, VCPU | IO | MAIN, NET_HOST), /* makes the kernel's worker */
 	IOCTL_WITH(VHOST_SET_FEATURES, VCPU | IO | MAIN, NET_HOST),
 	IOCTL_WITH(VHOST_SET_MEM_TABLE, VCPU | IO | MAIN, NET_HOST),
 	IOCTL_WITH(VHOST_SET_VRING_NUM, VCPU | IO | MAIN, NET_HOST),

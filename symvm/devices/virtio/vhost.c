@@ -29,8 +29,7 @@ int vhost_open(struct vhost *vhost, const char *path, const char *module, const 
 					 path, module);
 		return error_set_errno(err, status, "--%s: cannot open %s", option, path);
 	}
-	if (ioctl(vhost->fd, VHOST_SET_OWNER) < 0 ||
-	    ioctl(vhost->fd, VHOST_GET_FEATURES, &vhost->features) < 0)
+	if (ioctl(vhost->fd, VHOST_GET_FEATURES, &vhost->features) < 0)
 		status = error_set_errno(err, -errno, "--%s: %s", option, path);
 	else if ((vhost->features & FEATURES_NEEDED) != FEATURES_NEEDED)
 		status = error_set(err, -EOPNOTSUPP, "--%s: %s lacks virtio features: 0x%llx",
@@ -93,6 +92,18 @@ static int set_queue(struct vhost *vhost, struct virtio_queue *queue)
 	return 0;
 }
 
+/*
+ * Once. From Linux 6.4 on the kernel's worker is a thread of this process with the rights of the
+ * caller: so a caller in the jail, not root before it closes.
+ */
+static int take_ownership(struct vhost *vhost)
+{
+	if (!vhost->owned && ioctl(vhost->fd, VHOST_SET_OWNER) < 0)
+		return -errno;
+	vhost->owned = true;
+	return 0;
+}
+
 int vhost_start(struct vhost *vhost, struct virtio_device *device, unsigned count)
 {
 	/* What the kernel does not know of (MAC, STATUS, ...) is ours, not its. */
@@ -103,6 +114,9 @@ int vhost_start(struct vhost *vhost, struct virtio_device *device, unsigned coun
 	for (unsigned i = 0; i < count; i++)
 		if (!device->queues[i].enabled)
 			return -EINVAL;
+	status = take_ownership(vhost);
+	if (status < 0)
+		return status;
 	if (ioctl(vhost->fd, VHOST_SET_FEATURES, &features) < 0)
 		return -errno;
 	status = set_memory(vhost, &device->vm->memory);

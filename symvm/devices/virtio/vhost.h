@@ -16,11 +16,12 @@ struct vhost {
 	int fd;		   /* -1: closed */
 	uint64_t features; /* what the kernel's side can do */
 	struct virtio_device *device;
+	bool owned; /* the kernel's worker exists */
 	bool started;
 };
 
 /*
- * Opens @path ("/dev/vhost-net") and takes ownership of it. -errno, with words that say
+ * Opens @path ("/dev/vhost-net"). -errno, with words that say
  * what to do where @module (the kernel module's name) is missing. Main thread.
  */
 int vhost_open(struct vhost *vhost, const char *path, const char *module, const char *option,
