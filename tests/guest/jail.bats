@@ -41,7 +41,7 @@ threads_are_jailed() {
 }
 
 # The guest's work: each device once, a reboot, and then rest.
-dd if=/dev/vda of=/dev/null bs=64k count=8 2>/dev/null
+work='dd if=/dev/vda of=/dev/null bs=64k count=8 2>/dev/null
 dd if=/dev/zero of=/dev/vda bs=64k count=8 conv=fsync 2>/dev/null
 dd if=/dev/hwrng of=/dev/null bs=16 count=1 2>/dev/null
 echo hello >/dev/hvc0
