@@ -243,6 +243,10 @@ const struct jail_rule jail_rules[] = {
 	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6),
 	/* Where the host lets nobody ping, libslirp tries a raw socket. */
 	RULE(socket, IO, NET_USER, EACCES, 1, ARG(1, SOCKET_TYPE_MASK, SOCK_RAW)),
+	/* For the scope of an IPv6 address in resolv.conf libslirp asks for an interface's number:
+	 * glibc does so over a UNIX socket, or over one of these. */
+	RULE(socket, IO, NET_USER, EACCES, 1, INT(0, AF_UNIX)),
+	IOCTL_WITH(SIOCGIFINDEX, IO, NET_USER),
 	CALL_WITH(connect, IO, NET_USER),
 	/* Forwarded ports are bound before the jail closes; libslirp 4.8 and newer may bind a new
 	 * socket to an address that --net never gives. */
