@@ -27,6 +27,9 @@ int enter_and_act(enum jail_mode mode, enum jail_thread kind, unsigned features,
 /* @act in a guard: its result, 0 where the jail killed the guard. */
 int run_in_guard(deed act);
 
+/* From now on system call @call fails with @error, as on a host without it. */
+void lack(int call, int error);
+
 /* --- in the test --- */
 /* Runs @act in a child, in a jail or as it is; returns waitpid()'s status. Skips the test where a
  * sanitizer's build has no jail. */

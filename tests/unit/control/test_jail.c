@@ -379,22 +379,6 @@ static void a_replaced_resolver_file_is_followed(void **state)
 }
 
 /* --- hosts that lack something --- */
-/* From now on system call @call fails with @error, as on a host without it. */
-static void lack(int call, int error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {4, code};
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-		_exit(NOT_MADE);
-}
-
 static int without_landlock(void)
 {
 	lack(SYS_landlock_create_ruleset, EOPNOTSUPP);
