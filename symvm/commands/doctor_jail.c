@@ -38,8 +38,7 @@ static int probe_landlock(const struct doctor_machine *machine, int value, char 
 
 	if (abi == 0) {
 		snprintf(detail, size,
-			 "not in this kernel: no file can be opened after the start, "
-			 "and --net user has no name server");
+			 "not in this kernel: paths are held by seccomp and namespaces alone");
 		return -EOPNOTSUPP;
 	}
 	snprintf(detail, size, "ABI %d%s", abi,
@@ -63,7 +62,6 @@ static int probe_user(const struct doctor_machine *machine, int value, char *det
 
 static int try_namespaces(void)
 {
-	const struct jail_root_dirs none = {0};
 	struct jail_root_state state;
 	int status;
 	pid_t child;
@@ -73,7 +71,7 @@ static int try_namespaces(void)
 	if (child < 0)
 		return -errno;
 	if (child == 0) {
-		jail_root_enter(&none, false, &state);
+		jail_root_enter(false, &state);
 		_exit((state.mount_namespace ? HAS_MOUNT : 0) |
 		      (state.network_namespace ? HAS_NETWORK : 0) |
 		      (state.user_namespace ? HAS_USER : 0) | (state.changed_root ? HAS_ROOT : 0));

@@ -44,7 +44,7 @@ static void set_landlock(const struct jail_state *state, json_t *object)
 static void set_filters(const struct jail_state *state, json_t *object)
 {
 	static const char *const names[] = {"user network", "tap or vhost", "console socket",
-					    "slot store",   "NBD",	    "open"};
+					    "slot store", "NBD"};
 	char text[128] = "base";
 
 	for (unsigned i = 0; i < JAIL_FEATURE_COUNT; i++)

@@ -2,7 +2,6 @@
 #include "jail/jail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,7 +136,7 @@ static int set_limits(struct jail *jail, const struct jail_needs *needs, struct 
 	return 0;
 }
 
-static void change_root(struct jail *jail, const struct jail_root_dirs *dirs)
+static void change_root(struct jail *jail)
 {
 	struct jail_state *state = &jail->state;
 	struct jail_root_state root;
@@ -145,7 +144,7 @@ static void change_root(struct jail *jail, const struct jail_root_dirs *dirs)
 	 * forwarded ports. New sockets are libslirp's alone. */
 	bool network = state->features & JAIL_FEATURE_NET_USER;
 
-	jail_root_enter(dirs, network, &root);
+	jail_root_enter(network, &root);
 	state->user_namespace = root.user_namespace;
 	state->mount_namespace = root.mount_namespace;
 	state->network_namespace = root.network_namespace;
@@ -154,45 +153,22 @@ static void change_root(struct jail *jail, const struct jail_root_dirs *dirs)
 		log_info(jail->log, "jail: no namespaces of its own: %s", strerror(-root.error));
 }
 
-/* The directories of @dirs, opened in the new root. Their number. */
-static unsigned open_dirs(const struct jail_root_dirs *dirs, int *fds)
+static int enter_landlock(struct jail *jail, struct error *err)
 {
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < dirs->count; i++) {
-		fds[count] = open(dirs->paths[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fds[count] >= 0)
-			count++;
-	}
-	return count;
-}
-
-static int enter_landlock(struct jail *jail, const struct jail_root_dirs *dirs, struct error *err)
-{
-	int fds[JAIL_ROOT_DIRS_MAX];
-	struct landlock_exceptions exceptions = {
-		.read_dirs = fds,
-		.read_dir_count = open_dirs(dirs, fds),
+	const struct landlock_exceptions exceptions = {
 		.clear_dir = -1,
 		.tcp_connect = jail->state.features & JAIL_FEATURE_NET_USER,
 	};
 	struct landlock_state landlock;
 	int status = landlock_enter(&exceptions, &landlock);
 
-	for (unsigned i = 0; i < exceptions.read_dir_count; i++)
-		close(fds[i]);
 	if (status < 0)
 		return error_set_errno(err, status, "jail: landlock");
 	jail->state.landlock_abi = landlock.abi;
 	jail->state.landlock_scopes = landlock.scopes;
-	if (landlock.abi > 0 && exceptions.tcp_connect)
-		jail->state.features |= JAIL_FEATURE_OPEN;
 	if (landlock.abi == 0)
-		log_warn(jail->log,
-			 "jail: the host's kernel has no landlock, so that no file can "
-			 "be opened after the start%s",
-			 exceptions.tcp_connect ? ": a guest on --net user has no name server"
-						: "");
+		log_warn(jail->log, "jail: the host's kernel has no landlock; paths are held by "
+				    "seccomp and namespaces alone");
 	return 0;
 }
 
@@ -232,23 +208,20 @@ static int make_filters(struct jail *jail, struct error *err)
 
 int jail_enter_process(struct jail *jail, const struct jail_needs *needs, struct error *err)
 {
-	struct jail_root_dirs dirs = {0};
 	int status;
 
 	if (!jail)
 		return 0;
 	/* glibc reads the time zone's file once, even to take a UTC time apart. */
 	tzset();
-	jail->state.features = needs->features & ~(unsigned)JAIL_FEATURE_OPEN;
-	if (needs->features & JAIL_FEATURE_NET_USER)
-		jail_root_find_resolver(&dirs);
+	jail->state.features = needs->features;
 	status = set_limits(jail, needs, err);
 	if (status < 0)
 		return status;
-	change_root(jail, &dirs);
+	change_root(jail);
 	status = become_user(jail, err);
 	if (status == 0)
-		status = enter_landlock(jail, &dirs, err);
+		status = enter_landlock(jail, err);
 	return status == 0 ? make_filters(jail, err) : status;
 }
 

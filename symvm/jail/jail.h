@@ -41,9 +41,8 @@ enum jail_feature {
 	JAIL_FEATURE_CONSOLE_SOCKET = 1 << 2, /* a console on a socket */
 	JAIL_FEATURE_SLOT_STORE = 1 << 3,     /* --swap */
 	JAIL_FEATURE_NBD = 1 << 4,	      /* a spill store on an NBD server */
-	JAIL_FEATURE_OPEN = 1 << 5,	      /* of the jail itself: landlock guards opened paths */
 };
-#define JAIL_FEATURE_COUNT 6
+#define JAIL_FEATURE_COUNT 5
 
 /* What the parts of a VM need of its jail; each adds to it while it is made. */
 struct jail_needs {

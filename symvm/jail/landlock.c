@@ -81,9 +81,7 @@ int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock
 	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
 	if (ruleset_fd < 0)
 		return -errno;
-	for (unsigned i = 0; i < exceptions->read_dir_count && status == 0; i++)
-		status = allow(ruleset_fd, exceptions->read_dirs[i], LANDLOCK_ACCESS_FS_READ_FILE);
-	if (status == 0 && exceptions->clear_dir >= 0)
+	if (exceptions->clear_dir >= 0)
 		status = allow(ruleset_fd, exceptions->clear_dir,
 			       LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
 				       LANDLOCK_ACCESS_FS_WRITE_FILE);

@@ -6,8 +6,6 @@
 
 /* What remains allowed. */
 struct landlock_exceptions {
-	const int *read_dirs; /* files below these directories may be read */
-	unsigned read_dir_count;
 	int clear_dir; /* files below it may be read, written and removed; -1: none */
 	bool tcp_connect;
 };

@@ -5,14 +5,6 @@
 
 #include <stdbool.h>
 
-#define JAIL_ROOT_DIRS_MAX 4
-
-/* The directories in which the host's resolv.conf lives: /etc, and where its links lead. */
-struct jail_root_dirs {
-	char paths[JAIL_ROOT_DIRS_MAX][256];
-	unsigned count;
-};
-
 struct jail_root_state {
 	bool user_namespace;
 	bool mount_namespace;
@@ -22,19 +14,12 @@ struct jail_root_state {
 };
 
 /*
- * Finds the directories to keep for a VM that reads resolv.conf: as directories, because programs
- * that manage the file replace it. Before jail_root_enter().
- */
-void jail_root_find_resolver(struct jail_root_dirs *dirs);
-
-/*
- * Moves the process to a mount namespace whose root is empty and read-only but for @dirs, and,
+ * Moves the process to a mount namespace whose root is empty and read-only, and,
  * with @network false, to a network namespace without any interface. Descriptors that are open
  * keep what they refer to. Who is not root gets a user namespace first, where the host allows it.
  * Root without the right to mount changes to an empty directory instead if @dirs is empty. Whatever
  * is refused is left out: @state says so. To be called while there is one thread.
  */
-void jail_root_enter(const struct jail_root_dirs *dirs, bool network,
-		     struct jail_root_state *state);
+void jail_root_enter(bool network, struct jail_root_state *state);
 
 #endif

@@ -70,7 +70,6 @@
 #define CONSOLE	 JAIL_FEATURE_CONSOLE_SOCKET
 #define STORE	 JAIL_FEATURE_SLOT_STORE
 #define NBD	 JAIL_FEATURE_NBD
-#define OPEN	 JAIL_FEATURE_OPEN
 
 const struct jail_rule jail_rules[] = {
 	/* --- every thread: memory, locks, its own end --- */
@@ -125,9 +124,10 @@ const struct jail_rule jail_rules[] = {
 	CALL(close, EVERY), /* devices that are reset or torn down */
 	CALL(writev, ALL),  /* console output straight from guest buffers */
 	CALL(readv, ALL),
-	CALL(fallocate, VCPU | IO | MAIN | SWAP), /* discard, write zeroes; holes in stores and RAM */
-	CALL(epoll_ctl, ALL), /* any thread may change what a loop watches */
-	CALL(ppoll, ALL),     /* bounded waits for a descriptor */
+	CALL(fallocate,
+	     VCPU | IO | MAIN | SWAP), /* discard, write zeroes; holes in stores and RAM */
+	CALL(epoll_ctl, ALL),	       /* any thread may change what a loop watches */
+	CALL(ppoll, ALL),	       /* bounded waits for a descriptor */
 	CALL(poll, ALL),
 	/* A guest's driver sets up a queue or a vector, or resets the device. */
 	CALL(eventfd2, VCPU | IO | MAIN),
@@ -274,9 +274,6 @@ const struct jail_rule jail_rules[] = {
 	SOCKET_OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
 	IOCTL_WITH(FIONREAD, IO, NET_USER), /* the next datagram's size */
 	IOCTL_WITH(FIONBIO, IO, NET_USER),
-	/* resolv.conf, for the guest's name server; landlock allows its directory alone. Without
-	 * landlock nothing is opened at all. */
-	RULE(openat, IO, OPEN, 0, 1, ARG(2, O_ACCMODE | O_CREAT | O_TRUNC | O_PATH, O_RDONLY)),
 	RULE(newfstatat, IO, NET_USER, 0, 1, INT(3, 0)), /* whether it was replaced */
 
 	/* --- the main thread: lifecycle and tear-down --- */

@@ -309,75 +309,6 @@ static void a_user_network_opens_sockets(void **state)
 	}
 }
 
-static void write_resolver(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		_exit(NOT_MADE);
-	close(fd);
-}
-
-static int reads(const char *expected)
-{
-	char text[32] = "";
-	int fd = open("/etc/resolv.conf", O_RDONLY);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		return 0;
-	close(fd);
-	return strcmp(text, expected) == 0;
-}
-
-/*
- * In a host of its own, whose resolv.conf is a link into /run, as systemd-resolved has it: a
- * process outside of the jail replaces the file.
- */
-static int follow_resolver(void)
-{
-	int to_helper[2], from_helper[2];
-	struct jail *jail;
-	struct error err;
-	char byte = 0;
-	int status;
-
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("x", "/etc", "tmpfs", 0, NULL) < 0 || mount("x", "/run", "tmpfs", 0, NULL) < 0 ||
-	    mkdir("/run/resolve", 0755) < 0 ||
-	    symlink("../run/resolve/stub.conf", "/etc/resolv.conf") < 0 || pipe(to_helper) < 0 ||
-	    pipe(from_helper) < 0)
-		return NOT_MADE;
-	write_resolver("/run/resolve/stub.conf", "first");
-	write_resolver("/run/secret", "secret");
-	if (fork() == 0) {
-		if (read(to_helper[0], &byte, 1) == 1) {
-			write_resolver("/run/resolve/new", "second");
-			rename("/run/resolve/new", "/run/resolve/stub.conf");
-			_exit(write(from_helper[1], &byte, 1) == 1 ? 0 : 1);
-		}
-		_exit(1);
-	}
-	status = enter_process(JAIL_ON, JAIL_FEATURE_NET_USER, &jail);
-	if (status)
-		return status;
-	if (jail_enter_thread(jail, JAIL_THREAD_IO, &err) < 0)
-		return NOT_MADE;
-	if (!reads("first"))
-		return 1;
-	if (write(to_helper[1], &byte, 1) != 1 || read(from_helper[0], &byte, 1) != 1)
-		return 2;
-	if (!reads("second"))
-		return 3;
-	return open("/run/secret", O_RDONLY) >= 0 ? 4 : 0;
-}
-
-static void a_replaced_resolver_file_is_followed(void **state)
-{
-	if (!is_root() || landlock_abi() == 0)
-		skip();
-	expect_exit(in_child(follow_resolver), 0);
-}
-
 /* --- hosts that lack something --- */
 static int without_landlock(void)
 {
@@ -565,7 +496,6 @@ int main(void)
 		cmocka_unit_test(a_thread_may_signal_its_own_process),
 		cmocka_unit_test(no_process_keeps_a_capability_or_a_path),
 		cmocka_unit_test(a_user_network_opens_sockets),
-		cmocka_unit_test(a_replaced_resolver_file_is_followed),
 		cmocka_unit_test(without_landlock_nothing_is_opened),
 		cmocka_unit_test(without_namespaces_it_still_holds),
 		cmocka_unit_test(the_user_is_chosen),
