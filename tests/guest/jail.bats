@@ -68,8 +68,8 @@ start_all() {
 
 # use_all NAME: the commands, from outside.
 use_all() {
-	"$symvm" ps "$1" | grep -q sleep
-	"$symvm" call "$1" whoami >/dev/null
+	"$symvm" list | grep -q "$1"
+	"$symvm" info "$1" >/dev/null
 	"$symvm" swap "$1" >/dev/null
 	"$symvm" metrics "$1" >/dev/null
 	"$symvm" pause "$1"
@@ -135,7 +135,6 @@ use_all() {
 	run "${as_plain[@]}" "$symvm" run --kernel /dev/null --user 1234 --name other
 	[ "$status" -eq 1 ]
 	[ "$output" = "symvm: --user: only root can run a VM as another user" ]
-	"${as_plain[@]}" "$symvm" ps plain | grep -q sleep
 	"${as_plain[@]}" "$symvm" stop --force plain
 	wait "$guest_pid" || [ $? -eq 5 ]
 	state_is_empty
