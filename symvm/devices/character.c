@@ -149,6 +149,11 @@ static void stop_input(struct character *character)
 	/* Removed, not masked: a hang-up cannot be masked and would spin. */
 	event_source_remove(character->input_source);
 	character->input_source = NULL;
+	/* The hang-up came first, while the input was still watched: nothing else would tell. */
+	if (character->host.is_socket && !character->output_source) {
+		client_left(character);
+		return;
+	}
 	/* The device may have made room in between. */
 	if (character->ops->room(character->opaque))
 		character_resume(character);
@@ -264,11 +269,24 @@ void character_resume(struct character *character)
 		log_warn(character->log, "console: out of memory, input stops");
 }
 
+/* A client needs two descriptors: it stays in the backlog if only one is left. */
+static int accept_client(int listen_fd)
+{
+	int second = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0);
+	int fd;
+
+	if (second < 0)
+		return -1;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	close(second);
+	return fd;
+}
+
 static void client_connects(void *opaque, uint32_t events)
 {
 	struct character *character = opaque;
 	const struct itimerspec later = {.it_value = {.tv_sec = 1}};
-	int fd = accept4(character->host.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept_client(character->host.listen_fd);
 
 	if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 		return;
@@ -287,9 +305,13 @@ static void client_connects(void *opaque, uint32_t events)
 		drop_client(character);
 		return;
 	}
-	watch_input(character);
 	character->output_source = event_loop_add(character->loop, character->host.output_fd, 0,
 						  output_ready, character);
+	if (!character->output_source) {
+		drop_client(character);
+		return;
+	}
+	watch_input(character);
 	pthread_mutex_lock(&character->lock);
 	character->connected = true;
 	pthread_mutex_unlock(&character->lock);
