@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# scripts/check: each rule catches a violation that was made on purpose, and says nothing about a
+# tree without one.
+
+setup() {
+	check=$BATS_TEST_DIRNAME/../../scripts/check
+	export SYMVM_CHECK_ROOT=$BATS_TEST_TMPDIR/tree
+	mkdir -p "$SYMVM_CHECK_ROOT"/{symvm/{util,machine,devices},docs,scripts/checks}
+	cd "$SYMVM_CHECK_ROOT" || return 1
+	cp "$BATS_TEST_DIRNAME"/../../.clang-format .
+	cp "$BATS_TEST_DIRNAME"/../../scripts/checks/*.conf scripts/checks/
+	sed -i '/^known/d' scripts/checks/layers.conf
+	printf '#include "util/low.h"\n\nint twice(int value)\n{\n\treturn 2 * value;\n}\n' >symvm/machine/vm.c
+	printf 'int twice(int value);\n' | tee symvm/util/low.h >symvm/devices/high.h
+	printf '# Title\n\nSee [the other page](b.md#other-title).\n' >docs/a.md
+	printf '# Other title\n' >docs/b.md
+	printf '#!/bin/sh\necho "$1"\n' >scripts/hello
+	printf '.TH x 1 2026-01-01\n.SH NAME\nx \\- y\n' >docs/x.1
+	git init -q .
+	git config user.name test
+	git config user.email test@localhost
+	git add -A
+	GIT_COMMITTER_DATE=2027-01-01T00:00:00Z git commit -qm 'tree: begin' -m 'A body.'
+}
+
+# caught RULE TEXT: the rule fails with that text, and no other rule is needed for it.
+caught() {
+	git add -A
+	run "$check" "$1"
+	[ "$status" -eq 1 ]
+	[[ $output == *"not ok 1 $1"* ]]
+	[[ $output == *"$2"* ]]
+}
+
+@test "a tree without a violation passes every rule" {
+	run "$check"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "format: a file that clang-format would change" {
+	printf 'int  twice( int value );\n' >symvm/util/low.h
+	caught format 'symvm/util/low.h:1: not as clang-format writes it'
+}
+
+@test "layers: an include that points upwards" {
+	printf '#include "devices/high.h"\n' >>symvm/machine/vm.c
+	caught layers 'symvm/machine must not include symvm/devices/high.h'
+}
+
+@test "layers: a known violation that is gone must leave the list" {
+	echo 'known symvm/machine/vm.c symvm/devices/high.h' >>scripts/checks/layers.conf
+	caught layers 'is not needed any more'
+}
+
+@test "links: a link to a file or a heading that is not there" {
+	printf '[x](c.md)\n' >>docs/a.md
+	caught links 'there is no docs/c.md'
+	printf '[x](b.md#nothing)\n' >docs/a.md
+	caught links "docs/b.md has no heading 'nothing'"
+}
+
+@test "references: a comment that names a file that has moved" {
+	printf '/* see symvm/machine/gone.c */\n' >>symvm/util/low.h
+	caught references 'names symvm/machine/gone.c, which does not exist'
+}
+
+@test "manual: a page that mandoc complains about" {
+	printf '.XY unknown\n' >>docs/x.1
+	caught manual 'docs/x.1:4'
+}
+
+@test "shell: a script that shellcheck complains about" {
+	printf 'cd "$1"\n' >>scripts/hello
+	caught shell 'scripts/hello:3'
+}
+
+@test "sizes: a file of more than 600 lines" {
+	seq -f '/* %g */' 601 >symvm/util/long.h
+	caught sizes 'symvm/util/long.h: 601 lines, more than 600'
+}
+
+@test "sizes: a function of more than 60 lines" {
+	{
+		printf 'int long_one(int a,\n\t     int b)\n{\n'
+		yes '	a += b;' | head -n 58
+		printf '\treturn a;\n}\n'
+	} >symvm/util/long.c
+	caught sizes 'symvm/util/long.c:1: long_one has 63 lines'
+}
+
+@test "spelling: a word that is misspelt" {
+	printf 'It will reci%s a page.\n' eve >>docs/a.md
+	caught spelling '==> receive'
+}
+
+@test "subjects: a subject over 72 columns, and a commit without a body" {
+	GIT_COMMITTER_DATE=2027-01-02T00:00:00Z git commit -q --allow-empty \
+		-m "$(printf 'x%.0s' {1..73})" -m 'A body.'
+	caught subjects 'subject of 73 columns'
+	GIT_COMMITTER_DATE=2027-01-02T00:00:00Z git commit -q --amend --allow-empty -m 'short: no body'
+	caught subjects 'no body that says why'
+}
+
+@test "an unknown rule is refused by its name" {
+	run "$check" nonsense
+	[ "$status" -eq 2 ]
+	[[ $output == *"no rule 'nonsense'"* ]]
+}
