@@ -2,31 +2,6 @@
 /* An atomic call: complete, check, save, enter, run, return or give up, restore. */
 #include "internal.h"
 
-/* From here on a deadline may end a tick early, for the sake of a cheaper clock. */
-#define COARSE_DEADLINE_US 50000u
-
-/*
- * Start the clock of a call; returns its end, CLOCK_MONOTONIC in ns. Never later than
- * the embedder's timer, which may fire but once.
- */
-uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us)
-{
-	uint64_t now = deadline_us < COARSE_DEADLINE_US ? sym_now_ns() : sym_now_coarse_ns();
-	uint64_t end = now + (uint64_t)deadline_us * 1000;
-
-	atomic_store_explicit(&vcpu->deadline_ns, end, memory_order_relaxed);
-	if (vcpu->vm->ops->arm_deadline)
-		vcpu->vm->ops->arm_deadline(vcpu->opaque, deadline_us);
-	return end;
-}
-
-void sym_deadline_stop(struct sym_vcpu *vcpu)
-{
-	atomic_store_explicit(&vcpu->deadline_ns, 0, memory_order_relaxed);
-	if (vcpu->vm->ops->disarm_deadline)
-		vcpu->vm->ops->disarm_deadline(vcpu->opaque);
-}
-
 /*
  * Whether an OUT to the return port came from CPL 0. Reading the segments at each
  * return would cost each call; a return from an instruction that is known to run in
@@ -85,7 +60,7 @@ static int handler_exit(struct sym_vcpu *vcpu)
 	case KVM_EXIT_HLT:
 		return -EFAULT;
 	}
-	return sym_exit_service(vcpu);
+	return sym_dispatch_nested_exit(vcpu);
 }
 
 /* Run the handler until its return: 0, -ETIMEDOUT, -EFAULT, or why the vCPU must stop. */
@@ -255,12 +230,12 @@ static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *re
 	error = sym_exit_complete(vcpu, dummy);
 	if (!error) {
 		sym_context_save(vcpu);
-		error = sym_gate_context(vcpu);
+		error = sym_admit_context(vcpu);
 	}
 	if (!error)
 		error = enter_undebugged(vcpu, request, value);
 	vcpu->run->kvm_valid_regs = valid_regs;
-	sym_exit_describe_again(vcpu);
+	sym_exit_restore_run(vcpu);
 	return error;
 }
 
@@ -275,7 +250,7 @@ int sym_call(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 		sym_count(vcpu, refused_number);
 		return -EINVAL;
 	}
-	error = sym_gate_registration(vcpu);
+	error = sym_admit_registration(vcpu);
 	if (error)
 		return error;
 	before = sym_activity_set(vcpu, SYM_IN_CALL);

@@ -178,43 +178,43 @@ int sym_kvm_run_immediate(struct sym_vcpu *vcpu);
 void __attribute__((format(printf, 3, 4)))
 sym_log(const struct sym_vm *vm, enum sym_log_level level, const char *format, ...);
 
-/* walk.c */
-#define SYM_WALK_WRITE (1u << 0)
-#define SYM_WALK_EXEC  (1u << 1)
-#define SYM_WALK_USER  (1u << 2)
-int sym_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva, uint64_t *gpa,
-	     uint32_t *access);
-int sym_walk_read8(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
-		   uint8_t *byte);
+/* page_walk.c */
+#define SYM_PAGE_WALK_WRITE (1u << 0)
+#define SYM_PAGE_WALK_EXEC  (1u << 1)
+#define SYM_PAGE_WALK_USER  (1u << 2)
+int sym_page_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
+		  uint64_t *gpa, uint32_t *access);
+int sym_page_walk_read8(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
+			uint8_t *byte);
 bool sym_is_canonical(const struct kvm_sregs *sregs, uint64_t gva);
 
-/* own.c: the library's own MSRs and ports */
-bool sym_own_exit(struct sym_vcpu *vcpu);
+/* dispatch.c: exits on the MSRs and ports of the interface */
+bool sym_dispatch_exit(struct sym_vcpu *vcpu);
+int sym_dispatch_nested_exit(struct sym_vcpu *vcpu);
 
-/* msr.c */
-int sym_msr_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value);
-int sym_msr_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value);
+/* registration.c */
+int sym_registration_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value);
+int sym_registration_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value);
 void sym_registration_drop(struct sym_vcpu *vcpu);
 
-/* complete.c, answer.c: the exit that the embedder handles */
+/* exit_complete.c, exit_answer.c: the exit that the embedder handles */
 enum sym_exit_kind sym_exit_kind_of(const struct kvm_run *run);
 void sym_exit_answer_zero(struct kvm_run *run);
 int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail);
-void sym_exit_describe_again(struct sym_vcpu *vcpu);
+void sym_exit_restore_run(struct sym_vcpu *vcpu);
 int sym_exit_complete(struct sym_vcpu *vcpu, bool discard);
-int sym_exit_service(struct sym_vcpu *vcpu);
 int sym_exit_end(struct sym_vcpu *vcpu);
 
-/* gate.c */
-int sym_gate_registration(struct sym_vcpu *vcpu);
-int sym_gate_context(struct sym_vcpu *vcpu);
+/* admission.c: whether a call may enter */
+int sym_admit_registration(struct sym_vcpu *vcpu);
+int sym_admit_context(struct sym_vcpu *vcpu);
 
-/* enter.c: loading and restoring the vCPU's context */
+/* context.c: loading and restoring the vCPU's context */
 void sym_context_save(struct sym_vcpu *vcpu);
 void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *request);
 void sym_context_restore(struct sym_vcpu *vcpu);
 
-/* call.c */
+/* deadline.c */
 uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us);
 void sym_deadline_stop(struct sym_vcpu *vcpu);
 
@@ -228,5 +228,6 @@ int sym_spy_message(struct sym_vcpu *vcpu, int64_t length, void *buffer, size_t 
 
 /* doorbell.c */
 void sym_doorbell_ring(struct sym_vcpu *vcpu);
+struct sym_spy_vcpu *sym_doorbell_page(struct sym_vcpu *vcpu);
 
 #endif

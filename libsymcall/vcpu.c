@@ -88,7 +88,7 @@ int sym_vcpu_handle_exit(struct sym_vcpu *vcpu, int run_result)
 	vcpu->exit.answered = false;
 	if (run_result)
 		return run_result;
-	if (sym_own_exit(vcpu)) {
+	if (sym_dispatch_exit(vcpu)) {
 		if (!vcpu->dead)
 			return 1;
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;

@@ -22,12 +22,12 @@ bool sym_is_canonical(const struct kvm_sregs *sregs, uint64_t gva)
  * mapped, or a table outside of RAM. The guest may change the tables meanwhile;
  * it can only mislead itself by that.
  */
-int sym_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva, uint64_t *gpa,
-	     uint32_t *access)
+int sym_page_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
+		  uint64_t *gpa, uint32_t *access)
 {
 	int level = sregs->cr4 & CR4_LA57 ? 5 : 4;
 	uint64_t table = sregs->cr3 & PTE_ADDRESS;
-	uint32_t allowed = SYM_WALK_WRITE | SYM_WALK_EXEC | SYM_WALK_USER;
+	uint32_t allowed = SYM_PAGE_WALK_WRITE | SYM_PAGE_WALK_EXEC | SYM_PAGE_WALK_USER;
 
 	if (!sym_is_canonical(sregs, gva))
 		return -EFAULT;
@@ -43,11 +43,11 @@ int sym_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gv
 		if (!(pte & PTE_PRESENT))
 			return -EFAULT;
 		if (!(pte & PTE_WRITE))
-			allowed &= ~SYM_WALK_WRITE;
+			allowed &= ~SYM_PAGE_WALK_WRITE;
 		if (!(pte & PTE_USER))
-			allowed &= ~SYM_WALK_USER;
+			allowed &= ~SYM_PAGE_WALK_USER;
 		if (pte & PTE_NX)
-			allowed &= ~SYM_WALK_EXEC;
+			allowed &= ~SYM_PAGE_WALK_EXEC;
 		if (level == 1 || (level <= 3 && (pte & PTE_LARGE))) {
 			mask = (1ull << shift) - 1;
 			*gpa = (pte & PTE_ADDRESS & ~mask) | (gva & mask);
@@ -58,13 +58,13 @@ int sym_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gv
 	}
 }
 
-int sym_walk_read8(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
-		   uint8_t *byte)
+int sym_page_walk_read8(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
+			uint8_t *byte)
 {
 	uint64_t gpa;
 	uint32_t access;
 	uint8_t *hva;
-	int error = sym_walk(vm, sregs, gva, &gpa, &access);
+	int error = sym_page_walk(vm, sregs, gva, &gpa, &access);
 
 	if (error)
 		return error;

@@ -52,16 +52,16 @@ static int check_entry(struct sym_vcpu *vcpu)
 	    !sym_is_canonical(&sregs, entry->gs_base))
 		return -EINVAL;
 	sregs.cr3 &= ~entry->cr3_clear;
-	error = sym_walk(vcpu->vm, &sregs, entry->rip, &gpa, &access);
+	error = sym_page_walk(vcpu->vm, &sregs, entry->rip, &gpa, &access);
 	if (error)
 		return error;
 	/* An entry that user mode can reach, and perhaps write, is no kernel's. */
-	if (!(access & SYM_WALK_EXEC) || (access & SYM_WALK_USER))
+	if (!(access & SYM_PAGE_WALK_EXEC) || (access & SYM_PAGE_WALK_USER))
 		return -EACCES;
-	error = sym_walk(vcpu->vm, &sregs, entry->rsp - 8, &gpa, &access);
+	error = sym_page_walk(vcpu->vm, &sregs, entry->rsp - 8, &gpa, &access);
 	if (error)
 		return error;
-	return (access & SYM_WALK_WRITE) && !(access & SYM_WALK_USER) ? 0 : -EACCES;
+	return (access & SYM_PAGE_WALK_WRITE) && !(access & SYM_PAGE_WALK_USER) ? 0 : -EACCES;
 }
 
 static int write_control(struct sym_vcpu *vcpu, uint64_t value)
@@ -131,7 +131,7 @@ static int write_entry(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 }
 
 /* A guest's WRMSR of one of the interface's MSRs. 0, or why it is refused (#GP). */
-int sym_msr_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
+int sym_registration_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 {
 	int error;
 
@@ -167,7 +167,7 @@ int sym_msr_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 	return error;
 }
 
-int sym_msr_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value)
+int sym_registration_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value)
 {
 	const struct sym_entry *entry = &vcpu->entry;
 	struct sym_vm *vm = vcpu->vm;

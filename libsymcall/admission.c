@@ -12,7 +12,7 @@
 #endif
 
 /* Before anything is touched. */
-int sym_gate_registration(struct sym_vcpu *vcpu)
+int sym_admit_registration(struct sym_vcpu *vcpu)
 {
 	int activity = sym_activity(vcpu);
 
@@ -59,7 +59,8 @@ static int find_halted(struct sym_vcpu *vcpu)
 	vcpu->saved.halted = false;
 	if (!vcpu->at_kick || sregs->ss.dpl)
 		return 0;
-	if (!sym_walk_read8(vcpu->vm, sregs, saved->regs.rip - 1, &opcode) && opcode != HLT_OPCODE)
+	if (!sym_page_walk_read8(vcpu->vm, sregs, saved->regs.rip - 1, &opcode) &&
+	    opcode != HLT_OPCODE)
 		return 0;
 	error = sym_kvm_ioctl(vcpu, KVM_GET_MP_STATE, &state);
 	if (error)
@@ -73,7 +74,7 @@ static int find_halted(struct sym_vcpu *vcpu)
 }
 
 /* After completion, on the saved context. */
-int sym_gate_context(struct sym_vcpu *vcpu)
+int sym_admit_context(struct sym_vcpu *vcpu)
 {
 	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
 	const struct kvm_vcpu_events *events = &vcpu->saved.events;

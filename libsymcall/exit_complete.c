@@ -4,7 +4,7 @@
  * completes a pending access afterwards (Documentation/virt/kvm/api.rst, "kvm_run":
  * KVM_EXIT_IO and others need a re-entry), so an access has to be complete before a
  * call may load its own. Reads that the embedder has not answered yet are
- * completed with zeros; answer.c puts that right.
+ * completed with zeros; exit_answer.c puts the right value there later.
  */
 #include <string.h>
 
@@ -74,7 +74,7 @@ static void describe(struct sym_vcpu *vcpu)
 }
 
 /* Let kvm_run describe again what it described before the call. */
-void sym_exit_describe_again(struct sym_vcpu *vcpu)
+void sym_exit_restore_run(struct sym_vcpu *vcpu)
 {
 	struct sym_exit *exit = &vcpu->exit;
 	struct kvm_run *run = vcpu->run;
@@ -118,20 +118,6 @@ int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail)
 	return 0;
 }
 
-/* Serve the exit in kvm_run that came while the library ran the vCPU. */
-int sym_exit_service(struct sym_vcpu *vcpu)
-{
-	int error;
-
-	sym_count(vcpu, nested_exits);
-	if (sym_own_exit(vcpu))
-		return 0;
-	vcpu->nested++;
-	error = vcpu->vm->ops->service_exit(vcpu->opaque, vcpu->run);
-	vcpu->nested--;
-	return error;
-}
-
 /*
  * Run the vCPU without executing guest code until nothing is pending. Further
  * exits are served, or with `discard` answered with zeros and dropped: those
@@ -151,7 +137,7 @@ int sym_exit_complete(struct sym_vcpu *vcpu, bool discard)
 			sym_exit_answer_zero(vcpu->run);
 			continue;
 		}
-		result = sym_exit_service(vcpu);
+		result = sym_dispatch_nested_exit(vcpu);
 		if (result)
 			return result;
 	}

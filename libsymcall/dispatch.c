@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-static bool own_msr(struct sym_vcpu *vcpu)
+static bool dispatch_msr(struct sym_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	uint32_t index = run->msr.index - SYM_MSR_BASE;
@@ -13,15 +13,15 @@ static bool own_msr(struct sym_vcpu *vcpu)
 	if (index >= SYM_MSR_COUNT)
 		return false;
 	if (run->exit_reason == KVM_EXIT_X86_WRMSR) {
-		run->msr.error = sym_msr_write(vcpu, index, run->msr.data) ? 1 : 0;
+		run->msr.error = sym_registration_write(vcpu, index, run->msr.data) ? 1 : 0;
 	} else {
-		run->msr.error = sym_msr_read(vcpu, index, &value) ? 1 : 0;
+		run->msr.error = sym_registration_read(vcpu, index, &value) ? 1 : 0;
 		run->msr.data = value;
 	}
 	return true;
 }
 
-static bool own_port(struct sym_vcpu *vcpu)
+static bool dispatch_port(struct sym_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	unsigned int index = run->io.port - SYM_PORT_BASE;
@@ -44,16 +44,30 @@ static bool own_port(struct sym_vcpu *vcpu)
  * Serve the exit in kvm_run if it is the interface's own: true. An expected
  * return, and a doorbell that answers a safepoint call, are not seen here.
  */
-bool sym_own_exit(struct sym_vcpu *vcpu)
+bool sym_dispatch_exit(struct sym_vcpu *vcpu)
 {
 	if (!vcpu->vm->offered)
 		return false;
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_IO:
-		return own_port(vcpu);
+		return dispatch_port(vcpu);
 	case KVM_EXIT_X86_RDMSR:
 	case KVM_EXIT_X86_WRMSR:
-		return own_msr(vcpu);
+		return dispatch_msr(vcpu);
 	}
 	return false;
+}
+
+/* Serve the exit in kvm_run that came while the library ran the vCPU. */
+int sym_dispatch_nested_exit(struct sym_vcpu *vcpu)
+{
+	int error;
+
+	sym_count(vcpu, nested_exits);
+	if (sym_dispatch_exit(vcpu))
+		return 0;
+	vcpu->nested++;
+	error = vcpu->vm->ops->service_exit(vcpu->opaque, vcpu->run);
+	vcpu->nested--;
+	return error;
 }

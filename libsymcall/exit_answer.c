@@ -73,7 +73,7 @@ static int run_to_same_exit(struct sym_vcpu *vcpu)
 			break;
 		}
 		if (!run_result)
-			run_result = sym_exit_service(vcpu);
+			run_result = sym_dispatch_nested_exit(vcpu);
 		if (run_result && run_result != -EINTR) {
 			result = run_result;
 			break;
