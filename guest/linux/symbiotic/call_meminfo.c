@@ -25,7 +25,7 @@ static u64 sym_vm_event(enum vm_event_item item)
 /* symbiotic_meminfo - takes no lock: safe in an atomic call. */
 void symbiotic_meminfo(struct sym_meminfo *info)
 {
-	long swap_total = sym_unlisted.total_swap_pages ? READ_ONCE(*sym_unlisted.total_swap_pages)
+	long swap_total = sym_ksyms.total_swap_pages ? READ_ONCE(*sym_ksyms.total_swap_pages)
 							: 0;
 	long available = si_mem_available();
 
@@ -44,9 +44,9 @@ u32 symbiotic_memory_pressure(void)
 {
 	unsigned long average;
 
-	if (!IS_ENABLED(CONFIG_PSI) || !sym_unlisted.psi_system)
+	if (!IS_ENABLED(CONFIG_PSI) || !sym_ksyms.psi_system)
 		return 0;
-	average = READ_ONCE(sym_unlisted.psi_system->avg[PSI_MEM_SOME][0]);
+	average = READ_ONCE(sym_ksyms.psi_system->avg[PSI_MEM_SOME][0]);
 	/* A fixed-point number of percent with FSHIFT bits behind the point. */
 	return min_t(u64, ((u64)average * 100) >> FSHIFT, 100 * 100);
 }
@@ -63,9 +63,12 @@ static s64 sym_meminfo(const struct symbiotic_request *request)
 	return sizeof(info);
 }
 
-const struct symbiotic_call sym_call_meminfo = {
-	.number = SYM_CALL_MEMINFO,
-	.name = "meminfo",
-	.owner = THIS_MODULE,
-	.handler = sym_meminfo,
+SYM_CALLS(meminfo) = {
+	{
+		.number = SYM_CALL_MEMINFO,
+		.name = "meminfo",
+		.owner = THIS_MODULE,
+		.handler = sym_meminfo,
+	},
+	{ }
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SYM_CALL_PING and its safepoint twin: (a, b) -> a + b. */
+/* SYM_CALL_PING and SYM_CALL_SAFEPOINT_PING: (a, b) -> a + b. */
 #include <linux/module.h>
 #include "calls.h"
 
@@ -8,16 +8,18 @@ static s64 sym_ping(const struct symbiotic_request *request)
 	return request->args[0] + request->args[1];
 }
 
-const struct symbiotic_call sym_call_ping = {
-	.number = SYM_CALL_PING,
-	.name = "ping",
-	.owner = THIS_MODULE,
-	.handler = sym_ping,
-};
-
-const struct symbiotic_call sym_call_safepoint_ping = {
-	.number = SYM_CALL_SAFEPOINT_PING,
-	.name = "safepoint-ping",
-	.owner = THIS_MODULE,
-	.handler = sym_ping,
+SYM_CALLS(ping) = {
+	{
+		.number = SYM_CALL_PING,
+		.name = "ping",
+		.owner = THIS_MODULE,
+		.handler = sym_ping,
+	},
+	{
+		.number = SYM_CALL_SAFEPOINT_PING,
+		.name = "safepoint-ping",
+		.owner = THIS_MODULE,
+		.handler = sym_ping,
+	},
+	{ }
 };

@@ -74,9 +74,12 @@ static s64 sym_stack(const struct symbiotic_request *request)
 	return depth * sizeof(addresses[0]);
 }
 
-const struct symbiotic_call sym_call_stack = {
-	.number = SYM_CALL_STACK,
-	.name = "stack",
-	.owner = THIS_MODULE,
-	.handler = sym_stack,
+SYM_CALLS(stack) = {
+	{
+		.number = SYM_CALL_STACK,
+		.name = "stack",
+		.owner = THIS_MODULE,
+		.handler = sym_stack,
+	},
+	{ }
 };

@@ -9,9 +9,7 @@
 #include <linux/slab.h>
 #include "calls.h"
 #include "internal.h"
-#include "stream.h"
-
-static struct sym_stream sym_tasks_stream;
+#include "deferred.h"
 
 static u64 sym_task_rss(struct task_struct *task)
 {
@@ -99,15 +97,11 @@ static ssize_t sym_tasks_produce(u64 flags, void **data)
 	return count * sizeof(*records);
 }
 
-/* sym_tasks_init, sym_tasks_exit - around the time in which the call is registered. */
-void sym_tasks_init(void)
-{
-	sym_stream_init(&sym_tasks_stream, sym_tasks_produce, sizeof(struct sym_task));
-}
+static DEFINE_SYM_DEFERRED(sym_tasks_deferred, sym_tasks_produce, sizeof(struct sym_task));
 
-void sym_tasks_exit(void)
+static void sym_tasks_stop(void)
 {
-	sym_stream_exit(&sym_tasks_stream);
+	sym_deferred_stop(&sym_tasks_deferred);
 }
 
 static s64 sym_tasks(const struct symbiotic_request *request)
@@ -117,16 +111,20 @@ static s64 sym_tasks(const struct symbiotic_request *request)
 	if (!request->message)
 		return -EOPNOTSUPP;
 	if (cookie)
-		return sym_stream_fetch(&sym_tasks_stream, cookie, request->args[1],
+		return sym_deferred_fetch(&sym_tasks_deferred, cookie, request->args[1],
 					request->message, SYM_MESSAGE_SIZE);
 	if (request->args[1] || request->args[2] & ~(u64)SYM_TASKS_THREADS)
 		return -EINVAL;
-	return sym_stream_start(&sym_tasks_stream, request->args[2]);
+	return sym_deferred_start(&sym_tasks_deferred, request->args[2]);
 }
 
-const struct symbiotic_call sym_call_tasks = {
-	.number = SYM_CALL_TASKS,
-	.name = "tasks",
-	.owner = THIS_MODULE,
-	.handler = sym_tasks,
+SYM_CALLS(tasks) = {
+	{
+		.number = SYM_CALL_TASKS,
+		.name = "tasks",
+		.owner = THIS_MODULE,
+		.handler = sym_tasks,
+		.stop = sym_tasks_stop,
+	},
+	{ }
 };

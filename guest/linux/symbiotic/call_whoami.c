@@ -90,9 +90,12 @@ static s64 sym_whoami(const struct symbiotic_request *request)
 	return sizeof(*who);
 }
 
-const struct symbiotic_call sym_call_whoami = {
-	.number = SYM_CALL_WHOAMI,
-	.name = "whoami",
-	.owner = THIS_MODULE,
-	.handler = sym_whoami,
+SYM_CALLS(whoami) = {
+	{
+		.number = SYM_CALL_WHOAMI,
+		.name = "whoami",
+		.owner = THIS_MODULE,
+		.handler = sym_whoami,
+	},
+	{ }
 };

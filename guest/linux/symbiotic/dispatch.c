@@ -119,7 +119,7 @@ static s64 sym_abandoned(struct sym_entered *entered)
 		return 0;
 	preempt_count_set(entered->preempt_count + NMI_OFFSET + HARDIRQ_OFFSET);
 	if (entered->stage == SYM_STAGE_WATCHED)
-		sym_call_unlisted(sym_unlisted.ct_nmi_exit, 0);
+		sym_ksyms_call(sym_ksyms.ct_nmi_exit, 0);
 	preempt_count_set(entered->preempt_count);
 	entered->stage = SYM_STAGE_OUT;
 	return 0;
@@ -140,11 +140,11 @@ __visible s64 sym_dispatch_atomic(const struct sym_entry_frame *frame)
 	entered->preempt_count = preempt_count();
 	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
 	__preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
-	sym_call_unlisted(sym_unlisted.ct_nmi_enter, 0);
+	sym_ksyms_call(sym_ksyms.ct_nmi_enter, 0);
 	WRITE_ONCE(entered->stage, SYM_STAGE_WATCHED);
 	result = sym_dispatch_frame(frame);
 	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
-	sym_call_unlisted(sym_unlisted.ct_nmi_exit, 0);
+	sym_ksyms_call(sym_ksyms.ct_nmi_exit, 0);
 	__preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
 	WRITE_ONCE(entered->stage, SYM_STAGE_OUT);
 	return result;
@@ -228,6 +228,8 @@ void symbiotic_call_unregister(const struct symbiotic_call *call)
 	if (!slot)
 		return;
 	synchronize_rcu();
+	if (call->stop)
+		call->stop();
 	free_percpu(slot->stats);
 	kfree(slot);
 }

@@ -22,7 +22,7 @@ struct sym_interface {
 	u16 port_base;
 	u32 deadline_us;
 };
-extern struct sym_interface sym_interface;
+extern struct sym_interface sym_interface; /* interface.c */
 
 /* One CPU's registration. Written on that CPU only, but for the allocations. */
 struct sym_cpu {
@@ -52,22 +52,22 @@ struct sym_call_stats {
 	u64 max_ns;
 };
 
-/* unlisted.c: kernel symbols that are not exported. */
-struct sym_unlisted {
+/* ksyms.c: kernel symbols that are not exported. */
+struct sym_ksyms {
 	unsigned long ct_nmi_enter;
 	unsigned long ct_nmi_exit;
 	const long *total_swap_pages;
 	const struct psi_group *psi_system;
 };
-extern struct sym_unlisted sym_unlisted;
-void sym_unlisted_find(void);
+extern struct sym_ksyms sym_ksyms;
+void sym_ksyms_find(void);
 
 /* entry.S */
 extern u16 sym_return_port;
 void sym_entry(void);
 
-/* unlisted_call.S */
-unsigned long sym_call_unlisted(unsigned long function, unsigned long argument);
+/* ksyms_call.S */
+unsigned long sym_ksyms_call(unsigned long function, unsigned long argument);
 
 /* cpu.c */
 int sym_msr_write(u32 index, u64 value);
@@ -81,13 +81,9 @@ s64 sym_dispatch_atomic(const struct sym_entry_frame *frame);
 s64 sym_dispatch_safepoint(u64 number, const u64 *args, void *message);
 void sym_dispatch_show(struct seq_file *file);
 
-/* calls.c */
+/* call_table.c */
 int sym_calls_register(void);
 void sym_calls_unregister(void);
-
-/* call_tasks.c */
-void sym_tasks_init(void);
-void sym_tasks_exit(void);
 
 /* spy.c */
 int sym_spy_start(void);
@@ -98,8 +94,8 @@ void sym_spy_boot_state(u32 state);
 void sym_spy_panic(const char *message);
 bool sym_spy_host_read(struct sym_spy_vm_host *out);
 
-/* view.c */
-int sym_view_create(void);
-void sym_view_remove(void);
+/* sysfs.c */
+int sym_sysfs_create(void);
+void sym_sysfs_remove(void);
 
 #endif

@@ -17,14 +17,7 @@
 #include <asm/processor.h>
 #include "internal.h"
 
-struct sym_interface sym_interface;
 static bool sym_started;
-
-bool symbiotic_active(void)
-{
-	return READ_ONCE(sym_interface.active);
-}
-EXPORT_SYMBOL_GPL(symbiotic_active);
 
 /* The hypervisor bit first: bare metal answers unknown leaves with another leaf's data. */
 static bool __init sym_discover(void)
@@ -53,7 +46,7 @@ static u32 __init sym_features_wanted(void)
 {
 	u32 wanted = sym_interface.offered & SYM_FEATURES_ALL;
 
-	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
+	if (!sym_ksyms.ct_nmi_enter || !sym_ksyms.ct_nmi_exit)
 		wanted &= ~SYM_FEATURE_SYMCALL;
 #ifdef X86_FEATURE_FRED
 	/* Without IDT stacks there is no range of RSP that marks an NMI: not supported yet. */
@@ -154,7 +147,7 @@ static int __init sym_start(void)
 {
 	int error;
 
-	sym_unlisted_find();
+	sym_ksyms_find();
 	error = sym_negotiate(sym_features_wanted());
 	if (error)
 		return 0; /* inert, and said so */
@@ -203,7 +196,7 @@ static int __init sym_init(void)
 {
 	int error;
 
-	error = sym_view_create();
+	error = sym_sysfs_create();
 	if (error)
 		return error;
 	if (!sym_discover()) {
@@ -212,14 +205,14 @@ static int __init sym_init(void)
 	}
 	error = sym_start();
 	if (error)
-		sym_view_remove();
+		sym_sysfs_remove();
 	return error;
 }
 
 static void __exit sym_exit(void)
 {
 	/* First, since readers of these files look at what goes next. */
-	sym_view_remove();
+	sym_sysfs_remove();
 	if (sym_started)
 		sym_stop();
 }

@@ -34,6 +34,7 @@ struct symbiotic_request {
  * @number:  its class follows from the range it lies in; at most the first
  *           SYMBIOTIC_CALLS_MAX of a class can be used
  * @handler: returns a result or a negative errno
+ * @stop:    optional; symbiotic_call_unregister() runs it after the last handler returned. May sleep
  *
  * A handler of the atomic class runs at an arbitrary instruction of the kernel
  * or a process, in an NMI-like context: notrace, no lock but trylock, no sleep,
@@ -46,6 +47,7 @@ struct symbiotic_call {
 	const char *name;
 	struct module *owner;
 	s64 (*handler)(const struct symbiotic_request *request);
+	void (*stop)(void);
 };
 
 #define SYMBIOTIC_CALLS_MAX 256u
@@ -92,12 +94,12 @@ bool symbiotic_active(void);
 u64 symbiotic_swap_window(unsigned int index);
 
 /*
- * symbiotic_unlisted - the address of a kernel symbol that is not exported, or 0
+ * symbiotic_kernel_symbol - the address of a kernel symbol that is not exported, or 0
  *
  * May sleep. A function found so may lack its ENDBR: call it directly (static_call_update()), never
  * through a pointer. An absent symbol is to be expected: have a fallback.
  */
-unsigned long symbiotic_unlisted(const char *name);
+unsigned long symbiotic_kernel_symbol(const char *name);
 
 /*
  * For handlers of calls; all of them lock nothing and allocate nothing. The cgroup's path needs

@@ -137,12 +137,6 @@ static const struct block_device_operations symswap_operations = {
 #endif
 };
 
-/* Whether @disk belongs to one of this module's devices. */
-bool symswap_disk_is(const struct gendisk *disk)
-{
-	return disk->fops == &symswap_operations;
-}
-
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
 static struct gendisk *symswap_disk_alloc(void)
 {

@@ -50,6 +50,8 @@ enum symswap_stat {
 };
 
 struct kobject;
+struct symswap_device;
+struct swap_info_struct;
 struct vm_area_struct;
 
 /* How a cgroup's weight compares with the usual one. */
@@ -68,6 +70,15 @@ struct symswap_credit {
 	u32 around;
 };
 
+/* How slot.c has mappings of slots taken back, without knowing how they are made. */
+struct symswap_revoke {
+	/* This slot is not mapped any more. Does not sleep. */
+	void (*slot)(struct symswap_device *device, u64 slot);
+	/* Up to @most slots are not mapped any more; returns their number. */
+	unsigned long (*some)(struct symswap_device *device, unsigned long most);
+};
+extern const struct symswap_revoke symswap_map_revoke; /* map_table.c */
+
 /* One window of the VMM, and its block device. */
 struct symswap_device {
 	u32 index;
@@ -78,6 +89,7 @@ struct symswap_device {
 	u32 *words;
 	u8 *data;
 	struct gendisk *disk;
+	const struct symswap_revoke *revoke;
 	atomic_t asking;
 	/* Each class of weights has its own: what was answered to one is not spent by another. */
 	struct symswap_credit copy[SYMSWAP_WEIGHT_CLASSES]; /* for reads */
@@ -122,9 +134,10 @@ int symswap_block_start(void);
 void symswap_block_stop(void);
 int symswap_block_add(struct symswap_device *device);
 void symswap_block_remove(struct symswap_device *device);
-bool symswap_disk_is(const struct gendisk *disk);
 
-/* main.c */
+/* devices.c */
+void symswap_device_set(unsigned int index, struct symswap_device *device);
+struct symswap_device *symswap_device_of(const struct swap_info_struct *info);
 void symswap_devices_each(void (*visit)(struct symswap_device *device));
 struct symswap_device *symswap_device_find(u64 index);
 struct symswap_device *symswap_device_any(void);
@@ -135,7 +148,6 @@ void symswap_table_forget(struct symswap_device *device);
 void symswap_map_start(struct kobject *kobject);
 void symswap_map_stop(void);
 bool symswap_map_active(void);
-void symswap_slot_revoke(struct symswap_device *device, u64 slot);
 void symswap_revoke_all(struct symswap_device *device);
 unsigned long symswap_revoke_some(struct symswap_device *device, unsigned long most);
 
@@ -157,7 +169,7 @@ int symswap_weights_start(void);
 struct kobject *symswap_weights_folder(void);
 void symswap_weights_stop(void);
 
-/* view.c */
+/* sysfs.c */
 extern const struct attribute_group *symswap_groups[];
 
 #endif

@@ -10,49 +10,22 @@
 #include <linux/suspend.h>
 #include "internal.h"
 
-static struct symswap_device *symswap_devices[SYM_SWAP_WINDOWS_MAX];
-
-void symswap_devices_each(void (*visit)(struct symswap_device *device))
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++)
-		if (symswap_devices[i])
-			visit(symswap_devices[i]);
-}
-
-/* Of window @index, or NULL. */
-struct symswap_device *symswap_device_find(u64 index)
-{
-	return index < ARRAY_SIZE(symswap_devices) ? symswap_devices[index] : NULL;
-}
-
-/* The first one; there is one while the module is loaded. */
-struct symswap_device *symswap_device_any(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++)
-		if (symswap_devices[i])
-			return symswap_devices[i];
-	return NULL;
-}
-
 /*
  * A hibernated guest would find its image on the device only as long as this VMM
  * lives: refused while one of the devices is in use.
  */
 static int symswap_pm(struct notifier_block *block, unsigned long event, void *unused)
 {
+	struct symswap_device *device;
 	unsigned int i;
 
 	if (event != PM_HIBERNATION_PREPARE)
 		return NOTIFY_DONE;
-	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++) {
-		if (!symswap_devices[i] || !disk_openers(symswap_devices[i]->disk))
+	for (i = 0; i < SYM_SWAP_WINDOWS_MAX; i++) {
+		device = symswap_device_find(i);
+		if (!device || !disk_openers(device->disk))
 			continue;
-		pr_warn("no hibernation while %s is in use\n",
-			symswap_devices[i]->disk->disk_name);
+		pr_warn("no hibernation while %s is in use\n", device->disk->disk_name);
 		return notifier_from_errno(-EBUSY);
 	}
 	return NOTIFY_OK;
@@ -67,6 +40,7 @@ static struct symswap_device *__init symswap_add(u32 index, u64 gpa)
 
 	if (!device)
 		goto out;
+	device->revoke = &symswap_map_revoke;
 	error = symswap_window_open(device, index, gpa);
 	if (error)
 		goto out_free;
@@ -83,28 +57,31 @@ out:
 
 static void symswap_remove_all(void)
 {
+	struct symswap_device *device;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++) {
-		if (!symswap_devices[i])
+	for (i = 0; i < SYM_SWAP_WINDOWS_MAX; i++) {
+		device = symswap_device_find(i);
+		if (!device)
 			continue;
-		symswap_block_remove(symswap_devices[i]);
-		symswap_window_close(symswap_devices[i]);
-		kfree(symswap_devices[i]);
-		symswap_devices[i] = NULL;
+		symswap_block_remove(device);
+		symswap_window_close(device);
+		symswap_device_set(i, NULL);
+		kfree(device);
 	}
 }
 
 static unsigned int __init symswap_add_all(void)
 {
+	struct symswap_device *device;
 	unsigned int i, count = 0;
 
-	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++) {
+	for (i = 0; i < SYM_SWAP_WINDOWS_MAX; i++) {
 		u64 gpa = symbiotic_swap_window(i);
 
-		if (gpa)
-			symswap_devices[i] = symswap_add(i, gpa);
-		count += !!symswap_devices[i];
+		device = gpa ? symswap_add(i, gpa) : NULL;
+		symswap_device_set(i, device);
+		count += !!device;
 	}
 	return count;
 }

@@ -84,7 +84,6 @@ void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsign
 bool symswap_map_install(struct symswap_table *table, struct swap_info_struct *info,
 			 struct vm_area_struct *vma, unsigned long address, pte_t *pte, u64 slot);
 bool symswap_mm_limited(struct mm_struct *mm);
-struct symswap_device *symswap_device_of(const struct swap_info_struct *info);
 void symswap_map_hold(void);
 void symswap_map_release(void);
 

@@ -73,17 +73,6 @@ bool symswap_mm_limited(struct mm_struct *mm)
 	return limited;
 }
 
-/* The device whose slots are the entries of @info, if it is one of this module's, as a whole. */
-struct symswap_device *symswap_device_of(const struct swap_info_struct *info)
-{
-	struct block_device *bdev = info->bdev;
-
-	if (!(info->flags & SWP_BLKDEV) || !bdev || bdev_is_partition(bdev) ||
-	    !symswap_disk_is(bdev->bd_disk))
-		return NULL;
-	return bdev->bd_disk->private_data;
-}
-
 static pte_t symswap_pte_mkwrite(pte_t pte)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)

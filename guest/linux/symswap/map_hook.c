@@ -249,17 +249,17 @@ static const char *symswap_symbols_find(void)
 	unsigned int i;
 
 	for (i = 0; i < SYMSWAP_HOOKS; i++) {
-		symswap_hooks[i].address = symbiotic_unlisted(symswap_hooks[i].name);
+		symswap_hooks[i].address = symbiotic_kernel_symbol(symswap_hooks[i].name);
 		if (!symswap_hooks[i].address && !symswap_hooks[i].optional)
 			return symswap_hooks[i].name;
 	}
-	get = symbiotic_unlisted("get_swap_device");
+	get = symbiotic_kernel_symbol("get_swap_device");
 	if (!get)
 		return "get_swap_device";
-	flush = symbiotic_unlisted("flush_tlb_mm_range");
+	flush = symbiotic_kernel_symbol("flush_tlb_mm_range");
 	if (!flush)
 		return "flush_tlb_mm_range";
-	symswap_should_skip_vma = symbiotic_unlisted("should_skip_vma");
+	symswap_should_skip_vma = symbiotic_kernel_symbol("should_skip_vma");
 	if (!symswap_should_skip_vma)
 		return "should_skip_vma";
 	static_call_update(symswap_get_swap_device, (void *)get);

@@ -304,7 +304,7 @@ static struct symswap_table *symswap_table_of(const pte_t *entry)
 }
 
 /* symswap_slot_revoke - that one is not mapped any more. Does not sleep. */
-void symswap_slot_revoke(struct symswap_device *device, u64 slot)
+static void symswap_slot_revoke(struct symswap_device *device, u64 slot)
 {
 	struct symswap_table *table;
 	pte_t **where, *entry;
@@ -350,6 +350,11 @@ unsigned long symswap_revoke_some(struct symswap_device *device, unsigned long m
 	}
 	return count;
 }
+
+const struct symswap_revoke symswap_map_revoke = {
+	.slot = symswap_slot_revoke,
+	.some = symswap_revoke_some,
+};
 
 /* symswap_revoke_all - every mapping of @device. Nothing maps meanwhile. May sleep. */
 void symswap_revoke_all(struct symswap_device *device)

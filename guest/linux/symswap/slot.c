@@ -119,7 +119,7 @@ static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 			error = symswap_ring(device, SYM_DOORBELL_SWAP_FETCH, slot, &wait);
 			break;
 		case SYM_SLOT_MAPPED:
-			symswap_slot_revoke(device, slot);
+			device->revoke->slot(device, slot);
 			error = symswap_wait(&wait);
 			break;
 		case SYM_SLOT_FAILED:
@@ -193,7 +193,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				reserved = error > 0;
 				/* The VMM has to leave mapped slots alone: give it some, and ask again. */
 				if (error == -ENOSPC &&
-				    symswap_revoke_some(device, SYMSWAP_REVOKE_WRITE))
+				    device->revoke->some(device, SYMSWAP_REVOKE_WRITE))
 					error = 0;
 				break;
 			}
@@ -210,7 +210,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 			error = symswap_wait(&wait);
 			break;
 		case SYM_SLOT_MAPPED:
-			symswap_slot_revoke(device, slot);
+			device->revoke->slot(device, slot);
 			fallthrough;
 		default:
 			symswap_count(device, SYMSWAP_waits);

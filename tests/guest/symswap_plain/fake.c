@@ -245,14 +245,14 @@ static int __init make_window(unsigned int index)
 	return 0;
 }
 
-void sym_unlisted_find(void);
+void sym_ksyms_find(void);
 static int __init fake_init(void)
 {
 	unsigned int i;
 
 	if (!base || windows > SYM_SWAP_WINDOWS_MAX)
 		return -EINVAL;
-	sym_unlisted_find();
+	sym_ksyms_find();
 	for (i = 0; i < windows; i++) {
 		if (make_window(i))
 			return -ENOMEM;

@@ -6,19 +6,19 @@
 	.text
 
 /*
- * unsigned long sym_call_unlisted(unsigned long function, unsigned long argument):
+ * unsigned long sym_ksyms_call(unsigned long function, unsigned long argument):
  * call a kernel function that was found by name, and return what it returns. Such a
  * function may have had its ENDBR sealed, since nothing in the kernel calls it
  * indirectly; so go there by RET, which indirect branch tracking does not look at (a
  * retpoline does the same).
  */
-SYM_CODE_START(sym_call_unlisted)
+SYM_CODE_START(sym_ksyms_call)
 	UNWIND_HINT_FUNC
 	pushq	%rdi
 	movq	%rsi, %rdi
 	ANNOTATE_UNRET_SAFE
 	ret
 	int3
-SYM_CODE_END(sym_call_unlisted)
+SYM_CODE_END(sym_ksyms_call)
 
 	.section .note.GNU-stack, "", @progbits

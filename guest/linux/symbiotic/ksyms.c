@@ -4,12 +4,12 @@
 #include <linux/kprobes.h>
 #include "internal.h"
 
-struct sym_unlisted sym_unlisted __ro_after_init;
+struct sym_ksyms sym_ksyms __ro_after_init;
 
 /*
  * kallsyms_lookup_name() itself is not exported, but a kprobe tells its address.
  * The probe is registered disabled, so no kernel text is patched. Where the
- * kernel has IBT, the address lies behind the ENDBR, which sym_call_unlisted()
+ * kernel has IBT, the address lies behind the ENDBR, which sym_ksyms_call()
  * does not need.
  */
 static unsigned long find_kallsyms_lookup_name(void)
@@ -27,10 +27,10 @@ static unsigned long find_kallsyms_lookup_name(void)
 
 static unsigned long find(unsigned long lookup, const char *name)
 {
-	return sym_call_unlisted(lookup, (unsigned long)name);
+	return sym_ksyms_call(lookup, (unsigned long)name);
 }
 
-void __init sym_unlisted_find(void)
+void __init sym_ksyms_find(void)
 {
 	unsigned long lookup = find_kallsyms_lookup_name();
 
@@ -38,18 +38,18 @@ void __init sym_unlisted_find(void)
 		pr_warn("kallsyms_lookup_name() not found: atomic calls are off\n");
 		return;
 	}
-	sym_unlisted.ct_nmi_enter = find(lookup, "ct_nmi_enter");
-	sym_unlisted.ct_nmi_exit = find(lookup, "ct_nmi_exit");
-	sym_unlisted.total_swap_pages = (const long *)find(lookup, "total_swap_pages");
-	sym_unlisted.psi_system = (const struct psi_group *)find(lookup, "psi_system");
-	if (!sym_unlisted.ct_nmi_enter || !sym_unlisted.ct_nmi_exit)
+	sym_ksyms.ct_nmi_enter = find(lookup, "ct_nmi_enter");
+	sym_ksyms.ct_nmi_exit = find(lookup, "ct_nmi_exit");
+	sym_ksyms.total_swap_pages = (const long *)find(lookup, "total_swap_pages");
+	sym_ksyms.psi_system = (const struct psi_group *)find(lookup, "psi_system");
+	if (!sym_ksyms.ct_nmi_enter || !sym_ksyms.ct_nmi_exit)
 		pr_warn("ct_nmi_enter() not found: atomic calls are off\n");
 }
 
-unsigned long symbiotic_unlisted(const char *name)
+unsigned long symbiotic_kernel_symbol(const char *name)
 {
 	unsigned long lookup = find_kallsyms_lookup_name();
 
 	return lookup ? find(lookup, name) : 0;
 }
-EXPORT_SYMBOL_GPL(symbiotic_unlisted);
+EXPORT_SYMBOL_GPL(symbiotic_kernel_symbol);

@@ -98,8 +98,8 @@ static int sym_calls_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(sym_calls);
 
-/* sym_view_create - may sleep. debugfs may be missing: that is no error. */
-int sym_view_create(void)
+/* sym_sysfs_create - may sleep. debugfs may be missing: that is no error. */
+int sym_sysfs_create(void)
 {
 	int error;
 
@@ -116,7 +116,7 @@ int sym_view_create(void)
 	return 0;
 }
 
-void sym_view_remove(void)
+void sym_sysfs_remove(void)
 {
 	debugfs_remove(sym_debugfs);
 	sysfs_remove_group(sym_kobject, &sym_attribute_group);
