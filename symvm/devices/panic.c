@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The pvpanic port, by which a guest's kernel says that it panicked. Linux finds it
- * through ACPI (QEMU0001, driver pvpanic-mmio). Interface: docs/specs/pvpanic in QEMU's tree.
+ * through ACPI (QEMU0001, driver pvpanic-mmio). Interface: pvpanic in QEMU's specs.
  */
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * ELF kernels (vmlinux and others) by the PVH protocol: Xen's
- * docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h. Those without the note
- * that gives its entry start at the ELF file's own entry, by the 64-bit Linux boot protocol.
+ * ELF kernels (vmlinux and others) by the PVH protocol: pvh.pandoc in Xen's docs, and
+ * xen/include/public/arch-x86/hvm/start_info.h. A kernel without the note that gives the PVH entry
+ * starts at the ELF file's own entry, by the 64-bit Linux boot protocol.
  */
 #include <elf.h>
 #include <errno.h>

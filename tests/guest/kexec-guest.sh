@@ -32,5 +32,5 @@ fi
 say the second kernel answered "$(calls)" calls
 dmesg | sed -n '/symbiotic:/,$p' | grep -E 'WARNING|BUG|Oops|Call Trace|stall|lockup|scheduling while' &&
 	say WRONG kernel messages
-say done
+say "done"
 reboot -f

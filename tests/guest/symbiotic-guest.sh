@@ -113,5 +113,5 @@ while read -r line; do
 	say WRONG kernel message: "$line"
 done </tmp/messages
 sleep 2 # for the tty
-say done
+say "done"
 reboot -f

@@ -34,7 +34,7 @@ mount -t debugfs none /sys/kernel/debug 2>/dev/null
 mkdir -p /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
 
-device= module=
+device='' module=''
 case $kind in
 none) ;;
 zram)
