@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Thin front: meson builds, scripts do. See README.md for what each target shows.
 
-.PHONY: all deps build images run shell test soak fuzz bench bench-boot bench-io bench-symcall bench-swap clean
+.PHONY: all deps build check images run shell test soak fuzz bench bench-boot bench-io bench-symcall bench-swap clean
 all: build
 
 deps:
@@ -9,6 +9,9 @@ deps:
 
 build: deps
 	@scripts/build
+
+check: deps
+	@scripts/check
 
 images: deps
 	@scripts/images
