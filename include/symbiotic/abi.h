@@ -35,8 +35,8 @@ typedef int32_t sym_s32;
 typedef int64_t sym_s64;
 #endif
 
-#define SYM_ABI_MAJOR 1u
-#define SYM_ABI_MINOR 2u
+#define SYM_ABI_MAJOR	1u
+#define SYM_ABI_MINOR	2u
 #define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
 
 /*
@@ -50,24 +50,24 @@ typedef int64_t sym_s64;
  *                     EBX = size of the message buffer in bytes,
  *                     ECX = number of MSRs, EDX = 0
  */
-#define SYM_CPUID_BASE      0x40000100u
+#define SYM_CPUID_BASE	    0x40000100u
 #define SYM_CPUID_INTERFACE 0x40000101u
 #define SYM_CPUID_LIMITS    0x40000102u
-#define SYM_CPUID_MAX       SYM_CPUID_LIMITS
-#define SYM_SIGNATURE       "SymbioticVMM"
+#define SYM_CPUID_MAX	    SYM_CPUID_LIMITS
+#define SYM_SIGNATURE	    "SymbioticVMM"
 #define SYM_SIGNATURE_EBX   0x626d7953u /* "Symb" */
 #define SYM_SIGNATURE_ECX   0x69746f69u /* "ioti" */
 #define SYM_SIGNATURE_EDX   0x4d4d5663u /* "cVMM" */
 
 /* Features: offered in CPUID, acknowledged by the guest in SYM_MSR_GUEST. */
 #define SYM_FEATURE_SYMCALL   (1u << 0) /* synchronous calls at any exit (atomic class) */
-#define SYM_FEATURE_SPY       (1u << 1) /* SymSpy pages */
+#define SYM_FEATURE_SPY	      (1u << 1) /* SymSpy pages */
 #define SYM_FEATURE_SAFEPOINT (1u << 2) /* doorbells, and calls of the safepoint class in them */
 #define SYM_FEATURE_SWAP      (1u << 3) /* slot stores: windows in the VM page, swap doorbells */
 #define SYM_FEATURE_ABANDON   (1u << 4) /* the guest is told of an atomic call that was given up */
-#define SYM_FEATURES_ALL                                                 \
-	(SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT | \
-	 SYM_FEATURE_SWAP | SYM_FEATURE_ABANDON)
+#define SYM_FEATURES_ALL                                                                    \
+	(SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT | SYM_FEATURE_SWAP | \
+	 SYM_FEATURE_ABANDON)
 
 /*
  * Registration: MSRs, relative to the base from CPUID. A write that the VMM
@@ -77,8 +77,8 @@ typedef int64_t sym_s64;
  */
 #define SYM_MSR_BASE 0x53594d00u /* "SYM\0" */
 
-#define SYM_MSR_GUEST         0 /* RW guest ABI version << 32 | features wanted; reads as granted */
-#define SYM_MSR_CONTROL       1 /* RW SYM_CONTROL_*; setting ENABLE checks the whole context */
+#define SYM_MSR_GUEST	      0 /* RW guest ABI version << 32 | features wanted; reads as granted */
+#define SYM_MSR_CONTROL	      1 /* RW SYM_CONTROL_*; setting ENABLE checks the whole context */
 #define SYM_MSR_ENTRY_RIP     2 /* RW entry point: canonical, upper half */
 #define SYM_MSR_ENTRY_RSP     3 /* RW top of a stack used by calls only: canonical, upper half */
 #define SYM_MSR_ENTRY_GS_BASE 4 /* RW GS base of the handler: canonical */
@@ -86,20 +86,21 @@ typedef int64_t sym_s64;
 #define SYM_MSR_ENTRY_CR3     6 /* RW bits 11 and 12 that are cleared in CR3 (user page tables) */
 #define SYM_MSR_BLOCK_START   7 /* RW no calls while RSP lies in [START, END): stacks of NMI, #MC */
 #define SYM_MSR_BLOCK_END     8 /* RW */
-#define SYM_MSR_SPY_VM        9 /* RW GPA of the VM's SymSpy page | SYM_SPY_ENABLE */
+#define SYM_MSR_SPY_VM	      9 /* RW GPA of the VM's SymSpy page | SYM_SPY_ENABLE */
 #define SYM_MSR_SPY_VCPU      10 /* RW GPA of the vCPU's SymSpy page | SYM_SPY_ENABLE */
-#define SYM_MSR_STATUS        11 /* RO negative errno of the last refused write on this vCPU, or 0 */
-#define SYM_MSR_COUNT         12
+#define SYM_MSR_STATUS	      11 /* RO negative errno of the last refused write on this vCPU, or 0 */
+#define SYM_MSR_COUNT	      12
 
-#define SYM_CONTROL_ENABLE  (1ull << 0) /* calls may enter this vCPU */
-#define SYM_CONTROL_LATCHED (1ull << 1) /* RO: an abandoned call; off until the vCPU registers anew */
-#define SYM_SPY_ENABLE      (1ull << 0)
+#define SYM_CONTROL_ENABLE (1ull << 0) /* calls may enter this vCPU */
+#define SYM_CONTROL_LATCHED \
+	(1ull << 1) /* RO: an abandoned call; off until the vCPU registers anew */
+#define SYM_SPY_ENABLE (1ull << 0)
 
 /* I/O ports, relative to the base from CPUID. From CPL 0 only: checked, or by a cookie. */
-#define SYM_PORT_BASE     0x530u
-#define SYM_PORT_RETURN   0 /* OUT: end of an atomic call; registers as below */
+#define SYM_PORT_BASE	  0x530u
+#define SYM_PORT_RETURN	  0 /* OUT: end of an atomic call; registers as below */
 #define SYM_PORT_DOORBELL 1 /* OUT: a doorbell, see struct sym_doorbell */
-#define SYM_PORT_COUNT    2
+#define SYM_PORT_COUNT	  2
 
 /*
  * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments,
@@ -109,7 +110,7 @@ typedef int64_t sym_s64;
  * OUT of AL to SYM_PORT_RETURN with RAX = result or negative errno and R9
  * unchanged. It never IRETs.
  */
-#define SYM_CALL_ARGS     5
+#define SYM_CALL_ARGS	  5
 #define SYM_ENTRY_CONTEXT (1ull << 0)
 /*
  * No call (RAX and arguments are 0): the atomic call before was given up at its deadline. The guest
@@ -121,19 +122,19 @@ typedef int64_t sym_s64;
  * Call numbers. Two classes with separate ranges: an atomic call may come at any
  * instruction of the guest; a safepoint call comes only in a doorbell.
  */
-#define SYM_CALL_ATOMIC_FIRST    0x0000u
-#define SYM_CALL_ATOMIC_LAST     0x0fffu
+#define SYM_CALL_ATOMIC_FIRST	 0x0000u
+#define SYM_CALL_ATOMIC_LAST	 0x0fffu
 #define SYM_CALL_SAFEPOINT_FIRST 0x1000u
-#define SYM_CALL_SAFEPOINT_LAST  0x1fffu
+#define SYM_CALL_SAFEPOINT_LAST	 0x1fffu
 
-#define SYM_CALL_PING     0x0000u /* (a, b) -> a + b */
-#define SYM_CALL_WHOAMI   0x0001u /* () -> length; message: struct sym_whoami */
-#define SYM_CALL_MEMINFO  0x0002u /* () -> length; message: struct sym_meminfo */
-#define SYM_CALL_TASKS    0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
-#define SYM_CALL_STACK    0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
+#define SYM_CALL_PING		0x0000u /* (a, b) -> a + b */
+#define SYM_CALL_WHOAMI		0x0001u /* () -> length; message: struct sym_whoami */
+#define SYM_CALL_MEMINFO	0x0002u /* () -> length; message: struct sym_meminfo */
+#define SYM_CALL_TASKS		0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
+#define SYM_CALL_STACK		0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
-#define SYM_CALL_SWAP_QUERY     0x1001u /* () -> length; message: struct sym_swap_query */
-#define SYM_CALL_SWAP_REVOKE    0x1002u /* (window, pages) -> mapped slots made resident again */
+#define SYM_CALL_SWAP_QUERY	0x1001u /* () -> length; message: struct sym_swap_query */
+#define SYM_CALL_SWAP_REVOKE	0x1002u /* (window, pages) -> mapped slots made resident again */
 
 /*
  * SymSpy pages: 4096 bytes, allocated and owned by the guest, page aligned,
@@ -141,50 +142,50 @@ typedef int64_t sym_s64;
  * writes; either side copies what it uses once, and trusts nothing in it.
  * A part with a `seq` word is a seqlock: odd while being written.
  */
-#define SYM_PAGE_SIZE 4096u
-#define SYM_PANIC_SIZE 256u
+#define SYM_PAGE_SIZE	     4096u
+#define SYM_PANIC_SIZE	     256u
 #define SYM_SWAP_WINDOWS_MAX 4u
-#define SYM_SPY_VM_MAGIC   0x004d567970536d79ull /* "ymSpyVM\0" */
-#define SYM_SPY_VCPU_MAGIC 0x5550437970536d79ull /* "ymSpyCPU" */
+#define SYM_SPY_VM_MAGIC     0x004d567970536d79ull /* "ymSpyVM\0" */
+#define SYM_SPY_VCPU_MAGIC   0x5550437970536d79ull /* "ymSpyCPU" */
 
 /* The VMM's part of the VM page. */
 struct sym_spy_vm_host {
-	sym_u64 magic;            /* SYM_SPY_VM_MAGIC once the VMM has taken the page */
-	sym_u32 version;          /* SYM_ABI_VERSION of the VMM */
-	sym_u32 seq;              /* seqlock of this part */
-	sym_u8 name[64];          /* VM name, NUL terminated */
+	sym_u64 magic;	 /* SYM_SPY_VM_MAGIC once the VMM has taken the page */
+	sym_u32 version; /* SYM_ABI_VERSION of the VMM */
+	sym_u32 seq;	 /* seqlock of this part */
+	sym_u8 name[64]; /* VM name, NUL terminated */
 	sym_u8 uuid[16];
-	sym_u32 host_load;        /* 1-minute load average of the host, in hundredths */
-	sym_u32 host_cpus;        /* online CPUs of the host */
-	sym_u32 psi_some;         /* host memory pressure "some avg10", in hundredths of a percent */
-	sym_u32 psi_full;         /* "full avg10" */
-	sym_u64 policy;           /* policy words of services, see docs/abi.md */
+	sym_u32 host_load; /* 1-minute load average of the host, in hundredths */
+	sym_u32 host_cpus; /* online CPUs of the host */
+	sym_u32 psi_some;  /* host memory pressure "some avg10", in hundredths of a percent */
+	sym_u32 psi_full;  /* "full avg10" */
+	sym_u64 policy;	   /* policy words of services, see docs/abi.md */
 	sym_u64 swap_windows[SYM_SWAP_WINDOWS_MAX]; /* GPA of struct sym_swap_header, or 0 */
 	sym_u64 reserved[45];
 };
 
 /* The guest's part of the VM page. */
 struct sym_spy_vm_guest {
-	sym_u32 version;          /* SYM_ABI_VERSION of the guest */
-	sym_u32 seq;              /* seqlock of this part */
-	sym_u32 boot_state;       /* SYM_BOOT_* */
+	sym_u32 version;    /* SYM_ABI_VERSION of the guest */
+	sym_u32 seq;	    /* seqlock of this part */
+	sym_u32 boot_state; /* SYM_BOOT_* */
 	sym_u32 cpus_online;
-	sym_u8 os[64];            /* e.g. "Linux 6.1.0-56-amd64", NUL terminated */
-	sym_u64 mem_total;        /* these in bytes */
+	sym_u8 os[64];	   /* e.g. "Linux 6.1.0-56-amd64", NUL terminated */
+	sym_u64 mem_total; /* these in bytes */
 	sym_u64 mem_free;
 	sym_u64 mem_available;
 	sym_u64 swap_total;
 	sym_u64 swap_free;
-	sym_u64 swap_in;          /* pages since boot */
+	sym_u64 swap_in; /* pages since boot */
 	sym_u64 swap_out;
-	sym_u64 updated_ns;       /* guest's monotonic clock at the last update */
+	sym_u64 updated_ns; /* guest's monotonic clock at the last update */
 	sym_u64 reserved[46];
 };
 
 #define SYM_BOOT_UNKNOWN  0u
 #define SYM_BOOT_RUNNING  1u
 #define SYM_BOOT_SHUTDOWN 2u
-#define SYM_BOOT_PANIC    3u
+#define SYM_BOOT_PANIC	  3u
 
 struct sym_spy_vm {
 	struct sym_spy_vm_host host;
@@ -203,7 +204,7 @@ struct sym_context {
 	sym_u64 cs;
 	sym_u64 gs_base;
 	sym_u64 cr3;
-	sym_u64 flags;            /* SYM_CONTEXT_* */
+	sym_u64 flags; /* SYM_CONTEXT_* */
 };
 #define SYM_CONTEXT_HALTED (1ull << 0)
 
@@ -216,44 +217,44 @@ struct sym_context {
  * with ioperm() finds no cookie and is ignored.
  */
 struct sym_doorbell {
-	sym_u64 cookie;           /* guest */
-	sym_u32 reason;           /* guest: SYM_DOORBELL_* */
-	sym_u32 state;            /* VMM: SYM_DOORBELL_STATE_* */
-	sym_u64 request[6];       /* guest: arguments of the doorbell */
-	sym_u64 number;           /* VMM: number of the call */
+	sym_u64 cookie;		     /* guest */
+	sym_u32 reason;		     /* guest: SYM_DOORBELL_* */
+	sym_u32 state;		     /* VMM: SYM_DOORBELL_STATE_* */
+	sym_u64 request[6];	     /* guest: arguments of the doorbell */
+	sym_u64 number;		     /* VMM: number of the call */
 	sym_u64 args[SYM_CALL_ARGS]; /* VMM */
-	sym_u64 result;           /* guest: result of the call */
-	sym_u64 verdict;          /* VMM: answer to the doorbell, or negative errno */
+	sym_u64 result;		     /* guest: result of the call */
+	sym_u64 verdict;	     /* VMM: answer to the doorbell, or negative errno */
 };
 #define SYM_DOORBELL_STATE_VERDICT 0u
-#define SYM_DOORBELL_STATE_CALL    1u
-#define SYM_DOORBELL_STATE_RUNG    2u /* guest, before OUT; still there after it: ignored */
+#define SYM_DOORBELL_STATE_CALL	   1u
+#define SYM_DOORBELL_STATE_RUNG	   2u /* guest, before OUT; still there after it: ignored */
 
-#define SYM_DOORBELL_NONE         0u /* a safepoint without a reason: answered with verdict 0 */
+#define SYM_DOORBELL_NONE	  0u /* a safepoint without a reason: answered with verdict 0 */
 #define SYM_DOORBELL_SWAP_RESERVE 1u /* (window, slot): room for a write to it, see below */
-#define SYM_DOORBELL_SWAP_FETCH   2u /* (window, slot): a stored slot is wanted back */
+#define SYM_DOORBELL_SWAP_FETCH	  2u /* (window, slot): a stored slot is wanted back */
 #define SYM_DOORBELL_SWAP_DECIDE  3u /* (window, slot, SYM_SWAP_DECIDE_*): a swap-in, what now? */
 
 /* The VMM's part of the vCPU page. */
 struct sym_spy_vcpu_host {
-	sym_u64 magic;            /* SYM_SPY_VCPU_MAGIC once the VMM has taken the page */
+	sym_u64 magic; /* SYM_SPY_VCPU_MAGIC once the VMM has taken the page */
 	sym_u32 vcpu;
-	sym_u32 preempted;        /* 1 while the vCPU thread is not in KVM_RUN */
-	sym_u64 cookie;           /* of this vCPU's doorbells; changes at each registration */
-	sym_u64 calls;            /* calls made on this vCPU */
-	sym_u64 steal_ns;         /* time the vCPU thread waited for a host CPU */
+	sym_u32 preempted; /* 1 while the vCPU thread is not in KVM_RUN */
+	sym_u64 cookie;	   /* of this vCPU's doorbells; changes at each registration */
+	sym_u64 calls;	   /* calls made on this vCPU */
+	sym_u64 steal_ns;  /* time the vCPU thread waited for a host CPU */
 	struct sym_context context;
 	sym_u64 reserved[11];
 };
 
 /* The guest's part of the vCPU page. */
 struct sym_spy_vcpu_guest {
-	sym_u32 seq;              /* seqlock of this part */
-	sym_u32 pid;              /* current task: thread id */
-	sym_u32 tgid;             /* and process id */
-	sym_u32 nr_running;       /* runqueue length, 0 where the guest cannot tell */
+	sym_u32 seq;	    /* seqlock of this part */
+	sym_u32 pid;	    /* current task: thread id */
+	sym_u32 tgid;	    /* and process id */
+	sym_u32 nr_running; /* runqueue length, 0 where the guest cannot tell */
 	sym_u8 comm[16];
-	sym_u64 switches;         /* context switches counted by the module */
+	sym_u64 switches; /* context switches counted by the module */
 	sym_u64 reserved[11];
 };
 
@@ -275,16 +276,16 @@ struct sym_whoami {
 	sym_u32 ppid;
 	sym_u32 uid;
 	sym_u32 cpu;
-	sym_u32 flags;            /* SYM_WHOAMI_* */
-	sym_u64 user_rip;         /* of the interrupted user context, 0 for a kernel thread */
+	sym_u32 flags;	  /* SYM_WHOAMI_* */
+	sym_u64 user_rip; /* of the interrupted user context, 0 for a kernel thread */
 	sym_u64 user_rsp;
-	sym_u64 start_ns;         /* boot-time clock: tells two tasks of one pid apart */
-	sym_u8 comm[16];          /* NUL terminated */
-	sym_u8 cgroup[96];        /* tail of the cgroup's path, NUL terminated */
+	sym_u64 start_ns;  /* boot-time clock: tells two tasks of one pid apart */
+	sym_u8 comm[16];   /* NUL terminated */
+	sym_u8 cgroup[96]; /* tail of the cgroup's path, NUL terminated */
 };
 #define SYM_WHOAMI_KERNEL_THREAD (1u << 0)
-#define SYM_WHOAMI_IDLE          (1u << 1)
-#define SYM_WHOAMI_IN_KERNEL     (1u << 2) /* the call interrupted kernel mode */
+#define SYM_WHOAMI_IDLE		 (1u << 1)
+#define SYM_WHOAMI_IN_KERNEL	 (1u << 2) /* the call interrupted kernel mode */
 
 /* Message of SYM_CALL_MEMINFO; bytes, but for the counters. */
 struct sym_meminfo {
@@ -302,7 +303,8 @@ struct sym_meminfo {
  * SYM_CALL_STACK. The interrupted kernel stack, innermost first: needs the interrupted context
  * (-ENODATA without it). Message: 64-bit addresses; length 0 where user mode was interrupted.
  */
-#define SYM_STACK_SYMBOLS (1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
+#define SYM_STACK_SYMBOLS \
+	(1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
 
 /*
  * SYM_CALL_TASKS lists the guest's tasks. Such a list can neither be made at an
@@ -322,16 +324,16 @@ struct sym_task {
 	sym_u32 tgid;
 	sym_u32 ppid;
 	sym_u32 uid;
-	sym_u32 state;            /* one character, as ps shows it: R S D T t X Z P I */
-	sym_u32 flags;            /* SYM_TASK_* */
-	sym_u32 cpu;              /* on which it runs, or last ran */
-	sym_u32 threads;          /* of its process */
-	sym_u64 rss;              /* bytes, of its process */
-	sym_u64 utime_ns;         /* of the process; of the thread where threads are listed */
+	sym_u32 state;	  /* one character, as ps shows it: R S D T t X Z P I */
+	sym_u32 flags;	  /* SYM_TASK_* */
+	sym_u32 cpu;	  /* on which it runs, or last ran */
+	sym_u32 threads;  /* of its process */
+	sym_u64 rss;	  /* bytes, of its process */
+	sym_u64 utime_ns; /* of the process; of the thread where threads are listed */
 	sym_u64 stime_ns;
-	sym_u64 start_ns;         /* boot-time clock */
-	sym_u8 comm[16];          /* NUL terminated */
-	sym_u8 cgroup[48];        /* tail of the cgroup's path, NUL terminated */
+	sym_u64 start_ns;  /* boot-time clock */
+	sym_u8 comm[16];   /* NUL terminated */
+	sym_u8 cgroup[48]; /* tail of the cgroup's path, NUL terminated */
 };
 #define SYM_TASK_KERNEL_THREAD (1u << 0)
 
@@ -368,35 +370,35 @@ struct sym_task {
  * not, or touches slots that it did not claim, may lose its slots' contents, and nothing else.
  */
 struct sym_swap_header {
-	sym_u64 magic;            /* VMM: SYM_SWAP_MAGIC */
-	sym_u32 version;          /* VMM: SYM_ABI_VERSION */
-	sym_u32 index;            /* VMM: number of the window */
-	sym_u64 size;             /* VMM: of the whole window, bytes */
-	sym_u64 slots;            /* VMM */
-	sym_u64 words_offset;     /* VMM: of the state words from the header, bytes */
-	sym_u64 slots_offset;     /* VMM: of the first slot */
-	sym_u32 flags;            /* VMM: SYM_SWAP_* */
-	sym_u32 verdicts;         /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off */
-	sym_u64 revoke_wanted;    /* VMM: mapped slots that it wants back, as soon as possible */
-	sym_u32 policy_epoch;     /* VMM: changes when the policy did: credit is void */
+	sym_u64 magic;	       /* VMM: SYM_SWAP_MAGIC */
+	sym_u32 version;       /* VMM: SYM_ABI_VERSION */
+	sym_u32 index;	       /* VMM: number of the window */
+	sym_u64 size;	       /* VMM: of the whole window, bytes */
+	sym_u64 slots;	       /* VMM */
+	sym_u64 words_offset;  /* VMM: of the state words from the header, bytes */
+	sym_u64 slots_offset;  /* VMM: of the first slot */
+	sym_u32 flags;	       /* VMM: SYM_SWAP_* */
+	sym_u32 verdicts;      /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off */
+	sym_u64 revoke_wanted; /* VMM: mapped slots that it wants back, as soon as possible */
+	sym_u32 policy_epoch;  /* VMM: changes when the policy did: credit is void */
 	sym_u32 reserved0;
 	sym_u64 reserved1[7];
-	sym_u64 mapped;           /* guest: slots mapped now */
+	sym_u64 mapped; /* guest: slots mapped now */
 	sym_u64 reserved2[495];
 };
 #define SYM_SWAP_MAGIC 0x0050415753796d53ull /* "SmySWAP\0" */
-#define SYM_SWAP_FULL  (1u << 0) /* budget used up: reserve before writing */
+#define SYM_SWAP_FULL  (1u << 0)	     /* budget used up: reserve before writing */
 
-#define SYM_SLOT_FREE     0u
-#define SYM_SLOT_WRITING  1u
-#define SYM_SLOT_RESIDENT 2u
-#define SYM_SLOT_MAPPED   3u
-#define SYM_SLOT_COPYING  4u
-#define SYM_SLOT_OWNED    5u
-#define SYM_SLOT_STORED   6u
-#define SYM_SLOT_FAILED   7u
-#define SYM_SLOT_STATE(word)   ((word) & 0xffu)
-#define SYM_SLOT_READER        0x100u
+#define SYM_SLOT_FREE	       0u
+#define SYM_SLOT_WRITING       1u
+#define SYM_SLOT_RESIDENT      2u
+#define SYM_SLOT_MAPPED	       3u
+#define SYM_SLOT_COPYING       4u
+#define SYM_SLOT_OWNED	       5u
+#define SYM_SLOT_STORED	       6u
+#define SYM_SLOT_FAILED	       7u
+#define SYM_SLOT_STATE(word)   ((word)&0xffu)
+#define SYM_SLOT_READER	       0x100u
 #define SYM_SLOT_READERS(word) (((word) >> 8) & 0xffu)
 #define SYM_SLOT_DISCARD       (1u << 16)
 
@@ -415,10 +417,10 @@ struct sym_swap_header {
 
 #define SYM_VERDICT_COPY  0u /* an ordinary swap-in */
 #define SYM_VERDICT_GRANT 1u /* the same; RAM was given, so nothing need be evicted for it */
-#define SYM_VERDICT_MAP   2u /* map the slot itself */
+#define SYM_VERDICT_MAP	  2u /* map the slot itself */
 #define SYM_VERDICT(kind, credit, around) \
 	((sym_u64)(kind) | (sym_u64)(credit) << 8 | (sym_u64)(around) << 32)
-#define SYM_VERDICT_KIND(verdict)   ((sym_u32)((verdict) & 0xffu))
+#define SYM_VERDICT_KIND(verdict)   ((sym_u32)((verdict)&0xffu))
 #define SYM_VERDICT_CREDIT(verdict) ((sym_u32)(((verdict) >> 8) & 0xffffffu))
 #define SYM_VERDICT_AROUND(verdict) ((sym_u32)(((verdict) >> 32) & 0xffffu))
 
@@ -427,28 +429,28 @@ struct sym_swap_query {
 	sym_u32 pid;
 	sym_u32 tgid;
 	sym_u32 uid;
-	sym_u32 weight;           /* of its cgroup as the guest's owner set it; 100: none set */
-	sym_u32 flags;            /* SYM_SWAP_QUERY_* */
-	sym_u32 psi_some;         /* guest's memory pressure "some avg10", hundredths of a percent */
-	sym_u64 address;          /* user address, 0 where not known */
-	sym_u64 vma_start;        /* its mapping, 0 where not known */
+	sym_u32 weight;	   /* of its cgroup as the guest's owner set it; 100: none set */
+	sym_u32 flags;	   /* SYM_SWAP_QUERY_* */
+	sym_u32 psi_some;  /* guest's memory pressure "some avg10", hundredths of a percent */
+	sym_u64 address;   /* user address, 0 where not known */
+	sym_u64 vma_start; /* its mapping, 0 where not known */
 	sym_u64 vma_end;
-	sym_u64 vma_flags;        /* the guest kernel's VM_* */
-	sym_u64 memcg_limit;      /* the lowest of its cgroup's and that one's ancestors; ~0: none */
-	sym_u64 memcg_usage;      /* of the cgroup that has it */
+	sym_u64 vma_flags;   /* the guest kernel's VM_* */
+	sym_u64 memcg_limit; /* the lowest of its cgroup's and that one's ancestors; ~0: none */
+	sym_u64 memcg_usage; /* of the cgroup that has it */
 	sym_u64 mem_total;
 	sym_u64 mem_free;
 	sym_u64 mem_available;
-	sym_u64 high_watermark;   /* sum over zones: kswapd sleeps above it */
+	sym_u64 high_watermark; /* sum over zones: kswapd sleeps above it */
 	sym_u64 swap_used;
-	sym_u64 swap_in;          /* pages since boot */
+	sym_u64 swap_in; /* pages since boot */
 	sym_u64 swap_out;
-	sym_u64 refault_anon;     /* workingset refaults of anonymous pages since boot */
-	sym_u8 comm[16];          /* NUL terminated */
-	sym_u8 cgroup[96];        /* tail of the cgroup's path, NUL terminated */
+	sym_u64 refault_anon; /* workingset refaults of anonymous pages since boot */
+	sym_u8 comm[16];      /* NUL terminated */
+	sym_u8 cgroup[96];    /* tail of the cgroup's path, NUL terminated */
 };
 #define SYM_SWAP_QUERY_MEMCG  (1u << 0) /* its cgroup has a limit of its own that is near */
-#define SYM_SWAP_QUERY_KERNEL (1u << 1) /* not a fault of the task's own: GUP, swapoff, a thread */
+#define SYM_SWAP_QUERY_KERNEL (1u << 1) /* not the task's own fault: GUP, swapoff, a thread */
 
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_host) == 512, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_guest) == 512, "ABI size");

@@ -5,6 +5,10 @@ import re
 FILE_LINES = 600
 FUNCTION_LINES = 60
 NAME = re.compile(r"(\w+)\(")
+KNOWN = {  # still to be split
+    "tests/unit/devices/test_character.c",
+    "tests/unit/virtio/test_blk.c",
+}
 ENDINGS = (".c", ".h", ".S", ".py", ".sh", ".bats")
 
 
@@ -28,7 +32,7 @@ def run(tree):
     for source in tree.files:
         if source.endswith(ENDINGS) or source in tree.scripts():
             count = tree.read(source).count("\n")
-            if count > FILE_LINES:
+            if count > FILE_LINES and source not in KNOWN:
                 yield source, f"{count} lines, more than {FILE_LINES}"
     for source in tree.ending(".c"):
         for line, name, count in functions(tree.read(source)):

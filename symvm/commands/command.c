@@ -21,8 +21,8 @@ const struct command *command_find(const char *name)
 	const struct command *const *it;
 
 	SECTION_FOR_EACH(symvm_commands, it)
-	if (strcmp((*it)->name, name) == 0)
-		return *it;
+		if (strcmp((*it)->name, name) == 0)
+			return *it;
 	return NULL;
 }
 

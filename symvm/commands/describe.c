@@ -98,8 +98,7 @@ static void put_members(FILE *out, const json_t *object, unsigned depth)
 	const char *key, *gap = "";
 	json_t *value;
 
-	json_object_foreach((json_t *)object, key, value)
-	{
+	json_object_foreach((json_t *)object, key, value) {
 		fputs(gap, out);
 		put_key(out, key);
 		fputc(' ', out);
@@ -113,8 +112,7 @@ static void put_elements(FILE *out, const char *key, const json_t *array, unsign
 	json_t *value;
 	size_t i;
 
-	json_array_foreach(array, i, value)
-	{
+	json_array_foreach(array, i, value) {
 		fputs(i ? ", " : "", out);
 		put_value(out, key, value, depth + 1);
 	}
@@ -180,8 +178,7 @@ char *describe_counters(json_t *object)
 
 	if (!out)
 		return NULL;
-	json_object_foreach(object, key, value)
-	{
+	json_object_foreach(object, key, value) {
 		if (!json_is_integer(value) || json_integer_value(value) == 0)
 			continue;
 		fputs(gap, out);
@@ -213,8 +210,7 @@ static void print_elements(unsigned depth, const char *label, const char *key, j
 
 	if (length > 1 && label[length - 1] == 's')
 		length--;
-	json_array_foreach(array, i, value)
-	{
+	json_array_foreach(array, i, value) {
 		snprintf(name, sizeof(name), "%.*s %zu", (int)(length < 40 ? length : 40), label,
 			 i);
 		print_value(depth, name, key, value);
@@ -226,8 +222,7 @@ void describe_print(unsigned depth, json_t *object, const char *const *skip)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(object, key, value)
-	{
+	json_object_foreach(object, key, value) {
 		char label[NAME_MAX_];
 		bool skipped = false;
 

@@ -38,16 +38,14 @@ static void print_others(json_t *info)
 	json_t *rest = json_object(), *value;
 	const char *key;
 
-	json_object_foreach(info, key, value)
-	{
+	json_object_foreach(info, key, value) {
 		if (!json_is_object(value))
 			json_object_set(rest, key, value);
 	}
 	describe_print(0, rest, shown);
 	json_decref(rest);
 	/* Sections that services add: whatever is an object of its own. */
-	json_object_foreach(info, key, value)
-	{
+	json_object_foreach(info, key, value) {
 		if (!json_is_object(value) || strcmp(key, "memory") == 0)
 			continue;
 		output_field(0, key, "%s", "");
@@ -61,8 +59,7 @@ static void print_devices(json_t *devices)
 	json_t *device;
 	size_t i;
 
-	json_array_foreach(devices, i, device)
-	{
+	json_array_foreach(devices, i, device) {
 		output_field(0, "device", "%s (%s)", output_text(device, "name", "?"),
 			     output_text(device, "type", "?"));
 		describe_print(1, device, shown);
@@ -75,8 +72,7 @@ static void print_vcpus(json_t *vcpus)
 	json_t *vcpu;
 	size_t i;
 
-	json_array_foreach(vcpus, i, vcpu)
-	{
+	json_array_foreach(vcpus, i, vcpu) {
 		char *exits = describe_counters(json_object_get(vcpu, "exits"));
 		char total[32];
 

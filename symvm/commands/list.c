@@ -114,10 +114,10 @@ static void print_table(json_t *list)
 	bool notes = false;
 	json_t *vm;
 
-	json_array_foreach(list, i, vm) notes = notes || *note_of(vm);
-	table = output_table_create(columns, notes ? count : count - 1);
 	json_array_foreach(list, i, vm)
-	{
+		notes = notes || *note_of(vm);
+	table = output_table_create(columns, notes ? count : count - 1);
+	json_array_foreach(list, i, vm) {
 		char uptime[32], memory[32];
 
 		format_duration(uptime, sizeof(uptime),

@@ -19,8 +19,7 @@ static void print_tasks(json_t *tasks)
 	json_t *task;
 	size_t i;
 
-	json_array_foreach(tasks, i, task)
-	{
+	json_array_foreach(tasks, i, task) {
 		bool kernel = json_is_true(json_object_get(task, "kernel_thread"));
 		double ns = (double)number_of(task, "utime_ns") +
 			    (double)number_of(task, "stime_ns");

@@ -357,8 +357,7 @@ static int finish(struct parsing *parsing)
 
 	if (!options->config.kernel)
 		return error_set(parsing->err, -EINVAL, "run: --kernel FILE is missing");
-	SECTION_FOR_EACH(symvm_device_classes, it)
-	{
+	SECTION_FOR_EACH(symvm_device_classes, it) {
 		if (status == 0 && !(*it)->option)
 			status = add_device(parsing, *it, NULL);
 		else if (status == 0 && (*it)->default_argument && !is_given(options, *it))

@@ -121,7 +121,8 @@ static void print_swap(json_t *swap)
 	json_t *policy = json_object_get(swap, "policy"), *window;
 	size_t i;
 
-	json_array_foreach(json_object_get(swap, "windows"), i, window) print_window(window);
+	json_array_foreach(json_object_get(swap, "windows"), i, window)
+		print_window(window);
 	if (!json_is_object(policy))
 		return;
 	output_field(0, "policy", "%s", output_text(policy, "policy", "?"));

@@ -74,8 +74,7 @@ static void print_exit(json_t *object)
 		    comm, mark, json_integer_value(json_object_get(task, "pid")),
 		    json_integer_value(json_object_get(task, "uid")),
 		    json_is_true(json_object_get(task, "in_kernel")) ? ", in the kernel" : "");
-	json_array_foreach(json_object_get(object, "stack"), i, frame)
-	{
+	json_array_foreach(json_object_get(object, "stack"), i, frame) {
 		const char *text = json_string_value(frame);
 
 		output_line("        %s", text ? text : "?");
@@ -107,8 +106,7 @@ static json_t *find_doorbells(const struct who_options *options)
 
 	if (client_ask(options->name, "info", NULL, &info, &err) < 0)
 		return found;
-	json_array_foreach(json_object_get(info, "devices"), i, device)
-	{
+	json_array_foreach(json_object_get(info, "devices"), i, device) {
 		doorbells = json_object_get(device, "doorbells");
 		if (asked_for(options, doorbells))
 			json_array_append_new(found,
@@ -126,8 +124,7 @@ static void report_doorbells(json_t *doorbells)
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(doorbells, i, entry)
-	{
+	json_array_foreach(doorbells, i, entry) {
 		json_int_t port = json_integer_value(json_object_get(entry, "port"));
 		json_int_t ports = json_integer_value(json_object_get(entry, "ports"));
 
@@ -148,7 +145,8 @@ static int print_result(const struct who_options *options, json_t *result)
 	if (options->json) {
 		output_json(result);
 	} else {
-		json_array_foreach(json_object_get(result, "exits"), i, object) print_exit(object);
+		json_array_foreach(json_object_get(result, "exits"), i, object)
+			print_exit(object);
 	}
 	if (complete)
 		return COMMAND_SUCCESS;

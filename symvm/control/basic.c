@@ -105,7 +105,7 @@ static int handle_commands(struct vm *vm, json_t *arguments, json_t **result, st
 		return status;
 	*result = json_object();
 	SECTION_FOR_EACH(symvm_control_commands, it)
-	json_object_set_new(*result, (*it)->name, json_string((*it)->help));
+		json_object_set_new(*result, (*it)->name, json_string((*it)->help));
 	return 0;
 }
 

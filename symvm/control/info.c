@@ -119,8 +119,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		json_array_append_new(vcpus, describe_vcpu(vm->vcpus[i]));
 	json_object_set_new(info, "vcpus", vcpus);
-	SECTION_FOR_EACH(symvm_control_reports, it)
-	{
+	SECTION_FOR_EACH(symvm_control_reports, it) {
 		json_t *section;
 
 		if (!(*it)->info)

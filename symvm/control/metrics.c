@@ -131,13 +131,11 @@ static void write_values(struct vm *vm, FILE *out, const struct device *device, 
 			"device", device->name, "type", device->ops->name, "value", path, NULL);
 		return;
 	}
-	json_object_foreach(value, key, inner)
-	{
+	json_object_foreach(value, key, inner) {
 		snprintf(inner_path, sizeof(inner_path), "%s%s%s", path, *path ? "." : "", key);
 		write_values(vm, out, device, inner_path, inner);
 	}
-	json_array_foreach(value, index, inner)
-	{
+	json_array_foreach(value, index, inner) {
 		snprintf(inner_path, sizeof(inner_path), "%s%s%zu", path, *path ? "." : "", index);
 		write_values(vm, out, device, inner_path, inner);
 	}
@@ -197,8 +195,8 @@ static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, str
 	write_vcpus(vm, out);
 	write_devices(vm, out);
 	SECTION_FOR_EACH(symvm_control_reports, it)
-	if ((*it)->metrics)
-		(*it)->metrics(vm, out);
+		if ((*it)->metrics)
+			(*it)->metrics(vm, out);
 	if (fclose(out) != 0) {
 		free(text);
 		return error_set(err, -ENOMEM, "out of memory");

@@ -92,8 +92,7 @@ static int check_request(struct control_request *request, struct error *err)
 
 	if (!json_is_object(request->document))
 		return error_set(err, -EINVAL, "a request is a JSON object");
-	json_object_foreach(request->document, key, value)
-	{
+	json_object_foreach(request->document, key, value) {
 		if (strcmp(key, "command") == 0 && json_is_string(value))
 			request->command = json_string_value(value);
 		else if (strcmp(key, "arguments") == 0 && json_is_object(value))
@@ -276,8 +275,7 @@ int control_arguments_known(json_t *arguments, const char *const *known, struct 
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(arguments, key, value)
-	{
+	json_object_foreach(arguments, key, value) {
 		size_t i = 0;
 
 		while (known[i] && strcmp(known[i], key) != 0)

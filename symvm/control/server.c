@@ -86,8 +86,8 @@ static const struct control_command *find_command(const char *name)
 	const struct control_command *const *it;
 
 	SECTION_FOR_EACH(symvm_control_commands, it)
-	if (strcmp((*it)->name, name) == 0)
-		return *it;
+		if (strcmp((*it)->name, name) == 0)
+			return *it;
 	return NULL;
 }
 

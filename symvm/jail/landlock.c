@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Landlock by system call: glibc has no wrappers. Documentation/userspace-api/landlock.rst, and
- * include/uapi/linux/landlock.h for the numbers, which Debian 12's headers know up to ABI 2.
+ * linux/landlock.h for the numbers, which Debian 12's headers know up to ABI 2.
  */
 #include "jail/landlock.h"
 

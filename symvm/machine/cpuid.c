@@ -89,8 +89,8 @@ static void leaf_1(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 
 /*
  * Calls cannot enter a guest that uses shadow stacks, indirect branch tracking or FRED: the engine
- * refuses each of them (libsymcall/admission.c). KVM has CET from Linux 6.18 on; a kernel that sees it
- * turns it on at boot. SDM vol. 1 chapter 17; FRED specification, chapter 3.
+ * refuses each of them (libsymcall/admission.c). KVM has CET from Linux 6.18 on; a kernel that sees
+ * it turns it on at boot. SDM vol. 1 chapter 17; FRED specification, chapter 3.
  */
 static void hide_what_calls_cannot_enter(struct kvm_cpuid_entry2 *entry)
 {

@@ -121,7 +121,7 @@ struct vm {
 	_Atomic int end;	      /* enum vm_end */
 	_Atomic bool reset_requested; /* until the reset is done */
 	unsigned lifecycle_tasks;
-	uint64_t reset_ns; /* CLOCK_MONOTONIC: when the last reset was done; 0: none was */
+	uint64_t reset_ns;   /* CLOCK_MONOTONIC: when the last reset was done; 0: none was */
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 
 	pthread_mutex_t work_lock; /* vcpu_run_on() */

@@ -111,8 +111,7 @@ static int parse_values(json_t *arguments, struct call_arguments *parsed, struct
 	if (!json_is_array(list) || json_array_size(list) > SYM_CALL_ARGS)
 		return error_set(err, -EINVAL, "args: expected a list of at most %d numbers",
 				 SYM_CALL_ARGS);
-	json_array_foreach(list, i, value)
-	{
+	json_array_foreach(list, i, value) {
 		if (!json_is_integer(value))
 			return error_set(err, -EINVAL, "args: value %zu is not a whole number", i);
 		parsed->values[parsed->count++] = (uint64_t)json_integer_value(value);

@@ -57,7 +57,7 @@ static void publish_now(struct publish *publish)
 	what.psi_some = pressure.some;
 	what.psi_full = pressure.full;
 	SECTION_FOR_EACH(symvm_publishers, it)
-	(*it)->fill(publish->vm, &what);
+		(*it)->fill(publish->vm, &what);
 	sym_vm_publish(publish->vm->symbiotic, &what);
 }
 

@@ -23,8 +23,7 @@ int services_start(struct vm *vm, struct error *err)
 
 	if (!vm->symbiotic)
 		return 0;
-	SECTION_FOR_EACH(symvm_services, it)
-	{
+	SECTION_FOR_EACH(symvm_services, it) {
 		service = calloc(1, sizeof(*service));
 		if (!service)
 			return error_set(err, -ENOMEM, "service %s: out of memory", (*it)->name);

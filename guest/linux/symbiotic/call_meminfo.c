@@ -25,8 +25,7 @@ static u64 sym_vm_event(enum vm_event_item item)
 /* symbiotic_meminfo - takes no lock: safe in an atomic call. */
 void symbiotic_meminfo(struct sym_meminfo *info)
 {
-	long swap_total = sym_ksyms.total_swap_pages ? READ_ONCE(*sym_ksyms.total_swap_pages)
-							: 0;
+	long swap_total = sym_ksyms.total_swap_pages ? READ_ONCE(*sym_ksyms.total_swap_pages) : 0;
 	long available = si_mem_available();
 
 	info->mem_total = (u64)totalram_pages() << PAGE_SHIFT;
@@ -70,5 +69,5 @@ SYM_CALLS(meminfo) = {
 		.owner = THIS_MODULE,
 		.handler = sym_meminfo,
 	},
-	{ }
+	{},
 };

@@ -21,5 +21,5 @@ SYM_CALLS(ping) = {
 		.owner = THIS_MODULE,
 		.handler = sym_ping,
 	},
-	{ }
+	{},
 };

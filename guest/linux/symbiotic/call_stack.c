@@ -81,5 +81,5 @@ SYM_CALLS(stack) = {
 		.owner = THIS_MODULE,
 		.handler = sym_stack,
 	},
-	{ }
+	{},
 };

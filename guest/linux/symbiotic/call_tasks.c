@@ -112,7 +112,7 @@ static s64 sym_tasks(const struct symbiotic_request *request)
 		return -EOPNOTSUPP;
 	if (cookie)
 		return sym_deferred_fetch(&sym_tasks_deferred, cookie, request->args[1],
-					request->message, SYM_MESSAGE_SIZE);
+					  request->message, SYM_MESSAGE_SIZE);
 	if (request->args[1] || request->args[2] & ~(u64)SYM_TASKS_THREADS)
 		return -EINVAL;
 	return sym_deferred_start(&sym_tasks_deferred, request->args[2]);
@@ -126,5 +126,5 @@ SYM_CALLS(tasks) = {
 		.handler = sym_tasks,
 		.stop = sym_tasks_stop,
 	},
-	{ }
+	{},
 };

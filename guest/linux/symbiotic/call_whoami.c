@@ -97,5 +97,5 @@ SYM_CALLS(whoami) = {
 		.owner = THIS_MODULE,
 		.handler = sym_whoami,
 	},
-	{ }
+	{},
 };

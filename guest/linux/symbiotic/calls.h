@@ -4,7 +4,7 @@
  *
  *	SYM_CALLS(NAME) = {
  *		{ .number = SYM_CALL_..., .name = "...", .owner = THIS_MODULE, .handler = ... },
- *		{ }
+ *		{},
  *	};
  *
  * Kbuild finds the file by its name. It links the file, keeps the function tracer out of it, and
@@ -15,7 +15,7 @@
 
 #include "symbiotic.h"
 
-#define SYM_CALLS(file)                                  \
+#define SYM_CALLS(file)                                        \
 	extern const struct symbiotic_call sym_calls_##file[]; \
 	const struct symbiotic_call sym_calls_##file[]
 

@@ -13,8 +13,8 @@ void sym_deferred_wake(struct irq_work *wake)
 	queue_work(system_wq, &deferred->work);
 }
 
-static void *sym_deferred_replace(struct sym_deferred *deferred, enum sym_deferred_state state, void *data,
-				ssize_t length)
+static void *sym_deferred_replace(struct sym_deferred *deferred, enum sym_deferred_state state,
+				  void *data, ssize_t length)
 {
 	unsigned long flags;
 	void *old;
@@ -98,7 +98,8 @@ s64 sym_deferred_start(struct sym_deferred *deferred, u64 flags)
  * made, -ESTALE for another cookie than the current one's, -EINVAL for an offset
  * inside a record, or the error that making it ended with.
  */
-s64 sym_deferred_fetch(struct sym_deferred *deferred, u64 cookie, u64 offset, void *out, size_t size)
+s64 sym_deferred_fetch(struct sym_deferred *deferred, u64 cookie, u64 offset, void *out,
+		       size_t size)
 {
 	s64 result;
 

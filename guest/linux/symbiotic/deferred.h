@@ -39,18 +39,19 @@ void sym_deferred_wake(struct irq_work *wake);
 void sym_deferred_work(struct work_struct *work);
 void sym_deferred_expire(struct work_struct *work);
 
-#define DEFINE_SYM_DEFERRED(name, _produce, _record)                              \
-	struct sym_deferred name = {                                              \
-		.produce = _produce,                                              \
-		.record = _record,                                                \
-		.lock = __RAW_SPIN_LOCK_UNLOCKED(name.lock),                      \
-		.wake = IRQ_WORK_INIT(sym_deferred_wake),                         \
-		.work = __WORK_INITIALIZER(name.work, sym_deferred_work),         \
+#define DEFINE_SYM_DEFERRED(name, _produce, _record)                                       \
+	struct sym_deferred name = {                                                       \
+		.produce = _produce,                                                       \
+		.record = _record,                                                         \
+		.lock = __RAW_SPIN_LOCK_UNLOCKED(name.lock),                               \
+		.wake = IRQ_WORK_INIT(sym_deferred_wake),                                  \
+		.work = __WORK_INITIALIZER(name.work, sym_deferred_work),                  \
 		.expire = __DELAYED_WORK_INITIALIZER(name.expire, sym_deferred_expire, 0), \
 	}
 
 void sym_deferred_stop(struct sym_deferred *deferred);
 s64 sym_deferred_start(struct sym_deferred *deferred, u64 flags);
-s64 sym_deferred_fetch(struct sym_deferred *deferred, u64 cookie, u64 offset, void *out, size_t size);
+s64 sym_deferred_fetch(struct sym_deferred *deferred, u64 cookie, u64 offset, void *out,
+		       size_t size);
 
 #endif

@@ -99,7 +99,8 @@ static noinline s64 sym_dispatch_frame(const struct sym_entry_frame *frame)
 	return sym_dispatch(SYM_CLASS_ATOMIC, frame->number, &request);
 }
 
-/* How far an atomic call on this CPU has got with looking like an NMI, and what there was before. */
+/* How far an atomic call on this CPU has got with looking like an NMI, and what there was before.
+ */
 enum sym_stage { SYM_STAGE_OUT, SYM_STAGE_COUNTED, SYM_STAGE_WATCHED };
 
 struct sym_entered {

@@ -14,9 +14,9 @@ struct psi_group;
 
 /* What discovery found; constant after sym_discover() but for @active. */
 struct sym_interface {
-	bool active;  /* the VMM accepted version and features */
-	u32 version;  /* the VMM's ABI version */
-	u32 offered;  /* features */
+	bool active; /* the VMM accepted version and features */
+	u32 version; /* the VMM's ABI version */
+	u32 offered; /* features */
 	u32 granted;
 	u32 msr_base;
 	u16 port_base;

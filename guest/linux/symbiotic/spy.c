@@ -118,8 +118,8 @@ u64 symbiotic_swap_window(unsigned int index)
 {
 	struct sym_spy_vm_host host;
 
-	if (index >= ARRAY_SIZE(host.swap_windows) ||
-	    !(sym_interface.granted & SYM_FEATURE_SWAP) || !sym_spy_host_read(&host))
+	if (index >= ARRAY_SIZE(host.swap_windows) || !(sym_interface.granted & SYM_FEATURE_SWAP) ||
+	    !sym_spy_host_read(&host))
 		return 0;
 	return host.swap_windows[index];
 }

@@ -34,7 +34,8 @@ struct symbiotic_request {
  * @number:  its class follows from the range it lies in; at most the first
  *           SYMBIOTIC_CALLS_MAX of a class can be used
  * @handler: returns a result or a negative errno
- * @stop:    optional; symbiotic_call_unregister() runs it after the last handler returned. May sleep
+ * @stop:    optional; symbiotic_call_unregister() runs it after the last handler returned. May
+ * sleep
  *
  * A handler of the atomic class runs at an arbitrary instruction of the kernel
  * or a process, in an NMI-like context: notrace, no lock but trylock, no sleep,

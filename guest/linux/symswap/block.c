@@ -40,8 +40,7 @@ static int symswap_transfer(struct symswap_device *device, u64 position, void *b
 }
 
 static int symswap_transfer_page(struct symswap_device *device, struct page *page,
-				 unsigned int offset, unsigned int length, u64 position,
-				 bool write)
+				 unsigned int offset, unsigned int length, u64 position, bool write)
 {
 	void *buffer;
 	int error;
@@ -87,11 +86,11 @@ static void symswap_submit_bio(struct bio *bio)
 		bio_endio(bio);
 		return;
 	}
-	bio_for_each_segment(vector, bio, iterator) {
-		error = symswap_transfer_page(device, vector.bv_page, vector.bv_offset,
-					      vector.bv_len,
-					      (u64)iterator.bi_sector << SECTOR_SHIFT,
-					      op_is_write(bio_op(bio)));
+	bio_for_each_segment(vector, bio, iterator)
+	{
+		error = symswap_transfer_page(
+			device, vector.bv_page, vector.bv_offset, vector.bv_len,
+			(u64)iterator.bi_sector << SECTOR_SHIFT, op_is_write(bio_op(bio)));
 		if (error)
 			break;
 	}

@@ -13,40 +13,40 @@
 #define SYMSWAP_NAME "symswap"
 
 /* Counters of one device, shown in /sys/block/symswapN/symbiotic/. X(name) */
-#define SYMSWAP_STATS(X)                                                      \
-	X(reads)            /* slots read */                                  \
-	X(reads_free)       /* of these: had no contents, read as zeros */    \
-	X(writes)           /* slots written */                               \
-	X(frees)            /* slots freed by the kernel */                   \
-	X(fetches)          /* doorbells for a stored slot */                 \
-	X(reserves)         /* doorbells for room */                          \
-	X(refused)          /* writes refused: no room within the budget */   \
-	X(failed)           /* reads of slots that the VMM lost */            \
-	X(taken_back)       /* slots taken back while the VMM copied them */  \
-	X(waits)            /* times a slot was the VMM's own */              \
-	X(decides)          /* doorbells for a decision */                    \
-	X(verdicts_copy)    /* answers by kind */                             \
-	X(verdicts_grant)                                                     \
-	X(verdicts_map)                                                       \
-	X(verdicts_other)   /* refused doorbells, unknown kinds: copied */    \
-	X(maps)             /* faults answered by a mapping */                \
-	X(maps_around)      /* slots mapped with those */                     \
-	X(maps_revoked)     /* mappings taken back */                         \
-	X(maps_lost)        /* of these: were gone, which must not be */      \
-	X(refused_vma)      /* not plain private anonymous memory */          \
-	X(refused_memcg)    /* under a cgroup's memory limit */               \
-	X(refused_shared)   /* somebody else has the slot, too */             \
-	X(refused_stale)    /* contents are not in the slot: zswap, zeros */  \
-	X(refused_budget)   /* the VMM lacks memory */                        \
-	X(refused_new)      /* the process was not prepared yet */            \
-	X(refused_busy)     /* something changed meanwhile */                 \
-	X(refused_memory)   /* none for the record */
+#define SYMSWAP_STATS(X)                                                   \
+	X(reads)	 /* slots read */                                  \
+	X(reads_free)	 /* of these: had no contents, read as zeros */    \
+	X(writes)	 /* slots written */                               \
+	X(frees)	 /* slots freed by the kernel */                   \
+	X(fetches)	 /* doorbells for a stored slot */                 \
+	X(reserves)	 /* doorbells for room */                          \
+	X(refused)	 /* writes refused: no room within the budget */   \
+	X(failed)	 /* reads of slots that the VMM lost */            \
+	X(taken_back)	 /* slots taken back while the VMM copied them */  \
+	X(waits)	 /* times a slot was the VMM's own */              \
+	X(decides)	 /* doorbells for a decision */                    \
+	X(verdicts_copy) /* answers by kind */                             \
+	X(verdicts_grant)                                                  \
+	X(verdicts_map)                                                    \
+	X(verdicts_other) /* refused doorbells, unknown kinds: copied */   \
+	X(maps)		  /* faults answered by a mapping */               \
+	X(maps_around)	  /* slots mapped with those */                    \
+	X(maps_revoked)	  /* mappings taken back */                        \
+	X(maps_lost)	  /* of these: were gone, which must not be */     \
+	X(refused_vma)	  /* not plain private anonymous memory */         \
+	X(refused_memcg)  /* under a cgroup's memory limit */              \
+	X(refused_shared) /* somebody else has the slot, too */            \
+	X(refused_stale)  /* contents are not in the slot: zswap, zeros */ \
+	X(refused_budget) /* the VMM lacks memory */                       \
+	X(refused_new)	  /* the process was not prepared yet */           \
+	X(refused_busy)	  /* something changed meanwhile */                \
+	X(refused_memory) /* none for the record */
 
 enum symswap_stat {
 #define SYMSWAP_STAT_ENUM(name) SYMSWAP_##name,
 	SYMSWAP_STATS(SYMSWAP_STAT_ENUM)
 #undef SYMSWAP_STAT_ENUM
-	SYMSWAP_STAT_COUNT
+		SYMSWAP_STAT_COUNT
 };
 
 struct kobject;
@@ -95,9 +95,9 @@ struct symswap_device {
 	struct symswap_credit copy[SYMSWAP_WEIGHT_CLASSES]; /* for reads */
 	struct symswap_credit map[SYMSWAP_WEIGHT_CLASSES];  /* for faults that might be mapped */
 	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
-	unsigned long *mapped;  /* slots that are mapped, a bit each */
-	pte_t ***where;         /* of these: their notes, in pages of pointers (map_table.c) */
-	bool testing;           /* the self-test: mappings took the place of nothing */
+	unsigned long *mapped;	/* slots that are mapped, a bit each */
+	pte_t ***where;		/* of these: their notes, in pages of pointers (map_table.c) */
+	bool testing;		/* the self-test: mappings took the place of nothing */
 	atomic_long_t mapped_count;
 	unsigned long revoke_next;
 	atomic64_t stats[SYMSWAP_STAT_COUNT];

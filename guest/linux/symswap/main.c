@@ -31,7 +31,7 @@ static int symswap_pm(struct notifier_block *block, unsigned long event, void *u
 	return NOTIFY_OK;
 }
 
-static struct notifier_block symswap_pm_notifier = {.notifier_call = symswap_pm};
+static struct notifier_block symswap_pm_notifier = { .notifier_call = symswap_pm };
 
 static struct symswap_device *__init symswap_add(u32 index, u64 gpa)
 {

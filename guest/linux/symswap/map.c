@@ -82,7 +82,8 @@ static struct kobj_attribute symswap_map_attribute = __ATTR_RO(map);
 /* The kernels whose memory management was read for this, and tested. */
 static bool symswap_kernel_known(void)
 {
-	if (IS_ENABLED(CONFIG_PREEMPT_RT)) /* spinlocks are taken in calls, where preemption is off */
+	if (IS_ENABLED(
+		    CONFIG_PREEMPT_RT)) /* spinlocks are taken in calls, where preemption is off */
 		return false;
 	return (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) &&
 		LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)) ||

@@ -22,8 +22,8 @@
 struct symswap_mm {
 	struct mmu_notifier notifier; /* has the mm, and keeps it */
 	struct hlist_node hash;
-	spinlock_t lock;      /* guards what follows, and that nothing is mapped meanwhile */
-	struct xarray tables; /* page table and device -> struct symswap_table */
+	spinlock_t lock;	   /* guards what follows, and that nothing is mapped meanwhile */
+	struct xarray tables;	   /* page table and device -> struct symswap_table */
 	unsigned int invalidating; /* ranges that are being changed, all of them within: */
 	unsigned long start, end;
 	unsigned long next;  /* where the pages end that the last fault mapped */
@@ -47,7 +47,7 @@ struct symswap_table {
 	unsigned long address; /* of the first page */
 	unsigned int count;
 	unsigned int counted; /* of these, those in the device's sum */
-	pte_t *swap;          /* a page: what was there before; none where no slot is mapped */
+	pte_t *swap;	      /* a page: what was there before; none where no slot is mapped */
 	struct rcu_head rcu;
 };
 

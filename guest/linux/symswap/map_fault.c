@@ -13,14 +13,13 @@
 
 #define SYMSWAP_AROUND_MAX   ((unsigned int)PTRS_PER_PTE)
 #define SYMSWAP_AROUND_START 8u /* a fault out of order gets one in so many of what is allowed */
-#ifndef VM_SHADOW_STACK /* before 6.6 */
+#ifndef VM_SHADOW_STACK		/* before 6.6 */
 #define VM_SHADOW_STACK VM_NONE
 #endif
 /* What may not be mapped, or is not worth to think through. */
-#define SYMSWAP_VMA_UNUSUAL                                                        \
-	(VM_SHARED | VM_MAYSHARE | VM_EXEC | VM_LOCKED | VM_SPECIAL | VM_HUGETLB | \
-	 VM_MERGEABLE | VM_GROWSDOWN | VM_WIPEONFORK | VM_SHADOW_STACK |           \
-	 __VM_UFFD_FLAGS)
+#define SYMSWAP_VMA_UNUSUAL                                                                       \
+	(VM_SHARED | VM_MAYSHARE | VM_EXEC | VM_LOCKED | VM_SPECIAL | VM_HUGETLB | VM_MERGEABLE | \
+	 VM_GROWSDOWN | VM_WIPEONFORK | VM_SHADOW_STACK | __VM_UFFD_FLAGS)
 
 /* More than 0: nothing is mapped (a swapoff; the module starts or stops). */
 static atomic_t symswap_held = ATOMIC_INIT(1);
@@ -54,8 +53,8 @@ static bool symswap_vma_usual(const struct vm_area_struct *vma)
 }
 
 /*
- * symswap_mm_limited - @mm is under any limit, its own or an ancestor's. Mapped slots are charged to
- * nobody.
+ * symswap_mm_limited - @mm is under any limit, its own or an ancestor's. Mapped slots are charged
+ * to nobody.
  */
 bool symswap_mm_limited(struct mm_struct *mm)
 {
@@ -289,7 +288,7 @@ static void symswap_map_swapped(struct symswap_fault *fault, unsigned int flags)
 void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
 		       struct pt_regs *regs)
 {
-	struct symswap_fault fault = {.vma = vma};
+	struct symswap_fault fault = { .vma = vma };
 	swp_entry_t entry;
 	pte_t pte;
 
@@ -300,9 +299,8 @@ void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsign
 	if (pte_none(pte))
 		return;
 	if (pte_present(pte)) {
-		if (pte_devmap(pte) &&
-		    (!regs || flags & FAULT_FLAG_UNSHARE ||
-		     (flags & FAULT_FLAG_WRITE && !pte_write(pte))))
+		if (pte_devmap(pte) && (!regs || flags & FAULT_FLAG_UNSHARE ||
+					(flags & FAULT_FLAG_WRITE && !pte_write(pte))))
 			symswap_revoke_range(vma->vm_mm, address, address + PAGE_SIZE);
 		return;
 	}

@@ -217,13 +217,13 @@ enum {
 
 /* Faults last: nothing is mapped before all others are there, nor when one of them has gone. */
 static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
-	[SYMSWAP_WRITEPAGE] = {"swap_writepage", symswap_hook_writepage},
-	[SYMSWAP_SWAPOFF] = {"__x64_sys_swapoff", symswap_hook_swapoff},
-	[SYMSWAP_SWAPOFF32] = {"__ia32_sys_swapoff", symswap_hook_swapoff32, .optional = true},
-	[SYMSWAP_POPULATE] = {"__mm_populate", symswap_hook_populate},
-	[SYMSWAP_WALK] = {"walk_page_range", symswap_hook_walk},
-	[SYMSWAP_LOOK_AROUND] = {"lru_gen_look_around", symswap_hook_look_around},
-	[SYMSWAP_FAULT] = {"handle_mm_fault", symswap_hook_fault},
+	[SYMSWAP_WRITEPAGE] = { "swap_writepage", symswap_hook_writepage },
+	[SYMSWAP_SWAPOFF] = { "__x64_sys_swapoff", symswap_hook_swapoff },
+	[SYMSWAP_SWAPOFF32] = { "__ia32_sys_swapoff", symswap_hook_swapoff32, .optional = true },
+	[SYMSWAP_POPULATE] = { "__mm_populate", symswap_hook_populate },
+	[SYMSWAP_WALK] = { "walk_page_range", symswap_hook_walk },
+	[SYMSWAP_LOOK_AROUND] = { "lru_gen_look_around", symswap_hook_look_around },
+	[SYMSWAP_FAULT] = { "handle_mm_fault", symswap_hook_fault },
 };
 
 /* What calls a hooked function goes to the replacement instead, but for the replacement itself. */
@@ -278,7 +278,8 @@ static int symswap_hook_start(struct symswap_hook *hook)
 	int error;
 
 	hook->ops.func = symswap_redirect;
-	/* Permanent: none of them may stop at kernel.ftrace_enabled=0. The callback calls nothing. */
+	/* Permanent: none of them may stop at kernel.ftrace_enabled=0. The callback calls nothing.
+	 */
 	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY |
 			  FTRACE_OPS_FL_PERMANENT;
 	error = ftrace_set_filter_ip(&hook->ops, hook->address, 0, 0);

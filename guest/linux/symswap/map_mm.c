@@ -7,7 +7,7 @@
 #include "map.h"
 
 static DEFINE_HASHTABLE(symswap_mms, 8);
-static DEFINE_SPINLOCK(symswap_mms_lock); /* of changes to it */
+static DEFINE_SPINLOCK(symswap_mms_lock);   /* of changes to it */
 static struct mm_struct *symswap_requested; /* the mm that is being registered */
 static bool symswap_mm_stopped = true;
 
@@ -16,9 +16,8 @@ struct symswap_mm *symswap_mm_find(struct mm_struct *mm)
 {
 	struct symswap_mm *known;
 
-	hash_for_each_possible_rcu(symswap_mms, known, hash, (unsigned long)mm)
-		if (known->notifier.mm == mm)
-			return known;
+	hash_for_each_possible_rcu(symswap_mms, known, hash,
+				   (unsigned long)mm) if (known->notifier.mm == mm) return known;
 	return NULL;
 }
 
@@ -39,9 +38,9 @@ void symswap_revoke_limited(void)
 	int bucket;
 
 	rcu_read_lock();
-	hash_for_each_rcu(symswap_mms, bucket, mm, hash)
-		if (!xa_empty(&mm->tables) && symswap_mm_limited(mm->notifier.mm))
-			symswap_revoke_mm(mm, 0, ULONG_MAX);
+	hash_for_each_rcu(symswap_mms, bucket, mm,
+			  hash) if (!xa_empty(&mm->tables) && symswap_mm_limited(mm->notifier.mm))
+		symswap_revoke_mm(mm, 0, ULONG_MAX);
 	rcu_read_unlock();
 }
 
@@ -189,7 +188,8 @@ void symswap_mm_stop(void)
 		struct symswap_mm *any = NULL;
 
 		spin_lock(&symswap_mms_lock);
-		hash_for_each_safe(symswap_mms, bucket, next, mm, hash) {
+		hash_for_each_safe(symswap_mms, bucket, next, mm, hash)
+		{
 			if (any || test_and_set_bit(0, &mm->put))
 				continue;
 			hash_del_rcu(&mm->hash);

@@ -16,8 +16,9 @@
 struct symswap_test {
 	struct symswap_device *device;
 	u64 slot;
-	unsigned long start; /* of SYMSWAP_TEST_PAGES pages; the first of a table has been touched */
-	unsigned long page;  /* the next one in that table */
+	unsigned long
+		start;	    /* of SYMSWAP_TEST_PAGES pages; the first of a table has been touched */
+	unsigned long page; /* the next one in that table */
 	u8 *buffer;
 };
 
@@ -142,8 +143,7 @@ static const char *symswap_test_revoke(struct symswap_test *test)
 		return "self-test: a slot can be read after it was taken back";
 	if (!symswap_test_map(test))
 		return "self-test: a slot could not be mapped again";
-	if (vm_munmap(test->start, SYMSWAP_TEST_PAGES * PAGE_SIZE) ||
-	    !symswap_test_resident(test))
+	if (vm_munmap(test->start, SYMSWAP_TEST_PAGES * PAGE_SIZE) || !symswap_test_resident(test))
 		return "self-test: munmap() leaves a slot mapped";
 	test->start = 0;
 	return NULL;
@@ -172,7 +172,7 @@ static bool symswap_test_prepare(struct symswap_test *test)
  */
 const char *symswap_map_test(struct symswap_device *device)
 {
-	struct symswap_test test = {.device = device, .slot = device->slots};
+	struct symswap_test test = { .device = device, .slot = device->slots };
 	const char *failed = "self-test: no memory for it";
 
 	if (!current->mm || current->flags & PF_KTHREAD)

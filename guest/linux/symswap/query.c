@@ -27,7 +27,7 @@ static DEFINE_PER_CPU(struct symswap_about, symswap_about);
  */
 void symswap_query_about(const struct vm_area_struct *vma, unsigned long address)
 {
-	struct symswap_about about = {.task = NULL};
+	struct symswap_about about = { .task = NULL };
 
 	if (vma)
 		about = (struct symswap_about){
@@ -61,12 +61,12 @@ static u64 symswap_high_watermark(void)
 	u64 pages = 0;
 	int node, zone;
 
-	for_each_online_node(node)
-		for (zone = 0; zone < MAX_NR_ZONES; zone++) {
-			const struct zone *of = &NODE_DATA(node)->node_zones[zone];
+	for_each_online_node(node) for (zone = 0; zone < MAX_NR_ZONES; zone++)
+	{
+		const struct zone *of = &NODE_DATA(node)->node_zones[zone];
 
-			pages += high_wmark_pages(of);
-		}
+		pages += high_wmark_pages(of);
+	}
 	return pages << PAGE_SHIFT;
 }
 
@@ -97,7 +97,7 @@ static void symswap_memcg(struct sym_swap_query *query)
 
 static s64 symswap_query(const struct symbiotic_request *request)
 {
-	struct sym_swap_query query = {.flags = 0};
+	struct sym_swap_query query = { .flags = 0 };
 	struct sym_meminfo info;
 
 	if (!request->message)

@@ -12,8 +12,8 @@
 #include "internal.h"
 
 #define SYMSWAP_READERS_MAX  255u
-#define SYMSWAP_SPINS        200u
-#define SYMSWAP_REVOKE_WRITE 64u /* mapped slots given back for room for a write */
+#define SYMSWAP_SPINS	     200u
+#define SYMSWAP_REVOKE_WRITE 64u		 /* mapped slots given back for room for a write */
 #define SYMSWAP_WAIT_MAX_US  (30u * 1000 * 1000) /* then the VMM is taken to be stuck */
 
 /* One request's patience with a slot that is not the guest's to take. */
@@ -54,13 +54,13 @@ static void *symswap_page(struct symswap_device *device, u64 slot)
 }
 
 /*
- * Ring for this slot. Returns 1: the VMM did it; 0: it did not yet, look at the word and ring again;
- * -ENOSPC (RESERVE only), -EIO. -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
+ * Ring for this slot. Returns 1: the VMM did it; 0: it did not yet, look at the word and ring
+ * again; -ENOSPC (RESERVE only), -EIO. -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
  */
 static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 			struct symswap_wait *wait)
 {
-	const u64 request[] = {device->index, slot};
+	const u64 request[] = { device->index, slot };
 	s64 verdict = -EAGAIN;
 	int error = symbiotic_doorbell(reason, request, ARRAY_SIZE(request), &verdict);
 
@@ -94,7 +94,7 @@ static bool symswap_slot_enter(u32 *word, u32 old, u32 new)
 static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 {
 	u32 *word = symswap_word(device, slot);
-	struct symswap_wait wait = {0};
+	struct symswap_wait wait = { 0 };
 	int error = 0;
 
 	while (error >= 0) {
@@ -169,7 +169,7 @@ int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offs
 static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep, u32 *was)
 {
 	u32 *word = symswap_word(device, slot);
-	struct symswap_wait wait = {0};
+	struct symswap_wait wait = { 0 };
 	bool reserved = false;
 	int error = 0;
 
@@ -191,7 +191,8 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				error = symswap_ring(device, SYM_DOORBELL_SWAP_RESERVE, slot,
 						     &wait);
 				reserved = error > 0;
-				/* The VMM has to leave mapped slots alone: give it some, and ask again. */
+				/* The VMM has to leave mapped slots alone: give it some, and ask
+				 * again. */
 				if (error == -ENOSPC &&
 				    device->revoke->some(device, SYMSWAP_REVOKE_WRITE))
 					error = 0;
@@ -203,8 +204,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				return 0;
 			break;
 		case SYM_SLOT_RESIDENT:
-			if (!SYM_SLOT_READERS(old) &&
-			    cmpxchg(word, old, SYM_SLOT_WRITING) == old)
+			if (!SYM_SLOT_READERS(old) && cmpxchg(word, old, SYM_SLOT_WRITING) == old)
 				return 0;
 			symswap_count(device, SYMSWAP_waits);
 			error = symswap_wait(&wait);
@@ -258,8 +258,7 @@ void symswap_slot_free(struct symswap_device *device, u64 slot)
 		u32 new = state == SYM_SLOT_OWNED ? old | SYM_SLOT_DISCARD : SYM_SLOT_FREE;
 
 		/* A writer comes after the free. What is mapped is no swap entry, so not freed. */
-		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING ||
-		    state == SYM_SLOT_MAPPED)
+		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING || state == SYM_SLOT_MAPPED)
 			return;
 		if (state == SYM_SLOT_RESIDENT && SYM_SLOT_READERS(old))
 			cpu_relax();

@@ -9,20 +9,19 @@ static struct symswap_device *symswap_of(struct device *dev)
 	return dev_to_disk(dev)->private_data;
 }
 
-#define SYMSWAP_STAT_ATTRIBUTE(name)                                                          \
-	static ssize_t name##_show(struct device *dev, struct device_attribute *attribute,   \
-				   char *text)                                                \
-	{                                                                                     \
-		return sysfs_emit(text, "%lld\n",                                             \
-				  atomic64_read(&symswap_of(dev)->stats[SYMSWAP_##name]));    \
-	}                                                                                     \
+#define SYMSWAP_STAT_ATTRIBUTE(name)                                                       \
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attribute, \
+				   char *text)                                             \
+	{                                                                                  \
+		return sysfs_emit(text, "%lld\n",                                          \
+				  atomic64_read(&symswap_of(dev)->stats[SYMSWAP_##name])); \
+	}                                                                                  \
 	static DEVICE_ATTR_RO(name);
 SYMSWAP_STATS(SYMSWAP_STAT_ATTRIBUTE)
 
 static struct attribute *symswap_attributes[] = {
 #define SYMSWAP_STAT_POINTER(name) &dev_attr_##name.attr,
-	SYMSWAP_STATS(SYMSWAP_STAT_POINTER)
-	NULL,
+	SYMSWAP_STATS(SYMSWAP_STAT_POINTER) NULL,
 };
 
 static const struct attribute_group symswap_group = {
@@ -30,4 +29,4 @@ static const struct attribute_group symswap_group = {
 	.attrs = symswap_attributes,
 };
 
-const struct attribute_group *symswap_groups[] = {&symswap_group, NULL};
+const struct attribute_group *symswap_groups[] = { &symswap_group, NULL };

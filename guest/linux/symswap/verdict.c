@@ -34,8 +34,8 @@ struct symswap_question {
 static s64 symswap_verdict_ring(struct symswap_device *device,
 				const struct symswap_question *question)
 {
-	const u64 request[] = {device->index, question->slot,
-			       question->vma ? SYM_SWAP_DECIDE_CANMAP : 0};
+	const u64 request[] = { device->index, question->slot,
+				question->vma ? SYM_SWAP_DECIDE_CANMAP : 0 };
 	s64 verdict = 0;
 	int error;
 
@@ -83,7 +83,7 @@ static bool symswap_verdict_take(struct symswap_device *device, struct symswap_c
  */
 void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 {
-	const struct symswap_question question = {.slot = slot};
+	const struct symswap_question question = { .slot = slot };
 
 	if (READ_ONCE(device->header->verdicts)) /* else the policy is off */
 		symswap_verdict_take(device, &device->copy[symswap_weight_class()], &question);
@@ -96,7 +96,7 @@ void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct vm_area_struct *vma,
 			 unsigned long address, unsigned int *around)
 {
-	const struct symswap_question question = {slot, vma, address};
+	const struct symswap_question question = { slot, vma, address };
 	struct symswap_credit *credit = &device->map[symswap_weight_class()];
 	bool known = symswap_verdict_take(device, credit, &question);
 

@@ -43,7 +43,8 @@ u32 symswap_weight(const char *cgroup)
 	size_t best = 0;
 
 	spin_lock(&symswap_weight_lock);
-	list_for_each_entry(entry, &symswap_weight_list, list) {
+	list_for_each_entry(entry, &symswap_weight_list, list)
+	{
 		if (strlen(entry->path) < best || !symswap_weight_covers(entry->path, cgroup))
 			continue;
 		best = strlen(entry->path);
@@ -74,9 +75,8 @@ static struct symswap_weight *symswap_weight_find(const char *path)
 {
 	struct symswap_weight *entry;
 
-	list_for_each_entry(entry, &symswap_weight_list, list)
-		if (!strcmp(entry->path, path))
-			return entry;
+	list_for_each_entry(entry, &symswap_weight_list,
+			    list) if (!strcmp(entry->path, path)) return entry;
 	return NULL;
 }
 
@@ -160,6 +160,5 @@ void symswap_weights_stop(void)
 	struct symswap_weight *entry, *next;
 
 	kobject_put(symswap_kobject);
-	list_for_each_entry_safe(entry, next, &symswap_weight_list, list)
-		kfree(entry);
+	list_for_each_entry_safe(entry, next, &symswap_weight_list, list) kfree(entry);
 }

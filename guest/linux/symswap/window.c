@@ -8,13 +8,11 @@
 #include "internal.h"
 
 /* The header as it was read, once: sizes are used from this copy only. */
-static int symswap_window_check(struct symswap_device *device,
-				const struct sym_swap_header *header)
+static int symswap_window_check(struct symswap_device *device, const struct sym_swap_header *header)
 {
 	u64 words_end, slots_end;
 
-	if (header->magic != SYM_SWAP_MAGIC ||
-	    header->version >> 16 != SYM_ABI_VERSION >> 16) {
+	if (header->magic != SYM_SWAP_MAGIC || header->version >> 16 != SYM_ABI_VERSION >> 16) {
 		pr_err("window %u: unknown header, version %#x\n", device->index, header->version);
 		return -EPROTO;
 	}

@@ -422,8 +422,7 @@ static const struct net_backend_class *find_class(const char *argument, const ch
 	const struct net_backend_class *const *it;
 
 	*rest = argument + length + (argument[length] == ',');
-	SECTION_FOR_EACH(symvm_net_backends, it)
-	{
+	SECTION_FOR_EACH(symvm_net_backends, it) {
 		if (strlen((*it)->name) == length && strncmp((*it)->name, argument, length) == 0)
 			return *it;
 	}

@@ -63,8 +63,7 @@ int machine_try(const char *option, const char *argument, struct error *err)
 	log_init(&machine.vm.log, 2, LOG_LEVEL_ERROR);
 	assert_int_equal(event_loop_create(&machine.vm.io_loop), 0);
 	machine.vm.main_loop = machine.vm.io_loop; /* one thread plays both */
-	SECTION_FOR_EACH(symvm_device_classes, it)
-	{
+	SECTION_FOR_EACH(symvm_device_classes, it) {
 		if (option ? (*it)->option && strcmp((*it)->option, option) == 0 : !(*it)->option)
 			return (*it)->create(&machine.vm, argument, err);
 	}

@@ -85,7 +85,8 @@ static void test_tables_hang_together(void **state)
 		assert_int_not_equal(fadt, 0);
 		assert_true(field(fadt + 112, 4) & (1u << 20)); /* hardware-reduced */
 		assert_true(field(fadt + 112, 4) & (1u << 10)); /* reset register */
-		assert_true(field(fadt + 131, 1) >= 3); /* 6.3: a CPU that is not enabled does not exist */
+		assert_true(field(fadt + 131, 1) >=
+			    3); /* 6.3: a CPU that is not enabled does not exist */
 		dsdt = field(fadt + 140, 8);
 		assert_memory_equal(ram + dsdt, "DSDT", 4);
 		check_sum(dsdt, field(dsdt + 4, 4));

@@ -92,8 +92,7 @@ const char *driver_create(const char *option, const char *argument)
 	driver.ram = calloc(1, DRIVER_RAM);
 	if (!driver.ram || event_loop_create(&driver.vm.io_loop) < 0)
 		abort();
-	SECTION_FOR_EACH(symvm_device_classes, it)
-	{
+	SECTION_FOR_EACH(symvm_device_classes, it) {
 		if (strcmp((*it)->option, option) != 0)
 			continue;
 		if ((*it)->create(&driver.vm, argument, &create_error) < 0)

@@ -157,7 +157,8 @@ int vm_pause_begin(struct vm *vm)
 }
 
 /* Without a jail. Weak: the console's test has the real one, for its guard. */
-__attribute__((weak)) int jail_enter_thread(struct jail *jail, enum jail_thread kind, struct error *err)
+__attribute__((weak)) int jail_enter_thread(struct jail *jail, enum jail_thread kind,
+					    struct error *err)
 {
 	return 0;
 }
@@ -178,8 +179,7 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 	const struct device_class *const *it;
 	int status = -ENODEV;
 
-	SECTION_FOR_EACH(symvm_device_classes, it)
-	{
+	SECTION_FOR_EACH(symvm_device_classes, it) {
 		if ((*it)->option == option ||
 		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
 			status = (*it)->create(&guest->vm, argument, err);
