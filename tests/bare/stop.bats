@@ -47,13 +47,15 @@ explain() {
 }
 
 ask() {
-	timeout 60 "$symvm_sanitized" "$@"
+	lab/limit 60 "$symvm_sanitized" "$@"
 }
 
 # fire LINE [SECONDS]: sends it to the control socket, and leaves after that time.
 fire() {
-	printf '%s\n' "$1" |
-		timeout "${2:-0.3}" socat -t 0 - "UNIX-CONNECT:${SYMVM_RUNTIME_DIR:-/run/symvm}/$name.sock" || true
+	{
+		printf '%s\n' "$1"
+		sleep "${2:-0.3}"
+	} | socat -t 0 - "UNIX-CONNECT:${SYMVM_RUNTIME_DIR:-/run/symvm}/$name.sock" || true
 }
 
 @test "a guest that answers late: ps ends in time, monitors that leave do not shut out stop" {
