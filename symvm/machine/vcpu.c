@@ -450,8 +450,9 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 	while (!vcpu->work_done && status == 0) {
 		if (!vcpu->work) /* taken up: it uses the caller's memory, so wait for its end */
 			pthread_cond_wait(&vm->work_done, &vm->work_lock);
-		else
-			status = -pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when);
+		else if (pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when) != 0 &&
+			 vcpu->work) /* it may have been taken up just as the time was over */
+			status = -ETIMEDOUT;
 	}
 	if (vcpu->work_done)
 		status = vcpu->work_status;

@@ -463,6 +463,32 @@ static void the_end_comes_while_a_reset_waits(void **state)
 	assert_int_equal(vcpu_run_on(fake.vm.vcpus[1], work, NULL, 10000), -ESHUTDOWN);
 }
 
+struct slow_work {
+	_Atomic bool runs;
+};
+
+static void work_slowly(struct vcpu *vcpu, void *opaque)
+{
+	struct slow_work *slow = opaque;
+
+	atomic_store(&slow->runs, true);
+	usleep(300);
+	atomic_store(&slow->runs, false);
+}
+
+/* Work uses its caller's memory: a caller whose time is over just as it begins waits for its end.
+ */
+static void work_that_has_begun_is_waited_for(void **state)
+{
+	for (unsigned i = 0; i < 3000; i++) {
+		struct slow_work slow = {.runs = false};
+		int status = vcpu_run_on(fake.vm.vcpus[0], work_slowly, &slow, i % 2);
+
+		assert_false(atomic_load(&slow.runs));
+		assert_true(status == 0 || status == -ETIMEDOUT);
+	}
+}
+
 static void *keep_posting(void *opaque)
 {
 	_Atomic bool *stop = opaque;
@@ -556,6 +582,7 @@ int main(void)
 		CASE(the_main_loop_works_while_a_reset_waits_for_a_device),
 		CASE(the_end_comes_while_a_reset_waits),
 		CASE(posted_work_and_resets_exclude_each_other),
+		CASE(work_that_has_begun_is_waited_for),
 		CASE(pauses_of_several_clients_leave_no_vcpu_behind),
 		CASE(kicks_need_no_queue),
 	};
