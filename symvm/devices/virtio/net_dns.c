@@ -45,7 +45,7 @@ struct net_dns {
 	uint8_t frame[NET_UDP_FRAME(ANSWER_MOST)];
 };
 
-static void query_end(struct query *query)
+static void query_close(struct query *query)
 {
 	if (query->source)
 		event_source_remove(query->source);
@@ -53,6 +53,11 @@ static void query_end(struct query *query)
 		close(query->fd);
 	query->source = NULL;
 	query->fd = -1;
+}
+
+static void query_end(struct query *query)
+{
+	query_close(query);
 	query->used = query->waiting = false;
 }
 
@@ -156,16 +161,6 @@ static bool query_send_to(struct net_dns *dns, struct query *query, unsigned num
 		return false;
 	query->source = event_loop_add(dns->config.loop, query->fd, EPOLLIN, answer_ready, query);
 	return query->source != NULL;
-}
-
-static void query_close(struct query *query)
-{
-	if (query->source)
-		event_source_remove(query->source);
-	if (query->fd >= 0)
-		close(query->fd);
-	query->source = NULL;
-	query->fd = -1;
 }
 
 /* To the next server that was not tried; none: it failed. */
