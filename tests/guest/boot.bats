@@ -214,9 +214,11 @@ guest_ended() {
 	run "$symvm" list
 	[[ $output != *test* ]]
 	rm "$scratch/console"
-	start_guest 'echo guest is up; sleep 1000'
+
+	# A guest that does not answer the button: what waits for it is stopped.
+	start_guest 'killall -STOP dd; echo guest is up; sleep 1000'
 	kill -TERM "$guest_pid"
-	sleep 0.2 # two that are pending at once are one
+	sleep 2 # two that are pending at once are one
 	kill -TERM "$guest_pid"
 	guest_ended
 	[ "$status" -eq 5 ]

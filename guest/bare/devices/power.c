@@ -3,20 +3,7 @@
  */
 #include "runtime.h"
 
-#define LEFTOVER   (*(volatile uint32_t *)0x80000)
-#define CMOS_BOOTS 0x40
-
-static uint8_t boots_read(void)
-{
-	out8(0x70, CMOS_BOOTS);
-	return in8(0x71);
-}
-
-static void boots_write(uint8_t value)
-{
-	out8(0x70, CMOS_BOOTS);
-	out8(0x71, value);
-}
+#define LEFTOVER (*(volatile uint32_t *)0x80000)
 
 static void off(void)
 {
@@ -26,8 +13,8 @@ TEST("power-off", off);
 
 static void reset(void)
 {
-	if (boots_read() != 0xb7) {
-		boots_write(0xb7);
+	if (cmos_read(CMOS_MEMORY) != 0xb7) {
+		cmos_write(CMOS_MEMORY, 0xb7);
 		LEFTOVER = 0x5ec4e7;
 		check(true, "first boot");
 		out8(PORT_POWER + 2, 0x51);

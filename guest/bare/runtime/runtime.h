@@ -54,6 +54,20 @@ static inline uint32_t in32(uint16_t port)
 	return value;
 }
 
+/* A byte of the RTC's registers and of its memory. RAM does not survive a reset, this memory does.
+ */
+#define CMOS_MEMORY 0x40
+static inline uint8_t cmos_read(uint8_t index)
+{
+	out8(0x70, index);
+	return in8(0x71);
+}
+static inline void cmos_write(uint8_t index, uint8_t value)
+{
+	out8(0x70, index);
+	out8(0x71, value);
+}
+
 /* One instruction each, of exactly this width: what devices see. */
 static inline void write8(uint64_t gpa, uint8_t value)
 {

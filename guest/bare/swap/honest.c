@@ -145,8 +145,7 @@ static void dma(void)
 }
 TEST("swap-dma", dma);
 
-#define RESET_VALUE 0x52	 /* symvm/devices/power.c */
-#define BOOT_MARK   0x3000000ull /* RAM keeps what it has at a reset */
+#define RESET_VALUE 0x52 /* symvm/devices/power.c */
 
 /* A reboot empties the store. */
 static void reboot(void)
@@ -156,10 +155,10 @@ static void reboot(void)
 
 	if (!window_find(&window))
 		return;
-	if (read64(BOOT_MARK) != 0x626f6f74) {
+	if (cmos_read(CMOS_MEMORY) != 0xb7) {
 		for (uint32_t slot = 0; slot < window.count; slot++)
 			used += slot_write(&window, slot, 5);
-		write64(BOOT_MARK, 0x626f6f74);
+		cmos_write(CMOS_MEMORY, 0xb7);
 		print("# %u slots used\n", used);
 		out8(PORT_POWER + 2, RESET_VALUE);
 		for (;;)
