@@ -36,10 +36,11 @@ kexec_image() {
 kexec_in_flight() {
 	local report
 	kexec_image "$1"
-	run -0 lab/limit 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
+	run lab/limit 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
 		--initrd "$scratch/initrd" --time 6000 --cpus "$3" --period 2000 --slow 200 \
 		--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
 	echo "$output"
+	[ "$status" -eq 0 ]
 	[[ $output == *"guest: the first kernel answered"*"guest: the second kernel answered"*"guest: done"* ]]
 	[[ $output != *WRONG* ]]
 	[[ $output != *"Kernel panic"* ]]
