@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands/command.h"
+#include "cli/command.h"
 #include "util/descriptor.h"
 
 int main(int argc, char **argv)

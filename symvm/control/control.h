@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "util/error.h"
-#include "util/section.h"
+#include "util/registry.h"
 #include "util/wait_limit.h"
 
 struct vm;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "commands/version.h"
+#include "util/version.h"
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "util/section.h"
+#include "util/registry.h"
 
 struct vm;
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "machine/vm.h"
-#include "util/option.h"
+#include "util/keyval.h"
 
 #define SOCKET_LIST "/proc/net/unix"
 #define NAMED_DIR   "/symvm"

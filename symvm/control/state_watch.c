@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "util/log.h"
-#include "util/loop.h"
+#include "util/event_loop.h"
 
 #define PERIOD_S 10
 

@@ -6,9 +6,9 @@
 #include "control/control.h"
 #include "control/report.h"
 #include "machine/vm.h"
-#include "swap/decide.h"
+#include "swap/manager.h"
 #include "swap/device.h"
-#include "swap/store.h"
+#include "swap/store/store.h"
 
 static const char *const state_names[SWAP_STATES] = {
 	"free", "writing", "resident", "mapped", "copying", "owned", "stored", "failed",

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "machine/vm.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 #define I8042_COMMAND_PORT 0x64 /* read: status */
 #define I8042_STATUS_IDLE  0x00 /* takes a command at once, and has no data */

@@ -12,7 +12,7 @@
 
 #include "machine/bus.h"
 #include "util/error.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 #define PCI_ECAM_BASE	0xe0000000ull /* must match the ACPI tables */
 #define PCI_ECAM_SIZE	0x00100000ull

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "machine/vm.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 #define RTC_PORT      0x70
 #define RTC_REGISTERS 128u

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/character.h"
+#include "devices/chardev.h"
 #include "machine/vm.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 #define SERIAL_BASE 0x3f8
 #define SERIAL_SIZE 8

@@ -14,11 +14,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "util/loop.h"
+#include "util/event_loop.h"
 
 #define LOOK_NS 500000000L
 
-/* In shared memory: the guard of devices/character_host.c reads it. */
+/* In shared memory: the guard of devices/chardev_host.c reads it. */
 struct terminal {
 	int fd;
 	pid_t group;

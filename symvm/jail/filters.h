@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The seccomp filters: for each kind of thread one for each set of features that matters to it.
- * libseccomp makes them from jail/rules.c while symvm is built (jail/compile.c), so that no start
- * waits for it, and no running VMM holds it.
+ * libseccomp makes them from jail/rules.c while symvm is built (jail/gen_filters.c), so that no
+ * start waits for it, and no running VMM holds it.
  */
 #ifndef SYMVM_JAIL_FILTERS_H
 #define SYMVM_JAIL_FILTERS_H

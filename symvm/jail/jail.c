@@ -14,7 +14,7 @@
 #include "jail/landlock.h"
 #include "jail/limits.h"
 #include "jail/root.h"
-#include "jail/trap.h"
+#include "jail/sigsys.h"
 #include "jail/user.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "machine/memory.h"
+#include "memory/memory.h"
 #include "util/error.h"
 
 #define ACPI_AREA_START 0xe0000ull /* where guests without a boot protocol's help look, too */

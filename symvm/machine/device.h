@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "util/error.h"
-#include "util/section.h"
+#include "util/registry.h"
 
 struct vm;
 struct device;

@@ -7,7 +7,7 @@
 #include <symbiotic/symcall.h>
 
 #include "jail/jail.h"
-#include "machine/memory_lost.h"
+#include "memory/memory_lost.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm_panic.h"
 #include "machine/vm.h"

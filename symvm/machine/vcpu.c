@@ -12,8 +12,8 @@
 
 #include "jail/jail.h"
 #include "machine/cpuid.h"
-#include "machine/memory_lost.h"
-#include "machine/memory_plug.h"
+#include "memory/memory_lost.h"
+#include "memory/memory_plug.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
 #include "util/clock.h"

@@ -15,7 +15,7 @@
 #include "jail/jail.h"
 #include "machine/host_guard.h"
 #include "machine/lifecycle.h"
-#include "machine/memory_lost.h"
+#include "memory/memory_lost.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm_panic.h"
 #include "services/service.h"

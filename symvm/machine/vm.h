@@ -14,11 +14,11 @@
 #include "machine/bus.h"
 #include "machine/device.h"
 #include "machine/irq.h"
-#include "machine/memory.h"
+#include "memory/memory.h"
 #include "machine/vcpu.h"
 #include "util/error.h"
 #include "util/log.h"
-#include "util/loop.h"
+#include "util/event_loop.h"
 #include "util/watchdog.h"
 
 #define VM_VCPUS_MAX 16u

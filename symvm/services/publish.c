@@ -15,7 +15,7 @@
 #include <symbiotic/symcall.h>
 
 #include "machine/vm.h"
-#include "services/pressure.h"
+#include "util/psi.h"
 #include "services/publish.h"
 #include "services/service.h"
 

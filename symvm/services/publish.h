@@ -6,7 +6,7 @@
 #ifndef SYMVM_SERVICES_PUBLISH_H
 #define SYMVM_SERVICES_PUBLISH_H
 
-#include "util/section.h"
+#include "util/registry.h"
 
 struct vm;
 struct sym_publication;

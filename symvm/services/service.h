@@ -9,7 +9,7 @@
 #include <linux/kvm.h>
 
 #include "util/error.h"
-#include "util/section.h"
+#include "util/registry.h"
 
 struct vm;
 struct vcpu;

@@ -13,9 +13,9 @@
 
 #include "machine/vm.h"
 #include "services/publish.h"
-#include "swap/decide.h"
-#include "swap/store.h"
-#include "util/option.h"
+#include "swap/manager.h"
+#include "swap/store/store.h"
+#include "util/keyval.h"
 
 struct swap_device {
 	struct device device;

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "util/log.h"
-#include "util/loop.h"
+#include "util/event_loop.h"
 
 #define FILES_MAX 16u
 

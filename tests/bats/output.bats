@@ -286,10 +286,10 @@ for width in (50, 200):
 PYTHON
 }
 
-@test "a command that asks a VM prints by commands/output.h alone" {
+@test "a command that asks a VM prints by cli/output.h alone" {
 	local file bad=
-	for file in $(grep -lE 'commands/(client|output)\.h"' symvm/commands/*.c); do
-		[ "$file" != symvm/commands/output.c ] || continue
+	for file in $(grep -lE 'cli/(client|output)\.h"' symvm/cli/*.c); do
+		[ "$file" != symvm/cli/output.c ] || continue
 		bad+=$(grep -nHE '(^|[^_a-z])(v?f?d?printf|f?puts|f?putc|putchar|fwrite|json_dump(f|fd|_file)|perror|write)\(.*' "$file" |
 			grep -vE 'describe\.c:.*(fputs|fputc|fprintf)\(' || true)
 	done
@@ -298,5 +298,5 @@ PYTHON
 		return 1
 	}
 	# What describe.c writes to are strings in memory, which output_field() then shows.
-	! grep -nE 'stdout|stderr|[^f]printf\(|[^f]puts\(' symvm/commands/describe.c | grep -v snprintf
+	! grep -nE 'stdout|stderr|[^f]printf\(|[^f]puts\(' symvm/cli/describe.c | grep -v snprintf
 }

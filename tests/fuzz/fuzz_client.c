@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "commands/command.h"
+#include "cli/command.h"
 #include "control/state_dir.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -9,7 +9,7 @@
 
 #include "../unit/virtio/guest.h"
 #include "devices/virtio/mem.h"
-#include "machine/memory_plug.h"
+#include "memory/memory_plug.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

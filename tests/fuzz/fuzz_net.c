@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../unit/net/driver.h"
-#include "devices/virtio/net.h"
+#include "devices/virtio/net/net.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "commands/run_options.h"
-#include "devices/virtio/slirp.h"
-#include "util/option.h"
+#include "cli/run_options.h"
+#include "devices/virtio/net/slirp.h"
+#include "util/keyval.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

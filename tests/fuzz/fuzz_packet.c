@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio/net_flow.h"
-#include "devices/virtio/net_fragments.h"
-#include "devices/virtio/net_policy.h"
+#include "devices/virtio/net/net_flow.h"
+#include "devices/virtio/net/net_fragments.h"
+#include "devices/virtio/net/net_policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 /* For its functions: no thread runs here. */
-#include "swap/spilling.c"
-#include "swap/spill_file.h"
+#include "swap/store/writeback.c"
+#include "swap/spill/spill_file.h"
 #include "jail/jail.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -145,7 +145,7 @@ static void dma(void)
 }
 TEST("swap-dma", dma);
 
-#define RESET_VALUE 0x52 /* symvm/devices/power.c */
+#define RESET_VALUE 0x52 /* symvm/devices/acpi_power.c */
 
 /* A reboot empties the store. */
 static void reboot(void)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/character.h"
-#include "devices/virtio/virtio.h"
+#include "devices/chardev.h"
+#include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
 
 #define QUEUE_SIZE     128u

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * virtio-mem (VIRTIO 1.2, 5.15): memory that the guest plugs and unplugs in blocks, as far as it is
- * asked to. The guest boots with its RAM; the region beyond it (machine/memory_plug.h) belongs to
+ * asked to. The guest boots with its RAM; the region beyond it (memory/memory_plug.h) belongs to
  * this device. All plugging is done on the I/O loop's thread.
  */
 #include "devices/virtio/mem.h"
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio/virtio.h"
-#include "machine/memory_plug.h"
+#include "devices/virtio/core/virtio.h"
+#include "memory/memory_plug.h"
 #include "machine/vm.h"
 
 #define NAME	   "virtio-mem"

@@ -12,9 +12,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "devices/virtio/virtio.h"
+#include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
-#include "util/option.h"
+#include "util/keyval.h"
 
 #define RNG_QUEUE_SIZE	64u
 #define RNG_REQUEST_MAX 4096u	 /* bytes given to one request; less than asked for is fine */

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "devices/virtio/vhost.h"
-#include "devices/virtio/virtio.h"
+#include "devices/virtio/core/vhost.h"
+#include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
-#include "util/option.h"
+#include "util/keyval.h"
 
 #define QUEUE_SIZE  128u
 #define QUEUE_EVENT 2u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * FADT: a hardware-reduced platform (no PIC, PIT, PM timer or SMI). Sleep and reset
- * registers are those of devices/power.c. The DSDT's address is filled in at run time; iasl wants one
+ * registers are those of devices/acpi_power.c. The DSDT's address is filled in at run time; iasl wants one
  * that is not 0.
  */
 [0004]                          Signature : "FACP"    [Fixed ACPI Description Table (FADT)]

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 /* The ring is private to it. */
-#include "devices/virtio/blk_ring.c"
+#include "devices/virtio/blk/blk_ring.c"
 
 static struct {
 	struct blk_backend *backend; /* NULL: io_uring is switched off here */

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "commands/command.h"
-#include "commands/run_options.h"
+#include "cli/command.h"
+#include "cli/run_options.h"
 
 /* Device classes of this test's own. */
 static int create_nothing(struct vm *vm, const char *argument, struct error *err)

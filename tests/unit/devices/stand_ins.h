@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "machine/vm.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 struct stand_in {
 	struct vm vm;

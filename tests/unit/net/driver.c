@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio/transport.h"
+#include "devices/virtio/core/transport.h"
 
 #define RAM_BASE 0x100000ull
 

@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_NET_DRIVER_H
 #define TESTS_UNIT_NET_DRIVER_H
 
-#include "devices/virtio/virtio.h"
+#include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
 
 #define DRIVER_RAM	  (4u << 20)

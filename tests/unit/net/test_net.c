@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio/net.h"
+#include "devices/virtio/net/net.h"
 #include "driver.h"
 
 #define RX	  NET_QUEUE_RX

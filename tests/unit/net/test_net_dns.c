@@ -13,8 +13,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "devices/virtio/net_dns.h"
-#include "devices/virtio/net_resolver.h"
+#include "devices/virtio/net/net_dns.h"
+#include "devices/virtio/net/net_resolver.h"
 #include "util/clock.h"
 
 #define GUEST	    0x0a00020fu

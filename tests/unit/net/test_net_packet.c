@@ -10,9 +10,9 @@
 #include <sys/resource.h>
 #include <cmocka.h>
 
-#include "devices/virtio/net_flow.h"
-#include "devices/virtio/net_fragments.h"
-#include "devices/virtio/net_policy.h"
+#include "devices/virtio/net/net_flow.h"
+#include "devices/virtio/net/net_fragments.h"
+#include "devices/virtio/net/net_policy.h"
 #include "util/clock.h"
 
 #define GUEST	    0x0a00020fu

@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "devices/virtio/net.h"
-#include "devices/virtio/net_forward.h"
-#include "devices/virtio/net_packet.h"
+#include "devices/virtio/net/net.h"
+#include "devices/virtio/net/net_forward.h"
+#include "devices/virtio/net/net_packet.h"
 
 #include "driver.h"
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <symbiotic/abi.h>
 
-#include "swap/store.h"
+#include "swap/store/store.h"
 
 #define MIB	(1ull << 20)
 #define OVERRUN (2 * MIB) /* what the store may hold beyond its budget */

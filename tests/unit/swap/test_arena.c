@@ -5,7 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "swap/arena.h"
+#include "swap/store/arena.h"
 
 #define OBJECTS 4000u
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "swap/huge_pages.h"
+#include "swap/store/huge_pages.h"
 
 static char directory[64];
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "swap/internal.h"
+#include "swap/store/store_internal.h"
 
 #define LARGE (48ull << 30)
 /* Of each kind of look: freed pages, contents to move. A group more may be finished. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "swap/policy.h"
+#include "swap/policy/policy.h"
 
 #define MIB (1ull << 20)
 

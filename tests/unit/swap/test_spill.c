@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "guest.h"
-#include "swap/internal.h"
+#include "swap/store/store_internal.h"
 
 #define SIZE   (16 * MIB)
 #define BUDGET (4 * MIB)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "swap/spill_file.h"
+#include "swap/spill/spill_file.h"
 
 #define MIB    (1ull << 20)
 #define SIZE   (8 * MIB)

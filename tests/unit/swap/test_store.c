@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "guest.h"
-#include "util/state.h"
+#include "util/serialize.h"
 
 #define SIZE   (32 * MIB)
 #define BUDGET (8 * MIB)

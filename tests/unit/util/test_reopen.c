@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "util/log.h"
-#include "util/loop.h"
+#include "util/event_loop.h"
 #include "util/reopen.h"
 
 static char base[] = "/tmp/symvm-test-XXXXXX";

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "devices/pci.h"
-#include "devices/virtio/virtio.h"
+#include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
 
 #define GUEST_RAM_SIZE	0x200000ull    /* at 0 */

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "devices/virtio/blk_engine.h"
+#include "devices/virtio/blk/blk_engine.h"
 
 #define SIZE 65536u
 

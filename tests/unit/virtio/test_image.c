@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio/blk_image.h"
-#include "devices/virtio/blk_probe.h"
+#include "devices/virtio/blk/blk_image.h"
+#include "devices/virtio/blk/blk_probe.h"
 
 #define SIZE (1u << 20)
 

@@ -17,7 +17,7 @@
 
 #include "devices/virtio/mem.h"
 #include "guest.h"
-#include "machine/memory_plug.h"
+#include "memory/memory_plug.h"
 
 #define MIB	(1ull << 20)
 #define BLOCK	(2 * MIB)

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* `symvm info NAME [--json]` */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/describe.h"
+#include "cli/format.h"
+#include "cli/output.h"
+
+/* What print_head() shows of memory is not shown again. */
+static void print_head(json_t *info)
+{
+	static const char *const shown[] = {"size", "huge_pages", "regions", NULL};
+	json_t *memory = json_object_get(info, "memory");
+	char uptime[32], size[32];
+
+	format_duration(uptime, sizeof(uptime),
+			json_number_value(json_object_get(info, "uptime_seconds")));
+	format_size(size, sizeof(size),
+		    (uint64_t)json_integer_value(json_object_get(memory, "size")));
+	output_field(0, "name", "%s", output_text(info, "name", "?"));
+	output_field(0, "pid", "%lld", json_integer_value(json_object_get(info, "pid")));
+	output_field(0, "state", "%s", output_text(info, "state", "?"));
+	output_field(0, "uptime", "%s", uptime);
+	output_field(0, "kernel", "%s", output_text(info, "kernel", "?"));
+	output_field(0, "memory", "%s%s", size,
+		     json_is_true(json_object_get(memory, "huge_pages")) ? ", huge pages" : "");
+	describe_print(1, memory, shown);
+	output_field(0, "cpus", "%lld", json_integer_value(json_object_get(info, "cpus")));
+}
+
+/* What is neither an object nor shown above: whatever else a VM has to say. */
+static void print_others(json_t *info)
+{
+	static const char *const shown[] = {"name",   "pid",  "state",	 "uptime_seconds", "kernel",
+					    "memory", "cpus", "devices", "vcpus",	   NULL};
+	json_t *rest = json_object(), *value;
+	const char *key;
+
+	json_object_foreach(info, key, value) {
+		if (!json_is_object(value))
+			json_object_set(rest, key, value);
+	}
+	describe_print(0, rest, shown);
+	json_decref(rest);
+	/* Sections that services add: whatever is an object of its own. */
+	json_object_foreach(info, key, value) {
+		if (!json_is_object(value) || strcmp(key, "memory") == 0)
+			continue;
+		output_field(0, key, "%s", "");
+		describe_print(1, value, NULL);
+	}
+}
+
+static void print_devices(json_t *devices)
+{
+	static const char *const shown[] = {"name", "type", NULL};
+	json_t *device;
+	size_t i;
+
+	json_array_foreach(devices, i, device) {
+		output_field(0, "device", "%s (%s)", output_text(device, "name", "?"),
+			     output_text(device, "type", "?"));
+		describe_print(1, device, shown);
+	}
+}
+
+static void print_vcpus(json_t *vcpus)
+{
+	static const char *const shown[] = {"id", "exits", "exits_total", NULL};
+	json_t *vcpu;
+	size_t i;
+
+	json_array_foreach(vcpus, i, vcpu) {
+		char *exits = describe_counters(json_object_get(vcpu, "exits"));
+		char total[32];
+
+		format_count(total, sizeof(total),
+			     json_integer_value(json_object_get(vcpu, "exits_total")));
+		output_field(0, "vCPU", "%zu", i);
+		output_field(1, "exits", "%s", total);
+		output_field(1, "by reason", "%s", exits ? exits : "?");
+		free(exits);
+		describe_print(1, vcpu, shown);
+	}
+}
+
+static void print_info(json_t *info)
+{
+	print_head(info);
+	print_others(info);
+	print_devices(json_object_get(info, "devices"));
+	print_vcpus(json_object_get(info, "vcpus"));
+}
+
+static int info_run(int argc, char **argv)
+{
+	struct client_options options;
+	struct error err;
+	json_t *info = NULL;
+	int status = client_parse(argc, argv,
+				  "Show a VM's state, devices and exit counters, while it runs.",
+				  true, &options, &err);
+
+	if (status >= 0)
+		return status;
+	if (client_ask(options.name, "info", NULL, &info, &err) < 0) {
+		command_error("info: %s", err.text);
+		return COMMAND_FAILURE;
+	}
+	if (options.json)
+		output_json(info);
+	else
+		print_info(info);
+	json_decref(info);
+	return COMMAND_SUCCESS;
+}
+
+static const struct command info_command = {
+	.name = "info",
+	.arguments = "NAME [--json]",
+	.summary = "Show a VM's state, devices and exit counters",
+	.run = info_run,
+};
+COMMAND(info_command);

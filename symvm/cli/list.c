@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* `symvm list [--all] [--json]`: the running VMs of this user, or of all. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/client.h"
+#include "cli/format.h"
+#include "cli/output.h"
+
+#define LIST_TIMEOUT_MS 2000u
+
+enum {
+	KEY_JSON = 256,
+	KEY_ALL,
+};
+
+struct list_options {
+	bool json;
+	bool all;
+};
+
+static error_t parse_list(int key, char *arg, struct argp_state *state)
+{
+	struct list_options *options = state->input;
+
+	switch (key) {
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_ALL:
+		options->all = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* What a VM says about itself, or, where it can't, why. NULL when it ended. New reference. */
+static json_t *ask_found(const struct state_found *found)
+{
+	struct client client;
+	struct error err;
+	json_t *info = NULL;
+	int status = client_open_found(&client, found, LIST_TIMEOUT_MS, &err);
+
+	if (status == 0) {
+		status = client_call(&client, "info", NULL, LIST_TIMEOUT_MS, &info, &err);
+		client_close(&client);
+	}
+	if (status == -EPIPE)
+		return NULL;
+	if (status < 0)
+		info = json_pack("{s:s, s:s}", "state", status == -EAGAIN ? "starting" : "unknown",
+				 "error", err.text);
+	return info;
+}
+
+/* How @name of @uid is addressed: "NAME", or "USER/NAME" of another user. */
+static void set_name(json_t *vm, uid_t uid, const char *name)
+{
+	const struct passwd *user = uid == geteuid() ? NULL : getpwuid(uid);
+	json_t *text;
+
+	if (uid == geteuid())
+		text = json_string(name);
+	else if (user)
+		text = json_sprintf("%s/%s", user->pw_name, name);
+	else
+		text = json_sprintf("%u/%s", (unsigned)uid, name);
+	/* Not what the VM calls itself. */
+	json_object_set_new(vm, "name", text);
+}
+
+static void add_vm(void *opaque, uid_t uid, const char *dir, const char *name, pid_t pid)
+{
+	struct state_found found = {.uid = uid, .name = name};
+	json_t *list = opaque, *vm;
+
+	if (dir) {
+		found.dir_fd = state_dir_open_at(dir, uid, true);
+		if (found.dir_fd < 0)
+			return; /* it ended between our looking and our asking */
+		snprintf(found.dir, sizeof(found.dir), "%s", dir);
+		vm = ask_found(&found);
+		close(found.dir_fd);
+	} else {
+		vm = json_pack("{s:s, s:i, s:s}", "state", "lost", "pid", (int)pid, "error",
+			       "its state files were removed; SIGTERM stops it");
+	}
+	if (!vm)
+		return;
+	set_name(vm, uid, name);
+	json_array_append_new(list, vm);
+}
+
+/* What is wrong with a VM: why it cannot be asked, or its guest's panic. Needs no free. */
+static const char *note_of(json_t *vm)
+{
+	const char *error = output_text(vm, "error", "");
+
+	return *error ? error : output_text(vm, "panic", "");
+}
+
+static void print_table(json_t *list)
+{
+	static const struct output_column columns[] = {
+		{"NAME", false}, {"PID", true},	   {"STATE", false}, {"UPTIME", true},
+		{"CPUS", true},	 {"MEMORY", true}, {"NOTE", false},
+	};
+	size_t count = sizeof(columns) / sizeof(columns[0]), i;
+	struct output_table *table;
+	bool notes = false;
+	json_t *vm;
+
+	json_array_foreach(list, i, vm)
+		notes = notes || *note_of(vm);
+	table = output_table_create(columns, notes ? count : count - 1);
+	json_array_foreach(list, i, vm) {
+		char uptime[32], memory[32];
+
+		format_duration(uptime, sizeof(uptime),
+				json_number_value(json_object_get(vm, "uptime_seconds")));
+		format_size(memory, sizeof(memory),
+			    (uint64_t)json_integer_value(
+				    json_object_get(json_object_get(vm, "memory"), "size")));
+		output_table_cell(table, "%s", output_text(vm, "name", "?"));
+		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "pid")));
+		output_table_cell(table, "%s", output_text(vm, "state", "?"));
+		output_table_cell(table, "%s", uptime);
+		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "cpus")));
+		output_table_cell(table, "%s", memory);
+		if (notes)
+			output_table_cell(table,
+					  json_object_get(vm, "panic") ? "panicked: %s" : "%s",
+					  note_of(vm));
+	}
+	output_table_print(table);
+}
+
+static int list_run(int argc, char **argv)
+{
+	static const struct argp_option table[] = {
+		{"all", KEY_ALL, NULL, 0,
+		 "Also those of other users, as USER/NAME, as far as they can be seen (root: all)",
+		 0},
+		{"json", KEY_JSON, NULL, 0, "Print JSON: what 'symvm info --json' prints of each",
+		 0},
+		{0},
+	};
+	const struct argp argp = {
+		.options = table, .parser = parse_list, .doc = "List the running VMs."};
+	struct list_options options = {0};
+	struct error err;
+	json_t *list;
+	int status = command_parse_or_report(&argp, argc, argv, &options, &err);
+
+	if (status >= 0)
+		return status;
+	list = json_array();
+	status = state_find_each(options.all, add_vm, list, &err);
+	if (status < 0)
+		command_error("list: %s", err.text);
+	else if (options.json)
+		output_json(list);
+	else
+		print_table(list);
+	json_decref(list);
+	return status < 0 ? COMMAND_FAILURE : COMMAND_SUCCESS;
+}
+
+static const struct command list_command = {
+	.name = "list",
+	.arguments = "[--all] [--json]",
+	.summary = "List the running VMs",
+	.run = list_run,
+};
+COMMAND(list_command);

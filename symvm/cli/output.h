@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the commands that ask a VM print for people. The VM's answer is as little trusted as its
+ * guest: each text passes text_escape() here, and a row is one row, however long and whatever it
+ * holds. A file that includes cli/client.h prints by nothing else (tests/bats/output.bats
+ * checks that). All of it writes to standard output; one thread.
+ */
+#ifndef SYMVM_CLI_OUTPUT_H
+#define SYMVM_CLI_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Prints one row (printf style), whose end of line is added. */
+void output_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Prints "label   value": the label indented by @depth steps, the value (printf style) in a column
+ * of its own. On a terminal a value that is too wide goes on below, after one of its commas.
+ */
+void output_field(unsigned depth, const char *label, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Prints the @text of Prometheus' format, whose lines and escapes stay as they are. */
+void output_metrics(const char *text);
+
+/* Prints @value as indented JSON in ASCII, exact, and a newline. */
+void output_json(const json_t *value);
+
+/* The string @key of @object, or @otherwise where it has none. Raw: to be printed by this file. */
+const char *output_text(json_t *object, const char *key, const char *otherwise);
+
+/* The mark to put before and after @text in a row with others: one that is not in it, if possible.
+ */
+const char *output_mark(const char *text);
+
+struct output_column {
+	const char *title;
+	bool right; /* numbers */
+};
+
+struct output_table;
+
+/*
+ * A table of @count columns, which becomes as wide as its cells. @columns must outlive it. On a
+ * terminal the last column ends at the edge; elsewhere nothing is cut but cells of more than 1024
+ * columns. NULL when out of memory, which the other functions take.
+ */
+struct output_table *output_table_create(const struct output_column *columns, size_t count);
+/* Sets the next cell (printf style), row by row. */
+void output_table_cell(struct output_table *table, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Prints titles and rows, and frees the table. */
+void output_table_print(struct output_table *table);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's end of a byte stream (serial port, virtio-console): standard
+ * input and output, a unix socket with one client, a file, or nothing.
+ */
+#ifndef SYMVM_DEVICES_CHARDEV_H
+#define SYMVM_DEVICES_CHARDEV_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+#include "util/log.h"
+#include "util/event_loop.h"
+
+#define CHARACTER_OUTPUT_SIZE 65536u /* bytes kept for a slow reader */
+#define CHARACTER_INPUT_SIZE  4096u  /* bytes read at once */
+
+struct character;
+
+/* All run on the loop's thread, without a lock of the stream held. */
+struct character_ops {
+	/* How many bytes the device takes now, at most CHARACTER_INPUT_SIZE are given at once. */
+	size_t (*room)(void *opaque);
+	void (*input)(void *opaque, const uint8_t *data, size_t length);
+	/* Output that was refused by character_write() may be tried again; may be NULL. */
+	void (*writable)(void *opaque);
+	/* The user typed Ctrl-A x on a terminal. */
+	void (*quit)(void *opaque);
+};
+
+/*
+ * Opens what @spec names: "stdio", "socket:PATH", "file:PATH[,max=SIZE]" or "none"; @option is
+ * the option's name for messages. A file keeps the newest SIZE bytes (64 MiB unless said). Main
+ * thread. @log and @loop must outlive it.
+ */
+int character_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
+		   const struct character_ops *ops, void *opaque, struct character **character,
+		   struct error *err);
+/* Whether clients come and go on a socket (a need of the jail, see jail/jail.h). Any thread. */
+bool character_has_socket(const struct character *character);
+/* Writes out what can be written at once, restores the terminal, frees. The loop is stopped. */
+void character_close(struct character *character);
+
+/*
+ * Takes up to @length bytes for output and returns how many it took; they are
+ * written by the loop's thread a moment later. While nobody is connected, the oldest bytes
+ * make room. Where the reader is slow and @wait is set, waits for room, but after one
+ * second without progress drops (and counts) until the reader moves again; never set @wait on
+ * the loop's thread. Any thread.
+ */
+size_t character_write(struct character *character, const uint8_t *data, size_t length, bool wait);
+
+/* The device has room for input again. Any thread. */
+void character_resume(struct character *character);
+
+/* Writes pending output, as far as the reader takes it now. vCPUs stopped. */
+void character_flush(struct character *character);
+
+/* Adds counters to @object. Any thread. */
+void character_describe(struct character *character, json_t *object);
+
+#endif

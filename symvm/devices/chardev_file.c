@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "devices/chardev_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+
+#define FILE_ALIGN   65536u /* a multiple of all blocks of file systems */
+#define COMPLAINT_NS (60 * NS_PER_SECOND)
+
+static void complain(struct character_file *file, int status, struct log *log)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now < file->silent_until_ns)
+		return;
+	file->silent_until_ns = now + COMPLAINT_NS;
+	log_warn(log, "console: output is lost, its file takes no more: %s", strerror(-status));
+}
+
+/*
+ * The file has reached its limit: frees the older half. Where the file system cannot cut it off
+ * (ext4 and XFS can), it leaves a hole, which takes no space.
+ */
+static int file_trim(struct character_file *file)
+{
+	uint64_t half = file->limit / 2 / FILE_ALIGN * FILE_ALIGN;
+	struct stat st;
+
+	/* Somebody else may have emptied it. */
+	if (fstat(file->fd, &st) == 0 && (uint64_t)st.st_size < file->cut + file->taken) {
+		file->cut = 0;
+		file->taken = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (file->cut == 0 && fallocate(file->fd, FALLOC_FL_COLLAPSE_RANGE, 0, (off_t)half) == 0) {
+		file->taken -= half;
+		return 0;
+	}
+	if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)file->cut,
+		      (off_t)half) < 0)
+		return -errno;
+	file->cut += half;
+	file->taken -= half;
+	return 0;
+}
+
+size_t character_file_write(struct character_file *file, const uint8_t *data, size_t length,
+			    struct log *log)
+{
+	while (length) {
+		int status = 0;
+		ssize_t done;
+
+		if (file->limit && file->taken + length > file->limit)
+			status = file_trim(file);
+		done = status < 0 ? -1 : write(file->fd, data, length);
+		if (done < 0 && status == 0 && errno == EINTR)
+			continue;
+		if (done < 0) {
+			complain(file, status < 0 ? status : -errno, log);
+			return length;
+		}
+		file->taken += (uint64_t)done;
+		data += done;
+		length -= (size_t)done;
+	}
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of a character stream share; for devices/character*.c alone. */
+#ifndef SYMVM_DEVICES_CHARDEV_INTERNAL_H
+#define SYMVM_DEVICES_CHARDEV_INTERNAL_H
+
+#include "devices/chardev.h"
+
+#include <pthread.h>
+
+#include "devices/chardev_file.h"
+#include "devices/chardev_host.h"
+
+struct character {
+	struct event_loop *loop;
+	struct log *log;
+	const struct character_ops *ops;
+	void *opaque;
+
+	struct character_host host;
+	bool is_file; /* always writable; epoll refuses it */
+
+	/* Loop's thread only. */
+	struct event_source *listen_source;
+	struct event_source *input_source;
+	struct event_source *output_source;
+	struct event_source *timer_source;
+	struct event_source *retry_source;
+	struct terminal_watch *terminal_watch;
+	bool input_ended; /* the client sends no more */
+	int timer_fd;
+	int retry_fd;	   /* a timer: the host had no descriptor for a client */
+	uint8_t *leftover; /* input of a client that left; given before the next one's */
+	size_t leftover_at, leftover_count;
+	struct character_file file; /* where is_file */
+
+	pthread_mutex_t lock;
+	pthread_cond_t room; /* output was taken */
+	uint8_t output[CHARACTER_OUTPUT_SIZE];
+	size_t head, count;
+	bool armed;   /* the timer or EPOLLOUT will flush */
+	bool refused; /* a writer wants ops->writable */
+	bool stalled; /* the reader made us wait too long */
+	bool input_stopped;
+	bool connected;
+	uint64_t bytes_in, bytes_out, bytes_dropped;
+};
+
+/* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
+int character_write_pending(struct character *character);
+
+#endif

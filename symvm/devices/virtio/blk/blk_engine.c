@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "devices/virtio/blk/blk_engine.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+
+#include "devices/virtio/blk/blk_bounce.h"
+#include "util/clock.h"
+
+#define ZEROES_SIZE (1u << 20)
+#define TRIES_MAX   16u /* of a call that the kernel gives up without an error of the disk */
+
+/*
+ * Files in memory (tmpfs and the like) never wait for a disk, and the kernel would only hand
+ * what is asked of them to a worker thread. So that is carried out at once on the loop's own
+ * thread: a copy of memory. Where one takes longer, the next ones go to the back end.
+ */
+#define INLINE_LIMIT_NS 2000000
+#define INLINE_HOLD_OFF 64u
+#define INLINE_LENGTH	(1u << 20)
+
+struct inline_policy {
+	bool wanted;
+	unsigned hold_off; /* operations that go to the back end before the next try */
+};
+
+struct operations {
+	struct blk_operation *first;
+	struct blk_operation **tail;
+};
+
+struct blk_engine {
+	int fd;
+	bool has_ring;
+	struct blk_access access;
+	struct inline_policy reads, writes;
+	struct blk_backend *backend;
+	unsigned under_way; /* with the back end */
+	unsigned changes;   /* of these the ones that change the file */
+	blk_done done;
+	void *opaque;
+
+	struct blk_bounce bounce;
+	struct blk_operation *bounced; /* the one that uses the buffer */
+	struct operations to_bounce;   /* wait for the buffer */
+	bool exclusive;		/* the one with the buffer waits for, or is, the only change */
+	bool bounce_due;	/* it has not begun with its piece */
+	struct operations held; /* changes that wait until that is over */
+};
+
+static void put_last(struct operations *list, struct blk_operation *operation)
+{
+	operation->next = NULL;
+	*list->tail = operation;
+	list->tail = &operation->next;
+}
+
+static struct blk_operation *take_first(struct operations *list)
+{
+	struct blk_operation *operation = list->first;
+
+	if (operation) {
+		list->first = operation->next;
+		if (!list->first)
+			list->tail = &list->first;
+	}
+	return operation;
+}
+
+/* Whether the kernel can tell that a read would wait, and completes it at once otherwise. */
+static bool reads_without_waiting(int fd)
+{
+	char byte[1];
+	struct iovec iov = {.iov_base = byte, .iov_len = sizeof(byte)};
+
+	return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+}
+
+static bool lies_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC ||
+					 fs.f_type == HUGETLBFS_MAGIC);
+}
+
+int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, bool ring,
+		      blk_done done, void *opaque, struct blk_engine **out, struct error *err)
+{
+	struct blk_engine *engine = calloc(1, sizeof(*engine));
+	int status = 0;
+
+	if (!engine)
+		return error_set(err, -ENOMEM, "disk: out of memory");
+	engine->fd = fd;
+	engine->access = *access;
+	engine->done = done;
+	engine->opaque = opaque;
+	engine->to_bounce.tail = &engine->to_bounce.first;
+	engine->held.tail = &engine->held.first;
+	engine->writes.wanted = !access->direct && lies_in_memory(fd);
+	engine->reads.wanted = engine->writes.wanted && !reads_without_waiting(fd);
+	/* Off by sysctl or by a container's seccomp filter: slower, not wrong. */
+	engine->has_ring = ring && blk_ring_create(fd, depth, &engine->backend) == 0;
+	if (!engine->has_ring)
+		status = blk_pool_create(fd, &engine->backend);
+	if (status < 0) {
+		free(engine);
+		return error_set_errno(err, status, "disk: threads");
+	}
+	*out = engine;
+	return 0;
+}
+
+int blk_engine_start(struct blk_engine *engine, struct jail *jail, struct error *err)
+{
+	const struct blk_backend_ops *ops = engine->backend->ops;
+
+	return ops->start ? ops->start(engine->backend, jail, err) : 0;
+}
+
+void blk_engine_destroy(struct blk_engine *engine)
+{
+	if (!engine)
+		return;
+	engine->backend->ops->destroy(engine->backend);
+	blk_bounce_free(&engine->bounce);
+	free(engine);
+}
+
+int blk_engine_fd(const struct blk_engine *engine)
+{
+	return engine->backend->fd;
+}
+
+bool blk_engine_has_ring(const struct blk_engine *engine)
+{
+	return engine->has_ring;
+}
+
+static bool changes_file(const struct blk_operation *operation)
+{
+	return operation->kind != BLK_READ && operation->kind != BLK_FLUSH;
+}
+
+/* Sends operation->call to the back end. */
+static void call_add(struct blk_engine *engine, struct blk_operation *operation)
+{
+	engine->under_way++;
+	engine->changes += changes_file(operation);
+	engine->backend->ops->add(engine->backend, &operation->call);
+}
+
+/* The next megabyte of zeroes, where the file system has no call for the whole range. */
+static void zeroes_prepare(struct blk_operation *operation)
+{
+	static const uint8_t zeroes[ZEROES_SIZE] __attribute__((aligned(4096)));
+	uint64_t length = operation->length < ZEROES_SIZE ? operation->length : ZEROES_SIZE;
+
+	operation->writes_zeroes = true;
+	operation->zeroes = (struct iovec){(void *)zeroes, length};
+	operation->call = (struct blk_call){.kind = BLK_CALL_WRITE,
+					    .iov = &operation->zeroes,
+					    .count = 1,
+					    .offset = operation->offset,
+					    .length = length};
+}
+
+/* False where there is nothing to do: a hint that the host cannot follow. */
+static bool call_prepare(struct blk_engine *engine, struct blk_operation *operation)
+{
+	static const enum blk_call_kind kinds[] = {
+		[BLK_READ] = BLK_CALL_READ,	   [BLK_WRITE] = BLK_CALL_WRITE,
+		[BLK_FLUSH] = BLK_CALL_SYNC,	   [BLK_DISCARD] = BLK_CALL_PUNCH,
+		[BLK_ZERO_UNMAP] = BLK_CALL_PUNCH, [BLK_ZERO] = BLK_CALL_ZERO,
+	};
+	enum blk_call_kind kind = kinds[operation->kind];
+
+	if (kind == BLK_CALL_PUNCH && engine->access.no_punch) {
+		if (operation->kind == BLK_DISCARD)
+			return false;
+		kind = BLK_CALL_ZERO;
+	}
+	if (kind == BLK_CALL_ZERO && engine->access.no_zero) {
+		zeroes_prepare(operation);
+		return true;
+	}
+	operation->call = (struct blk_call){.kind = kind,
+					    .iov = operation->iov,
+					    .count = operation->count,
+					    .offset = operation->offset,
+					    .length = operation->length};
+	return true;
+}
+
+/* Carries out @operation at once where that is wanted; else false. */
+static bool operation_inline(struct blk_engine *engine, struct blk_operation *operation)
+{
+	struct inline_policy *policy;
+	uint64_t start;
+	int result = 0;
+
+	if (operation->kind != BLK_READ && operation->kind != BLK_WRITE)
+		return false;
+	policy = operation->kind == BLK_READ ? &engine->reads : &engine->writes;
+	if (!policy->wanted || operation->length > INLINE_LENGTH)
+		return false;
+	if (policy->hold_off) {
+		policy->hold_off--;
+		return false;
+	}
+	start = clock_now_ns();
+	while (operation->length && result >= 0) {
+		call_prepare(engine, operation);
+		result = blk_call_run(engine->fd, &operation->call);
+		if (result == 0)
+			result = -EIO;
+		else if (result == -EINTR)
+			result = 0;
+		else if (result > 0)
+			blk_operation_advance(operation, (uint64_t)result);
+	}
+	if (clock_now_ns() - start > INLINE_LIMIT_NS)
+		policy->hold_off = INLINE_HOLD_OFF;
+	engine->done(engine->opaque, operation, result < 0 ? result : 0);
+	return true;
+}
+
+/* The operation that had the buffer is over. */
+static void bounce_end(struct blk_engine *engine, int status)
+{
+	struct blk_operation *operation = engine->bounced;
+
+	engine->bounced = NULL;
+	engine->exclusive = false;
+	engine->bounce_due = false;
+	engine->done(engine->opaque, operation, status);
+}
+
+/* Begins with a piece of the operation that has the buffer, as soon as it may. */
+static void bounce_begin(struct blk_engine *engine)
+{
+	struct blk_operation *operation = engine->bounced;
+	int status;
+
+	engine->exclusive = blk_bounce_excludes(&engine->access, operation);
+	engine->bounce_due = engine->exclusive && engine->changes;
+	if (engine->bounce_due)
+		return;
+	status = blk_bounce_begin(&engine->bounce, &engine->access, operation);
+	if (status == 0)
+		call_add(engine, operation);
+	else
+		bounce_end(engine, status);
+}
+
+/* Gives the buffer to the next one that waits for it. */
+static void bounce_next(struct blk_engine *engine)
+{
+	while (!engine->bounced && engine->to_bounce.first) {
+		engine->bounced = take_first(&engine->to_bounce);
+		bounce_begin(engine);
+	}
+}
+
+static void bounce_add(struct blk_engine *engine, struct blk_operation *operation)
+{
+	put_last(&engine->to_bounce, operation);
+	bounce_next(engine);
+}
+
+static void operation_start(struct blk_engine *engine, struct blk_operation *operation)
+{
+	if (engine->exclusive && changes_file(operation)) {
+		put_last(&engine->held, operation);
+		return;
+	}
+	if (!call_prepare(engine, operation))
+		engine->done(engine->opaque, operation, 0);
+	else if (operation->writes_zeroes && engine->access.direct &&
+		 blk_bounce_needed(&engine->access, operation))
+		bounce_add(engine, operation);
+	else
+		call_add(engine, operation);
+}
+
+void blk_engine_add(struct blk_engine *engine, struct blk_operation *operation)
+{
+	operation->tries = 0;
+	operation->writes_zeroes = false;
+	if (operation_inline(engine, operation))
+		return;
+	if (engine->access.direct && blk_bounce_needed(&engine->access, operation))
+		bounce_add(engine, operation);
+	else
+		operation_start(engine, operation);
+}
+
+/* Whether the call may be made again, in another form or as it was. */
+static bool call_again(struct blk_engine *engine, struct blk_operation *operation, int result)
+{
+	bool range = operation->call.kind == BLK_CALL_PUNCH ||
+		     operation->call.kind == BLK_CALL_ZERO;
+
+	if ((result == -EINTR || result == -EAGAIN) && operation->tries++ < TRIES_MAX) {
+		call_add(engine, operation);
+		return true;
+	}
+	if (!range ||
+	    (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL && result != -ENODEV))
+		return false;
+	/* No such call on this file, now and for ever. */
+	if (operation->call.kind == BLK_CALL_PUNCH)
+		engine->access.no_punch = true;
+	else
+		engine->access.no_zero = true;
+	operation_start(engine, operation);
+	return true;
+}
+
+/* Whether @operation is over, with *@status; else it is under way again. */
+static bool operation_over(struct blk_engine *engine, struct blk_operation *operation, int *status)
+{
+	int result = operation->call.result;
+
+	*status = result < 0 ? result : 0;
+	if (result < 0)
+		return !call_again(engine, operation, result);
+	if (operation->call.kind != BLK_CALL_READ && operation->call.kind != BLK_CALL_WRITE)
+		return true;
+	if (result == 0) {
+		*status = -EIO; /* the file ends before the disk does: somebody truncated it */
+		return true;
+	}
+	if (operation->writes_zeroes) {
+		operation->offset += (uint64_t)result;
+		operation->length -= (uint64_t)result;
+	} else {
+		blk_operation_advance(operation, (uint64_t)result);
+	}
+	if (operation->length == 0)
+		return true;
+	/* Short: the rest decides whether it was the end of the file or of the device. */
+	operation_start(engine, operation);
+	return false;
+}
+
+/* A call for the operation that has the buffer gave @result. */
+static void bounce_continue(struct blk_engine *engine, struct blk_operation *operation, int result)
+{
+	int status = result;
+
+	if ((result == -EINTR || result == -EAGAIN) && operation->tries++ < TRIES_MAX) {
+		call_add(engine, operation);
+		return;
+	}
+	if (result >= 0)
+		status = blk_bounce_continue(&engine->bounce, operation, result);
+	if (status > 0)
+		call_add(engine, operation);
+	else if (status == 0 && operation->length)
+		bounce_begin(engine);
+	else
+		bounce_end(engine, status);
+}
+
+static void call_completed(struct blk_engine *engine, struct blk_call *call)
+{
+	struct blk_operation *operation = (struct blk_operation *)((char *)call -
+								   offsetof(struct blk_operation,
+									    call));
+	int status;
+
+	engine->under_way--;
+	engine->changes -= changes_file(operation);
+	if (operation == engine->bounced)
+		bounce_continue(engine, operation, call->result);
+	else if (operation_over(engine, operation, &status))
+		engine->done(engine->opaque, operation, status);
+	if (engine->bounced && engine->bounce_due)
+		bounce_begin(engine);
+	while (!engine->exclusive && engine->held.first)
+		operation_start(engine, take_first(&engine->held));
+	bounce_next(engine);
+}
+
+bool blk_engine_reap(struct blk_engine *engine)
+{
+	struct blk_call *call;
+
+	while ((call = engine->backend->ops->next(engine->backend)))
+		call_completed(engine, call);
+	/* The rest of short transfers. */
+	return engine->backend->ops->submit(engine->backend);
+}
+
+bool blk_engine_submit(struct blk_engine *engine)
+{
+	engine->backend->ops->submit(engine->backend);
+	return blk_engine_reap(engine);
+}
+
+bool blk_engine_busy(const struct blk_engine *engine)
+{
+	return engine->under_way || engine->bounced || engine->to_bounce.first ||
+	       engine->held.first;
+}
+
+void blk_engine_wait(struct blk_engine *engine, unsigned ms)
+{
+	struct pollfd ready = {.fd = engine->backend->fd, .events = POLLIN};
+
+	blk_engine_submit(engine);
+	if (blk_engine_busy(engine) && ms && poll(&ready, 1, (int)ms) > 0)
+		blk_engine_reap(engine);
+}

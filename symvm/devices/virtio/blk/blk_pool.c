@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * System calls on a disk's file by a few threads, for hosts without io_uring (off by sysctl, or by
+ * a container's seccomp filter).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/virtio/blk/blk_backend.h"
+#include "jail/jail.h"
+
+#define POOL_THREADS 4u
+
+struct calls {
+	struct blk_call *first;
+	struct blk_call **tail;
+};
+
+struct blk_pool {
+	struct blk_backend backend;
+	int file;
+	struct jail *jail;
+	pthread_t threads[POOL_THREADS];
+	unsigned started;
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t changed;
+	struct calls wanted, completed;
+	unsigned jailed; /* threads that are in the jail */
+	int status;	 /* why one could not enter */
+	struct error *err;
+	bool quit;
+};
+
+static void calls_put(struct calls *calls, struct blk_call *call)
+{
+	call->next = NULL;
+	*calls->tail = call;
+	calls->tail = &call->next;
+}
+
+static struct blk_call *calls_take(struct calls *calls)
+{
+	struct blk_call *call = calls->first;
+
+	if (call) {
+		calls->first = call->next;
+		if (!calls->first)
+			calls->tail = &calls->first;
+	}
+	return call;
+}
+
+int blk_call_run(int file, const struct blk_call *call)
+{
+	int mode = call->kind == BLK_CALL_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	ssize_t result;
+
+	switch (call->kind) {
+	case BLK_CALL_READ:
+		result = preadv(file, call->iov, (int)call->count, (off_t)call->offset);
+		break;
+	case BLK_CALL_WRITE:
+		result = pwritev(file, call->iov, (int)call->count, (off_t)call->offset);
+		break;
+	case BLK_CALL_SYNC:
+		result = fdatasync(file);
+		break;
+	default:
+		result = fallocate(file, mode | FALLOC_FL_KEEP_SIZE, (off_t)call->offset,
+				   (off_t)call->length);
+		break;
+	}
+	return result < 0 ? -errno : (int)result;
+}
+
+/* Runs calls until the pool ends. The lock is held. */
+static void serve(struct blk_pool *pool)
+{
+	const uint64_t one = 1;
+
+	for (;;) {
+		struct blk_call *call = calls_take(&pool->wanted);
+
+		if (!call && pool->quit)
+			return;
+		if (!call) {
+			pthread_cond_wait(&pool->changed, &pool->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&pool->lock);
+		call->result = blk_call_run(pool->file, call);
+		pthread_mutex_lock(&pool->lock);
+		calls_put(&pool->completed, call);
+		/* A full counter wakes up the loop, too. */
+		if (write(pool->backend.fd, &one, sizeof(one)) < 0)
+			continue;
+	}
+}
+
+static void *pool_thread(void *opaque)
+{
+	struct blk_pool *pool = opaque;
+	struct error err;
+	int status;
+
+	pthread_setname_np(pthread_self(), "disk");
+	/* As the threads that spill: calls on a file that is open. */
+	status = jail_enter_thread(pool->jail, JAIL_THREAD_SWAP, &err);
+	pthread_mutex_lock(&pool->lock);
+	if (status < 0 && pool->status == 0) {
+		pool->status = status;
+		error_set(pool->err, status, "disk: %s", err.text);
+	}
+	pool->jailed++;
+	pthread_cond_broadcast(&pool->changed);
+	if (status == 0)
+		serve(pool);
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+static int pool_start(struct blk_backend *backend, struct jail *jail, struct error *err)
+{
+	struct blk_pool *pool = (struct blk_pool *)backend;
+	int status = 0;
+
+	pool->jail = jail;
+	pool->err = err;
+	while (pool->started < POOL_THREADS && status == 0) {
+		status = -pthread_create(&pool->threads[pool->started], NULL, pool_thread, pool);
+		if (status < 0)
+			error_set_errno(err, status, "disk: pthread_create");
+		else
+			pool->started++;
+	}
+	pthread_mutex_lock(&pool->lock);
+	while (pool->jailed < pool->started)
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	if (status == 0)
+		status = pool->status;
+	pthread_mutex_unlock(&pool->lock);
+	return status;
+}
+
+static void pool_add(struct blk_backend *backend, struct blk_call *call)
+{
+	struct blk_pool *pool = (struct blk_pool *)backend;
+
+	pthread_mutex_lock(&pool->lock);
+	calls_put(&pool->wanted, call);
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static bool pool_submit(struct blk_backend *backend)
+{
+	return true;
+}
+
+static struct blk_call *pool_next(struct blk_backend *backend)
+{
+	struct blk_pool *pool = (struct blk_pool *)backend;
+	struct blk_call *call;
+	uint64_t count;
+
+	pthread_mutex_lock(&pool->lock);
+	call = calls_take(&pool->completed);
+	/* Nothing is left: the next call that completes signals again. */
+	if (!call && read(backend->fd, &count, sizeof(count)) < 0)
+		call = NULL;
+	pthread_mutex_unlock(&pool->lock);
+	return call;
+}
+
+static void pool_destroy(struct blk_backend *backend)
+{
+	struct blk_pool *pool = (struct blk_pool *)backend;
+
+	pthread_mutex_lock(&pool->lock);
+	pool->quit = true;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->started; i++)
+		pthread_join(pool->threads[i], NULL);
+	pthread_mutex_destroy(&pool->lock);
+	pthread_cond_destroy(&pool->changed);
+	close(backend->fd);
+	free(pool);
+}
+
+static const struct blk_backend_ops pool_ops = {
+	.add = pool_add,
+	.submit = pool_submit,
+	.next = pool_next,
+	.start = pool_start,
+	.destroy = pool_destroy,
+};
+
+int blk_pool_create(int file, struct blk_backend **backend)
+{
+	struct blk_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return -ENOMEM;
+	pool->backend.ops = &pool_ops;
+	pool->backend.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->backend.fd < 0) {
+		int status = -errno;
+
+		free(pool);
+		return status;
+	}
+	pool->file = file;
+	pool->wanted.tail = &pool->wanted.first;
+	pool->completed.tail = &pool->completed.first;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->changed, NULL);
+	*backend = &pool->backend;
+	return 0;
+}

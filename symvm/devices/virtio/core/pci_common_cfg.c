@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "devices/virtio/core/pci_common_cfg.h"
+
+#include <errno.h>
+#include <linux/virtio_pci.h>
+#include <string.h>
+
+#include "devices/virtio/core/transport.h"
+
+#define STATUS_WRITABLE                                                                     \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK | \
+	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
+
+void virtio_registers_reset(struct virtio_transport *transport)
+{
+	transport->status = 0;
+	transport->resetting = false;
+	transport->device_feature_select = 0;
+	transport->driver_feature_select = 0;
+	transport->driver_features = 0;
+	transport->queue_select = 0;
+	atomic_store(&transport->isr, 0);
+	atomic_store(&transport->config_vector, VIRTIO_MSI_NO_VECTOR);
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		atomic_store(&transport->vectors[i], VIRTIO_MSI_NO_VECTOR);
+}
+
+/* The driver's steps of 3.1.1. Bits are only ever added, except by writing 0. */
+static void status_write(struct virtio_transport *transport, uint8_t value)
+{
+	struct virtio_device *device = transport->device;
+	uint8_t added = value & STATUS_WRITABLE & (uint8_t)~transport->status;
+
+	if (value == 0) {
+		transport->resetting = true;
+		if (virtio_device_deactivate(device))
+			virtio_registers_reset(transport);
+		return;
+	}
+	if (added & VIRTIO_CONFIG_S_FEATURES_OK) {
+		if ((transport->driver_features & ~device->features_offered) ||
+		    !(transport->driver_features & 1ull << VIRTIO_F_VERSION_1))
+			added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+		else
+			device->features = transport->driver_features;
+	}
+	if (!((transport->status | added) & VIRTIO_CONFIG_S_FEATURES_OK))
+		added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	transport->status |= added;
+	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
+		virtio_device_activate(device);
+}
+
+static uint8_t status_read(struct virtio_transport *transport)
+{
+	uint8_t failed = atomic_load(&transport->device->failed) ? VIRTIO_CONFIG_S_NEEDS_RESET : 0;
+
+	return transport->status | failed;
+}
+
+static struct virtio_queue *selected_queue(struct virtio_transport *transport)
+{
+	if (transport->queue_select >= transport->device->queue_count)
+		return NULL;
+	return &transport->device->queues[transport->queue_select];
+}
+
+static uint16_t checked_vector(struct virtio_transport *transport, uint64_t value)
+{
+	return msix_eventfd(transport->msix, (unsigned)value) >= 0 ? (uint16_t)value
+								   : VIRTIO_MSI_NO_VECTOR;
+}
+
+static uint64_t queue_read(struct virtio_transport *transport, unsigned offset, unsigned length)
+{
+	const struct virtio_queue *queue = selected_queue(transport);
+
+	if (!queue)
+		return offset == VIRTIO_PCI_COMMON_Q_MSIX ? VIRTIO_MSI_NO_VECTOR : 0;
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+		return queue->size;
+	case VIRTIO_PCI_COMMON_Q_MSIX:
+		return atomic_load(&transport->vectors[queue->index]);
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+		return queue->enabled;
+	case VIRTIO_PCI_COMMON_Q_NOFF:
+		return queue->index;
+	case VIRTIO_PCI_COMMON_Q_DESCLO:
+		return queue->desc_gpa;
+	case VIRTIO_PCI_COMMON_Q_DESCHI:
+		return queue->desc_gpa >> 32;
+	case VIRTIO_PCI_COMMON_Q_AVAILLO:
+		return queue->avail_gpa;
+	case VIRTIO_PCI_COMMON_Q_AVAILHI:
+		return queue->avail_gpa >> 32;
+	case VIRTIO_PCI_COMMON_Q_USEDLO:
+		return queue->used_gpa;
+	case VIRTIO_PCI_COMMON_Q_USEDHI:
+		return queue->used_gpa >> 32;
+	default:
+		return 0;
+	}
+}
+
+/* Sets half of a ring's address, or all of it where @length is 8. */
+static void address_write(uint64_t *address, bool high, uint64_t value, unsigned length)
+{
+	if (length == 8)
+		*address = value;
+	else if (high)
+		*address = (*address & 0xffffffffull) | value << 32;
+	else
+		*address = (*address & ~0xffffffffull) | (uint32_t)value;
+}
+
+static void queue_write(struct virtio_transport *transport, unsigned offset, uint64_t value,
+			unsigned length)
+{
+	struct virtio_queue *queue = selected_queue(transport);
+
+	if (!queue)
+		return;
+	if (offset == VIRTIO_PCI_COMMON_Q_MSIX) {
+		atomic_store(&transport->vectors[queue->index], checked_vector(transport, value));
+		return;
+	}
+	/* An enabled queue stays as it is until the device's reset (4.1.4.3.2). */
+	if (queue->enabled || (transport->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+		queue->size = (uint16_t)value;
+		break;
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+		queue->enabled = value == 1;
+		break;
+	case VIRTIO_PCI_COMMON_Q_DESCLO:
+	case VIRTIO_PCI_COMMON_Q_DESCHI:
+		address_write(&queue->desc_gpa, offset & 4, value, length);
+		break;
+	case VIRTIO_PCI_COMMON_Q_AVAILLO:
+	case VIRTIO_PCI_COMMON_Q_AVAILHI:
+		address_write(&queue->avail_gpa, offset & 4, value, length);
+		break;
+	case VIRTIO_PCI_COMMON_Q_USEDLO:
+	case VIRTIO_PCI_COMMON_Q_USEDHI:
+		address_write(&queue->used_gpa, offset & 4, value, length);
+		break;
+	}
+}
+
+/* Width of the common configuration's register at @offset; 0 where none starts. */
+static unsigned common_width(unsigned offset)
+{
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_STATUS:
+	case VIRTIO_PCI_COMMON_CFGGENERATION:
+		return 1;
+	case VIRTIO_PCI_COMMON_MSIX:
+	case VIRTIO_PCI_COMMON_NUMQ:
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+	case VIRTIO_PCI_COMMON_Q_SIZE:
+	case VIRTIO_PCI_COMMON_Q_MSIX:
+	case VIRTIO_PCI_COMMON_Q_ENABLE:
+	case VIRTIO_PCI_COMMON_Q_NOFF:
+		return 2;
+	default:
+		return offset % 4 ? 0 : 4;
+	}
+}
+
+static bool common_is_address(unsigned offset)
+{
+	return offset == VIRTIO_PCI_COMMON_Q_DESCLO || offset == VIRTIO_PCI_COMMON_Q_AVAILLO ||
+	       offset == VIRTIO_PCI_COMMON_Q_USEDLO;
+}
+
+static uint64_t common_read(struct virtio_transport *transport, unsigned offset, unsigned length)
+{
+	struct virtio_device *device = transport->device;
+	uint64_t value;
+
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		return transport->device_feature_select;
+	case VIRTIO_PCI_COMMON_DF:
+		return transport->device_feature_select > 1
+			       ? 0
+			       : device->features_offered >> 32 * transport->device_feature_select;
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		return transport->driver_feature_select;
+	case VIRTIO_PCI_COMMON_GF:
+		return transport->driver_feature_select > 1
+			       ? 0
+			       : transport->driver_features >>
+					 32 * transport->driver_feature_select;
+	case VIRTIO_PCI_COMMON_MSIX:
+		return atomic_load(&transport->config_vector);
+	case VIRTIO_PCI_COMMON_NUMQ:
+		return device->queue_count;
+	case VIRTIO_PCI_COMMON_STATUS:
+		return status_read(transport);
+	case VIRTIO_PCI_COMMON_CFGGENERATION:
+		pthread_mutex_lock(&device->config_lock);
+		value = device->config_generation;
+		pthread_mutex_unlock(&device->config_lock);
+		return value;
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		return transport->queue_select;
+	default:
+		return queue_read(transport, offset, length);
+	}
+}
+
+static void common_write(struct virtio_transport *transport, unsigned offset, uint64_t value,
+			 unsigned length)
+{
+	switch (offset) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		transport->device_feature_select = (uint32_t)value;
+		break;
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		transport->driver_feature_select = (uint32_t)value;
+		break;
+	case VIRTIO_PCI_COMMON_GF:
+		if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK)
+			break;
+		if (transport->driver_feature_select == 0)
+			address_write(&transport->driver_features, false, value, 4);
+		else if (transport->driver_feature_select == 1)
+			address_write(&transport->driver_features, true, value, 4);
+		break;
+	case VIRTIO_PCI_COMMON_MSIX:
+		atomic_store(&transport->config_vector, checked_vector(transport, value));
+		break;
+	case VIRTIO_PCI_COMMON_STATUS:
+		status_write(transport, (uint8_t)value);
+		break;
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		transport->queue_select = (uint16_t)value;
+		break;
+	default:
+		queue_write(transport, offset, value, length);
+		break;
+	}
+}
+
+void virtio_registers_access(struct virtio_transport *transport, unsigned offset, void *data,
+			     unsigned length, bool is_write)
+{
+	uint64_t value = 0;
+
+	/* 4.1.3.1: registers are accessed at their own width; addresses by halves or whole. */
+	if (offset + length > VIRTIO_REGISTERS_SIZE ||
+	    (length != common_width(offset) && !(length == 8 && common_is_address(offset))))
+		return;
+	pthread_mutex_lock(&transport->lock);
+	/* The driver waits until status reads 0 (4.1.4.3.2), and sets nothing up before that. */
+	if (transport->resetting && !atomic_load(&transport->device->stopping))
+		virtio_registers_reset(transport);
+	if (is_write && transport->resetting) {
+		pthread_mutex_unlock(&transport->lock);
+		return;
+	}
+	if (is_write) {
+		memcpy(&value, data, length);
+		common_write(transport, offset, value, length);
+	} else {
+		value = common_read(transport, offset, length);
+		memcpy(data, &value, length);
+	}
+	pthread_mutex_unlock(&transport->lock);
+}
+
+bool virtio_transport_driver_ok(struct virtio_device *device)
+{
+	return device->transport->status & VIRTIO_CONFIG_S_DRIVER_OK;
+}
+
+void virtio_registers_save(struct virtio_transport *transport, struct state_writer *writer)
+{
+	struct virtio_device *device = transport->device;
+
+	pthread_mutex_lock(&transport->lock);
+	state_put_u8(writer, transport->status);
+	state_put_u8(writer, atomic_load(&transport->isr));
+	state_put_u32(writer, transport->device_feature_select);
+	state_put_u32(writer, transport->driver_feature_select);
+	state_put_u64(writer, transport->driver_features);
+	state_put_u16(writer, transport->queue_select);
+	state_put_u16(writer, atomic_load(&transport->config_vector));
+	for (unsigned i = 0; i < device->queue_count; i++)
+		state_put_u16(writer, atomic_load(&transport->vectors[i]));
+	pthread_mutex_unlock(&transport->lock);
+}
+
+static int registers_load(struct virtio_transport *transport, struct state_reader *reader)
+{
+	uint16_t vector;
+
+	transport->status = state_get_u8(reader);
+	atomic_store(&transport->isr,
+		     state_get_u8(reader) & (VIRTIO_ISR_QUEUE | VIRTIO_PCI_ISR_CONFIG));
+	transport->device_feature_select = state_get_u32(reader);
+	transport->driver_feature_select = state_get_u32(reader);
+	transport->driver_features = state_get_u64(reader);
+	transport->queue_select = state_get_u16(reader);
+	vector = state_get_u16(reader);
+	atomic_store(&transport->config_vector, checked_vector(transport, vector));
+	for (unsigned i = 0; i < transport->device->queue_count; i++) {
+		vector = state_get_u16(reader);
+		atomic_store(&transport->vectors[i], checked_vector(transport, vector));
+	}
+	if (reader->status < 0 || (transport->status & ~STATUS_WRITABLE) ||
+	    ((transport->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+	     !(transport->status & VIRTIO_CONFIG_S_FEATURES_OK)))
+		return -EINVAL;
+	return 0;
+}
+
+int virtio_registers_load(struct virtio_transport *transport, struct state_reader *reader)
+{
+	int status;
+
+	pthread_mutex_lock(&transport->lock);
+	status = registers_load(transport, reader);
+	pthread_mutex_unlock(&transport->lock);
+	return status;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The common configuration of virtio over PCI (VIRTIO 1.2, 4.1.4.3): what the driver
+ * reads and writes there. Guarded by the transport's lock, which is never taken on the
+ * I/O loop's thread, since resets wait for that thread with the lock held.
+ */
+#ifndef SYMVM_DEVICES_VIRTIO_CORE_PCI_COMMON_CFG_H
+#define SYMVM_DEVICES_VIRTIO_CORE_PCI_COMMON_CFG_H
+
+#include "devices/pci.h"
+#include "devices/virtio/core/virtio.h"
+
+#define VIRTIO_REGISTERS_SIZE 0x38u
+#define VIRTIO_ISR_QUEUE      0x1u
+
+struct virtio_transport {
+	struct pci_function function; /* first: callbacks cast */
+	struct virtio_device *device;
+	struct msix *msix;
+	unsigned window;	      /* offset of the PCI access capability */
+	_Atomic uint64_t notify_base; /* where the ioeventfds are; 0: nowhere. Set by the PCI bus */
+	_Atomic uint8_t isr;
+	_Atomic uint16_t config_vector;
+	_Atomic uint16_t vectors[VIRTIO_QUEUES_MAX];
+
+	pthread_mutex_t lock; /* guards what follows, and the queues' setup */
+	uint8_t status;
+	bool resetting; /* the driver wrote 0, and the device still has requests under way */
+	uint32_t device_feature_select;
+	uint32_t driver_feature_select;
+	uint64_t driver_features;
+	uint16_t queue_select;
+};
+
+/* Registers back to power-on; the device is inactive. The lock is held, or nothing runs. */
+void virtio_registers_reset(struct virtio_transport *transport);
+/* An access at @offset of the common configuration. vCPU threads. */
+void virtio_registers_access(struct virtio_transport *transport, unsigned offset, void *data,
+			     unsigned length, bool is_write);
+void virtio_registers_save(struct virtio_transport *transport, struct state_writer *writer);
+/* -EINVAL where a driver could not have brought them there. */
+int virtio_registers_load(struct virtio_transport *transport, struct state_reader *reader);
+
+#endif

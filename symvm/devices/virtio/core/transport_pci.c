@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Virtio over PCI (VIRTIO 1.2, 4.1), modern only. BAR 0 is an I/O space with one
+ * port per queue for notifications: a port is the cheapest exit there is, and an ioeventfd
+ * answers it inside of KVM. BAR 1 holds everything else, each structure on a page of
+ * its own.
+ */
+#include <linux/pci_regs.h>
+#include <linux/virtio_pci.h>
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "devices/virtio/core/pci_common_cfg.h"
+#include "devices/virtio/core/transport.h"
+#include "machine/vm.h"
+
+#define BAR_NOTIFY 0u
+#define BAR_REST   1u
+
+#define NOTIFY_STRIDE 4u /* bytes between the ports of two queues */
+
+#define COMMON_OFFSET 0x0000u
+#define ISR_OFFSET    0x1000u
+#define ISR_SIZE      0x0001u
+#define CONFIG_OFFSET 0x2000u
+#define CONFIG_SIZE   0x1000u
+#define MSIX_OFFSET   0x3000u
+#define PBA_OFFSET    0x3800u
+#define REST_SIZE     0x4000u
+
+void virtio_transport_interrupt(struct virtio_queue *queue)
+{
+	struct virtio_transport *transport = queue->device->transport;
+	uint16_t vector = atomic_load(&transport->vectors[queue->index]);
+
+	atomic_fetch_or(&transport->isr, VIRTIO_ISR_QUEUE);
+	if (vector != VIRTIO_MSI_NO_VECTOR)
+		msix_notify(transport->msix, vector);
+}
+
+void virtio_transport_config_interrupt(struct virtio_device *device)
+{
+	struct virtio_transport *transport = device->transport;
+	uint16_t vector = atomic_load(&transport->config_vector);
+
+	atomic_fetch_or(&transport->isr, VIRTIO_PCI_ISR_CONFIG);
+	if (vector != VIRTIO_MSI_NO_VECTOR)
+		msix_notify(transport->msix, vector);
+}
+
+int virtio_queue_call_fd(struct virtio_queue *queue)
+{
+	struct virtio_transport *transport = queue->device->transport;
+
+	return msix_eventfd(transport->msix, atomic_load(&transport->vectors[queue->index]));
+}
+
+static void config_access(struct virtio_transport *transport, unsigned offset, void *data,
+			  unsigned length, bool is_write)
+{
+	struct virtio_device *device = transport->device;
+
+	if (offset >= device->config_size || length > device->config_size - offset)
+		return;
+	if (!is_write) {
+		pthread_mutex_lock(&device->config_lock);
+		memcpy(data, device->config + offset, length);
+		pthread_mutex_unlock(&device->config_lock);
+	} else if (device->ops->config_written) {
+		device->ops->config_written(device, offset, data, length);
+	}
+}
+
+static void rest_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
+{
+	struct virtio_transport *transport = opaque;
+
+	if (offset < COMMON_OFFSET + VIRTIO_REGISTERS_SIZE) {
+		virtio_registers_access(transport, (unsigned)offset - COMMON_OFFSET, data, length,
+					is_write);
+	} else if (offset == ISR_OFFSET && !is_write) {
+		memset(data, 0, length);
+		*(uint8_t *)data = atomic_exchange(&transport->isr, 0);
+	} else if (offset >= CONFIG_OFFSET && offset < CONFIG_OFFSET + CONFIG_SIZE) {
+		config_access(transport, (unsigned)offset - CONFIG_OFFSET, data, length, is_write);
+	} else {
+		msix_access(transport->msix, offset, data, length, is_write);
+	}
+}
+
+/* A kick that no ioeventfd took: of another width than 2, or where KVM has none. */
+static void notify_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
+{
+	struct virtio_transport *transport = opaque;
+	uint64_t index = offset / NOTIFY_STRIDE, one = 1;
+	struct virtio_device *device = transport->device;
+
+	if (!is_write || offset % NOTIFY_STRIDE || index >= device->queue_count)
+		return;
+	/* A full counter has been signalled already. */
+	if (write(device->queues[index].kick_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void ioeventfds_set(struct virtio_transport *transport, uint64_t base, uint32_t flags)
+{
+	struct virtio_device *device = transport->device;
+
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct kvm_ioeventfd request = {
+			.addr = base + NOTIFY_STRIDE * i,
+			.len = 2,
+			.fd = device->queues[i].kick_fd,
+			.flags = KVM_IOEVENTFD_FLAG_PIO | flags,
+		};
+
+		/* Without it the write comes to notify_access(): slower, not wrong. */
+		if (ioctl(device->vm->fd, KVM_IOEVENTFD, &request) < 0 && !flags)
+			log_limited(&device->vm->log, LOG_LEVEL_DEBUG, "%s: no ioeventfd: %s",
+				    device->device.name, strerror(errno));
+	}
+}
+
+/* The notify BAR came to @base or went away: ioeventfds follow. The PCI bus's lock is held. */
+static void notify_moved(void *opaque, uint64_t base)
+{
+	struct virtio_transport *transport = opaque;
+
+	if (transport->notify_base)
+		ioeventfds_set(transport, transport->notify_base, KVM_IOEVENTFD_FLAG_DEASSIGN);
+	transport->notify_base = base;
+	if (base)
+		ioeventfds_set(transport, base, 0);
+}
+
+void virtio_transport_describe(struct virtio_device *device, json_t *object)
+{
+	uint64_t base = atomic_load(&device->transport->notify_base);
+	json_int_t size = (json_int_t)NOTIFY_STRIDE * device->queue_count;
+
+	if (base)
+		json_object_set_new(object, "doorbells",
+				    json_pack("{s:I, s:I, s:s}", "port", (json_int_t)base, "ports",
+					      size, "served_by", "ioeventfd, without exits"));
+}
+
+/*
+ * The access window (4.1.4.9): the driver writes BAR, offset and length into the
+ * capability; an access to its data then is one to the BAR. The PCI bus's lock is held.
+ */
+static void window_access(struct virtio_transport *transport, bool is_write)
+{
+	struct pci_function *function = &transport->function;
+	struct virtio_pci_cfg_cap cap;
+	const struct pci_bar *bar;
+
+	memcpy(&cap, function->config + transport->window, sizeof(cap));
+	if (cap.cap.bar != BAR_NOTIFY && cap.cap.bar != BAR_REST)
+		return;
+	bar = &function->bars[cap.cap.bar];
+	if ((cap.cap.length != 1 && cap.cap.length != 2 && cap.cap.length != 4) ||
+	    cap.cap.offset % cap.cap.length || cap.cap.offset >= bar->size ||
+	    cap.cap.length > bar->size - cap.cap.offset)
+		return;
+	if (!is_write)
+		memset(cap.pci_cfg_data, 0xff, sizeof(cap.pci_cfg_data));
+	bar->access(bar->opaque, cap.cap.offset, cap.pci_cfg_data, cap.cap.length, is_write);
+	if (!is_write)
+		memcpy(function->config + transport->window +
+			       offsetof(struct virtio_pci_cfg_cap, pci_cfg_data),
+		       cap.pci_cfg_data, sizeof(cap.pci_cfg_data));
+}
+
+static bool touches_window(const struct virtio_transport *transport, unsigned offset,
+			   unsigned length)
+{
+	unsigned data = transport->window + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+
+	return transport->window && offset < data + 4 && data < offset + length;
+}
+
+static void config_written(struct pci_function *function, unsigned offset, unsigned length)
+{
+	struct virtio_transport *transport = (struct virtio_transport *)function;
+
+	msix_config_written(transport->msix, offset, length);
+	if (touches_window(transport, offset, length))
+		window_access(transport, true);
+}
+
+static void config_reading(struct pci_function *function, unsigned offset, unsigned length)
+{
+	struct virtio_transport *transport = (struct virtio_transport *)function;
+
+	if (touches_window(transport, offset, length))
+		window_access(transport, false);
+}
+
+static int capability_add(struct virtio_transport *transport, uint8_t type, uint8_t bar,
+			  uint32_t offset, uint32_t length, struct error *err)
+{
+	union {
+		struct virtio_pci_cap cap;
+		struct virtio_pci_notify_cap notify;
+		struct virtio_pci_cfg_cap window;
+	} u = {.cap = {.cfg_type = type, .bar = bar, .offset = offset, .length = length}};
+	int at;
+
+	u.cap.cap_len = sizeof(u.cap);
+	if (type == VIRTIO_PCI_CAP_NOTIFY_CFG) {
+		u.cap.cap_len = sizeof(u.notify);
+		u.notify.notify_off_multiplier = NOTIFY_STRIDE;
+	} else if (type == VIRTIO_PCI_CAP_PCI_CFG) {
+		u.cap.cap_len = sizeof(u.window);
+	}
+	at = pci_capability_add(&transport->function, PCI_CAP_ID_VNDR, &u, u.cap.cap_len);
+	if (at < 0)
+		return error_set(err, at, "%s: PCI config space is full",
+				 transport->device->ops->name);
+	return at;
+}
+
+static int capabilities_add(struct virtio_transport *transport, struct error *err)
+{
+	struct virtio_device *device = transport->device;
+	uint8_t *writable = transport->function.writable;
+	int status;
+
+	status = capability_add(transport, VIRTIO_PCI_CAP_COMMON_CFG, BAR_REST, COMMON_OFFSET,
+				VIRTIO_REGISTERS_SIZE, err);
+	if (status >= 0)
+		status = capability_add(transport, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0,
+					NOTIFY_STRIDE * device->queue_count, err);
+	if (status >= 0)
+		status = capability_add(transport, VIRTIO_PCI_CAP_ISR_CFG, BAR_REST, ISR_OFFSET,
+					ISR_SIZE, err);
+	if (status >= 0 && device->config_size)
+		status = capability_add(transport, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_REST,
+					CONFIG_OFFSET, device->config_size, err);
+	if (status >= 0)
+		status = capability_add(transport, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0, err);
+	if (status < 0)
+		return status;
+	transport->window = (unsigned)status;
+	writable[status + (int)offsetof(struct virtio_pci_cap, bar)] = 0xff;
+	memset(&writable[status + (int)offsetof(struct virtio_pci_cap, offset)], 0xff,
+	       sizeof(struct virtio_pci_cfg_cap) - offsetof(struct virtio_pci_cap, offset));
+	return 0;
+}
+
+int virtio_transport_create(struct virtio_device *device, struct error *err)
+{
+	const struct pci_identity identity = {
+		.vendor = 0x1af4,
+		.device = (uint16_t)(0x1040 + device->ops->id),
+		.subsystem_vendor = 0x1af4,
+		.subsystem = (uint16_t)(0x40 + device->ops->id),
+		.class_code = device->ops->class_code,
+		.revision = 1,
+	};
+	struct virtio_transport *transport = calloc(1, sizeof(*transport));
+	int status;
+
+	if (!transport)
+		return error_set(err, -ENOMEM, "%s: out of memory", device->ops->name);
+	if (device->config_size > CONFIG_SIZE) {
+		free(transport);
+		return error_set(err, -EINVAL, "%s: its config space is too large",
+				 device->ops->name);
+	}
+	pthread_mutex_init(&transport->lock, NULL);
+	transport->device = device;
+	virtio_registers_reset(transport);
+	transport->function.vm = device->vm;
+	transport->function.config_written = config_written;
+	transport->function.config_reading = config_reading;
+	device->transport = transport;
+	pci_bar_set(&transport->function, BAR_NOTIFY, NOTIFY_STRIDE * device->queue_count, true,
+		    notify_access, transport, notify_moved);
+	pci_bar_set(&transport->function, BAR_REST, REST_SIZE, false, rest_access, transport, NULL);
+	status = msix_create(&transport->function, device->queue_count + 1, BAR_REST, MSIX_OFFSET,
+			     PBA_OFFSET, &transport->msix, err);
+	if (status == 0)
+		status = capabilities_add(transport, err);
+	if (status == 0)
+		status = pci_function_add(device->vm, &transport->function, &identity, err);
+	if (status < 0)
+		virtio_transport_destroy(device);
+	return status;
+}
+
+void virtio_transport_destroy(struct virtio_device *device)
+{
+	struct virtio_transport *transport = device->transport;
+
+	if (!transport)
+		return;
+	pci_function_remove(&transport->function);
+	msix_destroy(transport->msix);
+	pthread_mutex_destroy(&transport->lock);
+	free(transport);
+	device->transport = NULL;
+}
+
+void virtio_transport_reset(struct virtio_device *device)
+{
+	struct virtio_transport *transport = device->transport;
+
+	pthread_mutex_lock(&transport->lock);
+	virtio_registers_reset(transport);
+	pthread_mutex_unlock(&transport->lock);
+	msix_reset(transport->msix);
+	pci_function_reset(&transport->function);
+}
+
+int virtio_transport_save(struct virtio_device *device, struct state_writer *writer)
+{
+	struct virtio_transport *transport = device->transport;
+	int status = pci_function_save(&transport->function, writer);
+
+	if (status == 0)
+		status = msix_save(transport->msix, writer);
+	virtio_registers_save(transport, writer);
+	return writer->status < 0 ? writer->status : status;
+}
+
+int virtio_transport_load(struct virtio_device *device, struct state_reader *reader)
+{
+	struct virtio_transport *transport = device->transport;
+	int status = pci_function_load(&transport->function, reader);
+
+	if (status == 0)
+		status = msix_load(transport->msix, reader);
+	if (status < 0)
+		return status;
+	return virtio_registers_load(transport, reader);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A swap policy says what becomes of a swap-in: one file with one constant struct in a linker
+ * section. It is a pure function of what the guest and the host say, so that it can be tested
+ * without either. What it decides is carried out by decide.c.
+ */
+#ifndef SYMVM_SWAP_POLICY_H
+#define SYMVM_SWAP_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <symbiotic/abi.h>
+
+#include "util/registry.h"
+
+#define SWAP_PAGE	  4096ull
+#define SWAP_CREDIT_MAX	  0xffffffu
+#define SWAP_WEIGHT_USUAL 100u
+
+/* Every decision has one reason, and is counted by it. X(name, what it says) */
+#define SWAP_REASONS(X)                                                                          \
+	X(OFF, "off", "the policy is off")                                                       \
+	X(COPY, "copy", "copied: the policy")                                                    \
+	X(COPY_UNASKED, "copy-unasked", "copied: the guest did not say what it needs")           \
+	X(COPY_COLD, "copy-cold", "copied: read once, it does not come back")                    \
+	X(COPY_LIGHT, "copy-light", "copied: room is short, and the cgroup's weight is low")     \
+	X(GRANT_GIVEN, "grant-given", "granted: RAM was given")                                  \
+	X(GRANT_PENDING, "grant-pending", "granted: RAM given before is still on its way")       \
+	X(GRANT_ENOUGH, "grant-enough", "no grant: free RAM is there already")                   \
+	X(GRANT_NO_DEVICE, "grant-no-device", "no grant: no virtio-mem, or no driver")           \
+	X(GRANT_STALLED, "grant-stalled", "no grant: the guest does not plug what it was given") \
+	X(GRANT_MAX, "grant-max", "no grant: the VM's maximum is reached")                       \
+	X(GRANT_BUDGET, "grant-budget", "no grant: the VM's budget is used up")                  \
+	X(GRANT_PRESSURE, "grant-pressure", "no grant: the host is short of memory")             \
+	X(GRANT_MEMCG, "grant-memcg", "no grant: its cgroup's own limit makes it swap")          \
+	X(MAP_GIVEN, "map-given", "mapped")                                                      \
+	X(MAP_CANNOT, "map-cannot", "not mapped: asked too late, or no user's fault")            \
+	X(MAP_SHARED, "map-shared", "not mapped: several mappings share it")                     \
+	X(MAP_MEMCG, "map-memcg", "not mapped: its cgroup has a limit, which must count it")
+
+enum swap_reason {
+#define SWAP_REASON_ENUM(name, text, help) SWAP_REASON_##name,
+	SWAP_REASONS(SWAP_REASON_ENUM)
+#undef SWAP_REASON_ENUM
+		SWAP_REASON_COUNT
+};
+
+/* What a policy decides by. Sizes in bytes, all of them bounded: sums of them do not overflow. */
+struct swap_situation {
+	struct sym_swap_query query; /* the guest's words, checked for form only */
+	bool asked;		     /* query is there */
+	uint32_t hints;		     /* SYM_SWAP_DECIDE_* */
+
+	/* Since the query before this one; 0 at the first. */
+	uint64_t swap_ins;
+	uint64_t refaults;
+	bool first;
+
+	/* RAM beyond that of the boot. */
+	bool can_grow; /* virtio-mem with its driver */
+	bool stalled;  /* the guest has not plugged what was given long ago */
+	uint64_t limit;
+	uint64_t requested;
+	uint64_t plugged;
+	uint64_t block_size;
+
+	uint64_t room; /* what the budget leaves; UINT64_MAX: no budget */
+	bool pressed;  /* the host is short of memory */
+};
+
+struct swap_decision {
+	uint32_t kind;	 /* SYM_VERDICT_* */
+	uint32_t credit; /* swap-ins after this one */
+	uint32_t around; /* pages, for MAP */
+	enum swap_reason reason;
+	uint64_t grow; /* bytes of RAM to give: GRANT */
+};
+
+struct swap_policy {
+	const char *name;  /* "grant" */
+	const char *help;  /* one line */
+	uint32_t verdicts; /* 1 << SYM_VERDICT_* that it may give; 0: the guest never asks */
+	/* Any thread; keeps no state. @decision is COPY without credit at first. */
+	void (*decide)(const struct swap_situation *situation, struct swap_decision *decision);
+};
+#define SWAP_POLICY(object) SECTION_ENTRY(symvm_swap_policies, struct swap_policy, object)
+
+/* By name, or NULL. Any thread. */
+const struct swap_policy *swap_policy_find(const char *name);
+/* "auto, copy, grant, map, off", or as much as @size has room for. */
+void swap_policy_names(char *text, size_t size);
+/* "grant-given", and what it means. */
+const char *swap_reason_name(enum swap_reason reason);
+const char *swap_reason_help(enum swap_reason reason);
+
+/*
+ * The shared parts of policies. Each fills @decision and returns true where it has its way;
+ * otherwise it sets the reason why not and leaves the rest.
+ */
+bool swap_policy_grant(const struct swap_situation *situation, struct swap_decision *decision);
+bool swap_policy_map(const struct swap_situation *situation, struct swap_decision *decision);
+/*
+ * Whether the guest's words could change what @policy decides; asking costs an exit more.
+ */
+bool swap_policy_asks(const struct swap_policy *policy, const struct swap_situation *situation);
+/* A copy with @credit, scaled by the cgroup's weight. Keeps the reason. */
+void swap_policy_copy(const struct swap_situation *situation, struct swap_decision *decision,
+		      uint32_t credit);
+/* Whether what was swapped out comes back at once: refaults, not a stream read once. */
+bool swap_policy_returns(const struct swap_situation *situation);
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The policy `auto`: what is read once is copied. What comes back again and again gets RAM while
+ * there is room, and is mapped where RAM can't be given, since the slot is host memory already.
+ */
+#include "swap/policy/policy.h"
+
+#define CREDIT_COLD    1024u
+#define CREDIT_REFUSED 256u
+
+/* There is not enough for all: not the guest's fault, nor its cgroup's. */
+static bool is_short(enum swap_reason reason)
+{
+	return reason == SWAP_REASON_GRANT_MAX || reason == SWAP_REASON_GRANT_BUDGET ||
+	       reason == SWAP_REASON_GRANT_PRESSURE;
+}
+
+static void auto_decide(const struct swap_situation *situation, struct swap_decision *decision)
+{
+	enum swap_reason refusal;
+
+	if (situation->asked && !swap_policy_returns(situation)) {
+		decision->reason = SWAP_REASON_COPY_COLD;
+		swap_policy_copy(situation, decision, CREDIT_COLD);
+		return;
+	}
+	if (swap_policy_grant(situation, decision))
+		return;
+	refusal = decision->reason;
+	/* What is short goes to the heavier ones first: mapped slots are host memory, too. */
+	if (refusal == SWAP_REASON_COPY_LIGHT ||
+	    (situation->asked && situation->query.weight < SWAP_WEIGHT_USUAL &&
+	     is_short(refusal))) {
+		decision->reason = SWAP_REASON_COPY_LIGHT;
+		swap_policy_copy(situation, decision, CREDIT_REFUSED);
+		return;
+	}
+	if (!swap_policy_map(situation, decision)) {
+		decision->reason = refusal;
+		swap_policy_copy(situation, decision, CREDIT_REFUSED);
+	}
+}
+
+static const struct swap_policy auto_policy = {
+	.name = "auto",
+	.help = "RAM or a mapping for what comes back, a copy for what is read once",
+	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT | 1u << SYM_VERDICT_MAP,
+	.decide = auto_decide,
+};
+SWAP_POLICY(auto_policy);

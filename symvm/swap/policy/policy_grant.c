@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The policy `grant`: the decision to swap is reversed by RAM, given ahead of what the guest
+ * allocates next, as long as maximum, budget and the host's own state allow.
+ */
+#include "swap/policy/policy.h"
+
+#define CREDIT_REFUSED 512u /* what is refused now may be possible soon */
+
+static void grant_decide(const struct swap_situation *situation, struct swap_decision *decision)
+{
+	if (!swap_policy_grant(situation, decision))
+		swap_policy_copy(situation, decision, CREDIT_REFUSED);
+}
+
+static const struct swap_policy grant_policy = {
+	.name = "grant",
+	.help = "RAM is given (virtio-mem), so that swapping stops",
+	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT,
+	.decide = grant_decide,
+};
+SWAP_POLICY(grant_policy);

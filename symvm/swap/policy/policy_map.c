@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The policy `map`: the store's own copy is mapped into the process that faults, where the guest
+ * can do that and nobody's accounts are evaded by it.
+ */
+#include "swap/policy/policy.h"
+
+#define CREDIT_REFUSED 64u /* the next fault may be another task's */
+
+static void map_decide(const struct swap_situation *situation, struct swap_decision *decision)
+{
+	if (!swap_policy_map(situation, decision))
+		swap_policy_copy(situation, decision, CREDIT_REFUSED);
+}
+
+static const struct swap_policy map_policy = {
+	.name = "map",
+	.help = "slots are mapped where they are, without a copy and without guest RAM",
+	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_MAP,
+	.decide = map_decide,
+};
+SWAP_POLICY(map_policy);

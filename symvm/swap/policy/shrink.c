@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "swap/policy/shrink.h"
+
+#define MIB	   (1ull << 20)
+#define CALM_TICKS 30u /* of much free memory before any is taken */
+#define CALM_AGAIN 10u /* between the steps after that */
+#define STEP_LEAST (16 * MIB)
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Less by @step, in whole blocks, rounded towards taking; not below the floor. */
+static uint64_t lowered(const struct swap_reclaim_view *view, uint64_t step)
+{
+	uint64_t to = step < view->requested ? view->requested - step : 0;
+
+	to -= to % view->block_size;
+	return larger(to, view->floor);
+}
+
+/* Free memory beyond what a guest of this size keeps for its next allocations. */
+static uint64_t idle_bytes(const struct swap_reclaim_view *view)
+{
+	uint64_t total = view->boot + view->plugged;
+
+	if (view->mem_free < larger(total / 4, 4 * STEP_LEAST))
+		return 0;
+	return view->mem_free - larger(total / 8, 2 * STEP_LEAST);
+}
+
+static enum swap_reclaim_reason idle_tick(struct swap_reclaim *reclaim,
+					  const struct swap_reclaim_view *view, uint64_t *requested)
+{
+	uint64_t idle = idle_bytes(view);
+
+	reclaim->calm = idle ? reclaim->calm + 1 : 0;
+	if (reclaim->calm < CALM_TICKS)
+		return SWAP_RECLAIM_NONE;
+	reclaim->calm -= CALM_AGAIN;
+	*requested = lowered(view, larger(idle / 2, STEP_LEAST));
+	return SWAP_RECLAIM_IDLE;
+}
+
+enum swap_reclaim_reason swap_reclaim_tick(struct swap_reclaim *reclaim,
+					   const struct swap_reclaim_view *view,
+					   uint64_t *requested)
+{
+	/* What was asked back first must come first. */
+	bool follows = view->plugged <= view->requested + STEP_LEAST;
+
+	if (view->requested <= view->floor) {
+		reclaim->calm = 0;
+		return SWAP_RECLAIM_NONE;
+	}
+	if (view->over_budget && follows) {
+		*requested = lowered(view, view->over_budget);
+		return SWAP_RECLAIM_BUDGET;
+	}
+	if (view->pressed && follows) {
+		*requested = lowered(view, larger(view->requested / 8, STEP_LEAST));
+		return SWAP_RECLAIM_PRESSURE;
+	}
+	return idle_tick(reclaim, view, requested);
+}

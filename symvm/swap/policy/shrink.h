@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking back RAM that was granted: when the guest does not need it, when the host does, and when
+ * the budget was made smaller. Best effort: the guest's driver follows as far as it can.
+ */
+#ifndef SYMVM_SWAP_POLICY_SHRINK_H
+#define SYMVM_SWAP_POLICY_SHRINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct swap_reclaim {
+	unsigned calm; /* ticks for which the guest had much free memory */
+};
+
+/* As things stand at a tick, one a second. Bytes. */
+struct swap_reclaim_view {
+	uint64_t boot;
+	uint64_t requested;
+	uint64_t plugged;
+	uint64_t floor;
+	uint64_t block_size;
+	uint64_t over_budget; /* by how much RAM and slots exceed it */
+	uint64_t mem_free;    /* as the guest says; 0 where it does not */
+	bool pressed;	      /* the host is short of memory */
+};
+
+enum swap_reclaim_reason {
+	SWAP_RECLAIM_NONE,
+	SWAP_RECLAIM_IDLE,
+	SWAP_RECLAIM_PRESSURE,
+	SWAP_RECLAIM_BUDGET,
+	SWAP_RECLAIM_COUNT
+};
+
+/*
+ * What is to be requested from now on, in *@requested, and why it is less; NONE: no change. Keeps
+ * no lock and reads no clock.
+ */
+enum swap_reclaim_reason swap_reclaim_tick(struct swap_reclaim *reclaim,
+					   const struct swap_reclaim_view *view,
+					   uint64_t *requested);
+
+#endif

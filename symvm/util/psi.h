@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How short of memory the host is, from the kernel's pressure stall information. */
+#ifndef SYMVM_UTIL_PSI_H
+#define SYMVM_UTIL_PSI_H
+
+#include <stdint.h>
+
+#include "util/error.h"
+
+/* The avg10 values, in hundredths of a percent. */
+struct pressure {
+	uint32_t some;
+	uint32_t full;
+};
+
+/*
+ * Opens @path; NULL: the machine's /proc/pressure/memory. A descriptor that stays readable inside
+ * of the jail, or -errno (-EOPNOTSUPP where the host's kernel has no PSI) with words.
+ */
+int pressure_open(const char *path, struct error *err);
+/* The same for the control group that this process is in (cgroup v2); -errno without words. */
+int pressure_open_cgroup(void);
+/* Reads now; zeroes where @fd is negative or says nothing. Any thread. */
+struct pressure pressure_read(int fd);
+/* "12.34", the form of such averages, as 1234; 0 where it is no number. */
+uint32_t pressure_hundredths(const char *text);
+
+#endif
