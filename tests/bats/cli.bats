@@ -325,15 +325,15 @@ PYTHON
 @test "the manual names every command and every option" {
 	local name options missing=
 	while read -r name _; do
-		grep -qE "^\.B[RI]? \"?(symvm )?$name|\"?[ ,|]\"? ?$name" docs/symvm.1 || missing+=" $name"
+		grep -qE "^\.B[RI]? \"?(symvm )?$name|\"?[ ,|]\"? ?$name" docs/reference/symvm.1 || missing+=" $name"
 		options=$("$symvm" "$name" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u)
 		for option in $options; do
 			[ "$option" = --help ] ||
-				grep -qF -- "${option//-/\\-}" docs/symvm.1 || missing+=" $name:$option"
+				grep -qF -- "${option//-/\\-}" docs/reference/symvm.1 || missing+=" $name:$option"
 		done
 	done < <("$symvm" help | sed -n 's/^  //p')
 	[ -z "$missing" ] || {
-		echo "not in docs/symvm.1:$missing"
+		echo "not in docs/reference/symvm.1:$missing"
 		return 1
 	}
 }

@@ -15,7 +15,7 @@ setup() {
 	limit=$((120 + least / 200)) # a quiet machine needs a tenth of these seconds; a busy one gives the guest twenty times as many
 }
 
-# injected_twice: whether the emulator, not this project, killed the guest (docs/lab.md).
+# injected_twice: whether the emulator, not this project, killed the guest (docs/develop/lab.md).
 injected_twice() {
 	[ "${SYMVM_LAB:-}" = emulated ] && tests/lib/injected-twice <<<"$output"
 }
