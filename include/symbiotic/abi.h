@@ -2,7 +2,7 @@
 /*
  * The symbiotic interface between a guest operating system and a VMM.
  *
- * One header for the guest, the VMM and the documentation (docs/abi.md explains
+ * One header for the guest, the VMM and the documentation (docs/reference/abi.md explains
  * each part and its failure modes). Everything is little-endian, x86-64, of
  * fixed width; there are no bitfields and no implicit padding.
  *
@@ -159,7 +159,7 @@ struct sym_spy_vm_host {
 	sym_u32 host_cpus; /* online CPUs of the host */
 	sym_u32 psi_some;  /* host memory pressure "some avg10", in hundredths of a percent */
 	sym_u32 psi_full;  /* "full avg10" */
-	sym_u64 policy;	   /* policy words of services, see docs/abi.md */
+	sym_u64 policy;	   /* policy words of services, see docs/reference/abi.md */
 	sym_u64 swap_windows[SYM_SWAP_WINDOWS_MAX]; /* GPA of struct sym_swap_header, or 0 */
 	sym_u64 reserved[45];
 };

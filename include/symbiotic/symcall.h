@@ -3,7 +3,7 @@
  * libsymcall: the VMM's half of the symbiotic interface, on KVM file descriptors
  * and the mapped kvm_run. It knows no device, no command line and no event loop;
  * it creates no thread, owns no signal, and has no process-wide state. See
- * docs/libsymcall.3 and docs/abi.md.
+ * docs/reference/libsymcall.3 and docs/reference/abi.md.
  *
  * Threading, unless a function says otherwise: sym_vcpu_* and sym_call* of one
  * vCPU belong to the one thread that runs that vCPU. sym_vm_publish, *_spy_read,

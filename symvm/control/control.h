@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control socket of a running VM: one JSON object a line, each answered by
- * one line, in order (docs/control.md). Commands are a table in a linker
+ * one line, in order (docs/reference/control.md). Commands are a table in a linker
  * section: a service adds one without touching a file here.
  */
 #ifndef SYMVM_CONTROL_CONTROL_H
