@@ -27,7 +27,7 @@ static error_t take_argument(struct call_options *options, char *arg)
 		options->call = arg;
 		return 0;
 	}
-	if (option_parse_number(arg, &value) < 0) {
+	if (keyval_parse_number(arg, &value) < 0) {
 		error_set(options->err, -EINVAL, "'%s' is not a number", arg);
 		return EINVAL;
 	}
@@ -41,7 +41,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'c':
-		if (option_parse_number(arg, &options->vcpu) == 0)
+		if (keyval_parse_number(arg, &options->vcpu) == 0)
 			return 0;
 		error_set(options->err, -EINVAL, "--vcpu: '%s' is not a number", arg);
 		return EINVAL;
@@ -64,7 +64,7 @@ static int make_call(struct call_options *options, struct error *err)
 	json_t *result = NULL;
 	uint64_t number;
 
-	if (option_parse_number(options->call, &number) == 0)
+	if (keyval_parse_number(options->call, &number) == 0)
 		json_object_set_new(arguments, "number", json_integer((json_int_t)number));
 	else
 		json_object_set_new(arguments, "call", json_string(options->call));

@@ -14,13 +14,13 @@
 
 #define KEY_HELP 0x7fff
 
-SECTION_DECLARE(symvm_commands, struct command);
+REGISTRY_DECLARE(symvm_commands, struct command);
 
 const struct command *command_find(const char *name)
 {
 	const struct command *const *it;
 
-	SECTION_FOR_EACH(symvm_commands, it)
+	REGISTRY_FOR_EACH(symvm_commands, it)
 		if (strcmp((*it)->name, name) == 0)
 			return *it;
 	return NULL;

@@ -30,7 +30,7 @@ struct command {
 	 * status. */
 	int (*run)(int argc, char **argv);
 };
-#define COMMAND(object) SECTION_ENTRY(symvm_commands, struct command, object)
+#define COMMAND(object) REGISTRY_ENTRY(symvm_commands, struct command, object)
 
 /* Finds a command by name; NULL. */
 const struct command *command_find(const char *name);

@@ -6,7 +6,7 @@
 
 #include "cli/command.h"
 
-SECTION_DECLARE(symvm_commands, struct command);
+REGISTRY_DECLARE(symvm_commands, struct command);
 
 static int compare_names(const void *left, const void *right)
 {

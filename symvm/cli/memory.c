@@ -34,7 +34,7 @@ static error_t parse_memory(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_SIZE:
 		options->resize = true;
-		if (option_parse_size(arg, &options->size) == 0 && options->size <= INT64_MAX)
+		if (keyval_parse_size(arg, &options->size) == 0 && options->size <= INT64_MAX)
 			return 0;
 		error_set(options->err, -EINVAL, "--size: '%s' is not a size", arg);
 		return EINVAL;

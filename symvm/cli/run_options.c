@@ -17,7 +17,7 @@
 #define GRACE_DEFAULT_S	     30
 #define GRACE_MAX_S	     86400
 
-SECTION_DECLARE(symvm_device_classes, struct device_class);
+REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
 enum {
 	KEY_KERNEL = 256,
@@ -118,7 +118,7 @@ static int set_grace(unsigned *seconds, const char *text, struct error *err)
 {
 	uint64_t number;
 
-	if (option_parse_number(text, &number) < 0 || number > GRACE_MAX_S)
+	if (keyval_parse_number(text, &number) < 0 || number > GRACE_MAX_S)
 		return error_set(err, -EINVAL, "--grace: '%s' is not a number of seconds, 0 to %d",
 				 text, GRACE_MAX_S);
 	*seconds = (unsigned)number;
@@ -128,7 +128,7 @@ static int set_grace(unsigned *seconds, const char *text, struct error *err)
 /* @pages: why it must be whole 2 MiB pages, or NULL. */
 static int set_memory_size(uint64_t *value, const char *text, const char *pages, struct error *err)
 {
-	int status = option_parse_size(text, value);
+	int status = keyval_parse_size(text, value);
 
 	if (status == -ERANGE)
 		return error_set(err, status, "--memory: '%s' is too large a number", text);
@@ -146,17 +146,17 @@ static int set_memory(struct memory_config *memory, const char *text, struct err
 {
 	char *size = NULL, *max = NULL;
 	const char *pages = NULL;
-	const struct option_field fields[] = {
-		{.key = "size", .type = OPTION_TEXT, .value = &size, .required = true},
-		{.key = "max", .type = OPTION_TEXT, .value = &max},
-		{.key = "huge", .type = OPTION_FLAG, .value = &memory->huge_pages},
+	const struct keyval_field fields[] = {
+		{.key = "size", .type = KEYVAL_TEXT, .value = &size, .required = true},
+		{.key = "max", .type = KEYVAL_TEXT, .value = &max},
+		{.key = "huge", .type = KEYVAL_FLAG, .value = &memory->huge_pages},
 		{0},
 	};
 	int status;
 
 	memory->huge_pages = false;
 	memory->max = 0;
-	status = option_parse("memory", text, fields, err);
+	status = keyval_parse("memory", text, fields, err);
 	if (status < 0)
 		return status;
 	if (memory->huge_pages)
@@ -176,7 +176,7 @@ static int set_memory(struct memory_config *memory, const char *text, struct err
 static int set_cpus(unsigned *cpus, const char *text, struct error *err)
 {
 	uint64_t value;
-	int status = option_parse_number(text, &value);
+	int status = keyval_parse_number(text, &value);
 
 	if (status == -EINVAL)
 		return error_set(err, -EINVAL, "--cpus: '%s' is not a number", text);
@@ -357,7 +357,7 @@ static int finish(struct parsing *parsing)
 
 	if (!options->config.kernel)
 		return error_set(parsing->err, -EINVAL, "run: --kernel FILE is missing");
-	SECTION_FOR_EACH(symvm_device_classes, it) {
+	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (status == 0 && !(*it)->option)
 			status = add_device(parsing, *it, NULL);
 		else if (status == 0 && (*it)->default_argument && !is_given(options, *it))

@@ -41,7 +41,7 @@ static error_t parse_stop(int key, char *arg, struct argp_state *state)
 		options->force = true;
 		return 0;
 	case KEY_TIMEOUT:
-		if (option_parse_number(arg, &options->timeout_s) == 0 &&
+		if (keyval_parse_number(arg, &options->timeout_s) == 0 &&
 		    options->timeout_s <= TIMEOUT_MAX_S)
 			return 0;
 		error_set(options->err, -EINVAL,

@@ -42,14 +42,14 @@ static error_t parse_swap(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_BUDGET:
-		if (option_parse_size(arg, &value) < 0 || value > INT64_MAX) {
+		if (keyval_parse_size(arg, &value) < 0 || value > INT64_MAX) {
 			error_set(options->err, -EINVAL, "--budget: '%s' is not a size", arg);
 			return EINVAL;
 		}
 		json_object_set_new(options->arguments, "budget", json_integer((json_int_t)value));
 		return 0;
 	case KEY_WINDOW:
-		if (option_parse_number(arg, &value) < 0 || value > UINT32_MAX) {
+		if (keyval_parse_number(arg, &value) < 0 || value > UINT32_MAX) {
 			error_set(options->err, -EINVAL, "--window: '%s' is not a number", arg);
 			return EINVAL;
 		}

@@ -19,7 +19,7 @@ static error_t take_number(struct who_options *options, const char *key, const c
 {
 	uint64_t value;
 
-	if (option_parse_number(arg, &value) < 0 || value > INT64_MAX) {
+	if (keyval_parse_number(arg, &value) < 0 || value > INT64_MAX) {
 		error_set(options->err, -EINVAL, "--%s: '%s' is not a number", key, arg);
 		return EINVAL;
 	}

@@ -8,7 +8,7 @@
 #define STOP_SECONDS	 60 /* that the button is pressed by default */
 #define STOP_SECONDS_MAX 86400
 
-SECTION_DECLARE(symvm_control_commands, struct control_command);
+REGISTRY_DECLARE(symvm_control_commands, struct control_command);
 
 static int take_no_arguments(json_t *arguments, struct error *err)
 {
@@ -104,7 +104,7 @@ static int handle_commands(struct vm *vm, json_t *arguments, json_t **result, st
 	if (status < 0)
 		return status;
 	*result = json_object();
-	SECTION_FOR_EACH(symvm_control_commands, it)
+	REGISTRY_FOR_EACH(symvm_control_commands, it)
 		json_object_set_new(*result, (*it)->name, json_string((*it)->help));
 	return 0;
 }

@@ -46,7 +46,7 @@ struct control_command {
 /* Less than clients wait, so that they hear why. */
 #define CONTROL_LIMIT_MS 9000u
 #define CONTROL_COMMAND(object) \
-	SECTION_ENTRY(symvm_control_commands, struct control_command, object)
+	REGISTRY_ENTRY(symvm_control_commands, struct control_command, object)
 
 /*
  * Argument helpers for handlers. A missing key leaves *@value as it is; a value

@@ -9,7 +9,7 @@
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
 
-SECTION_DECLARE(symvm_control_reports, struct control_report);
+REGISTRY_DECLARE(symvm_control_reports, struct control_report);
 
 static const char *state_name(struct vm *vm)
 {
@@ -119,7 +119,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		json_array_append_new(vcpus, describe_vcpu(vm->vcpus[i]));
 	json_object_set_new(info, "vcpus", vcpus);
-	SECTION_FOR_EACH(symvm_control_reports, it) {
+	REGISTRY_FOR_EACH(symvm_control_reports, it) {
 		json_t *section;
 
 		if (!(*it)->info)

@@ -14,7 +14,7 @@
 #include "control/report.h"
 #include "machine/vm.h"
 
-SECTION_DECLARE(symvm_control_reports, struct control_report);
+REGISTRY_DECLARE(symvm_control_reports, struct control_report);
 
 void metrics_family(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -194,7 +194,7 @@ static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, str
 	write_exits(vm, out);
 	write_vcpus(vm, out);
 	write_devices(vm, out);
-	SECTION_FOR_EACH(symvm_control_reports, it)
+	REGISTRY_FOR_EACH(symvm_control_reports, it)
 		if ((*it)->metrics)
 			(*it)->metrics(vm, out);
 	if (fclose(out) != 0) {

@@ -22,7 +22,7 @@ struct control_report {
 	/* Optional: writes whole metric families by metrics_family() and metrics_sample(). */
 	void (*metrics)(struct vm *vm, FILE *out);
 };
-#define CONTROL_REPORT(object) SECTION_ENTRY(symvm_control_reports, struct control_report, object)
+#define CONTROL_REPORT(object) REGISTRY_ENTRY(symvm_control_reports, struct control_report, object)
 
 /*
  * Starts a family: HELP and TYPE lines. @type: "counter" (whose name ends in

@@ -36,7 +36,7 @@
 #define BACKLOG	     64
 #define READ_CHUNK   4096
 
-SECTION_DECLARE(symvm_control_commands, struct control_command);
+REGISTRY_DECLARE(symvm_control_commands, struct control_command);
 
 enum client_kind {
 	CLIENT_REGULAR,
@@ -85,7 +85,7 @@ static const struct control_command *find_command(const char *name)
 {
 	const struct control_command *const *it;
 
-	SECTION_FOR_EACH(symvm_control_commands, it)
+	REGISTRY_FOR_EACH(symvm_control_commands, it)
 		if (strcmp((*it)->name, name) == 0)
 			return *it;
 	return NULL;

@@ -55,7 +55,7 @@ static int parse_address(const char *address, uid_t *uid, const char **name, str
 	user = getpwnam(text);
 	if (user)
 		*uid = user->pw_uid;
-	else if (option_parse_number(text, &number) == 0 && number < UINT32_MAX)
+	else if (keyval_parse_number(text, &number) == 0 && number < UINT32_MAX)
 		*uid = (uid_t)number;
 	else
 		return error_set(err, -EINVAL, "VM name '%s': there is no user '%s'", address,

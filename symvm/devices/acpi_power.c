@@ -163,15 +163,15 @@ static void power_destroy(struct device *device)
 	power_free(power);
 }
 
-static int power_save(struct device *device, struct state_writer *writer)
+static int power_save(struct device *device, struct serialize_writer *writer)
 {
-	state_put_u8(writer, ((struct power *)device)->events);
+	serialize_put_u8(writer, ((struct power *)device)->events);
 	return writer->status;
 }
 
-static int power_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int power_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
-	((struct power *)device)->events = state_get_u8(reader) & EVENT_POWER_BUTTON;
+	((struct power *)device)->events = serialize_get_u8(reader) & EVENT_POWER_BUTTON;
 	return reader->status;
 }
 

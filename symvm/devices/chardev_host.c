@@ -97,7 +97,7 @@ static int take_limit(struct character_host *host, const char *option, char *pat
 	host->file_limit = 0;
 	if (strcmp(max, "none") == 0)
 		return 0;
-	if (option_parse_size(max, &host->file_limit) < 0 || host->file_limit < FILE_LIMIT_LEAST)
+	if (keyval_parse_size(max, &host->file_limit) < 0 || host->file_limit < FILE_LIMIT_LEAST)
 		return error_set(err, -EINVAL,
 				 "--%s: max=%s is neither none nor a size of at least %u KiB",
 				 option, max, FILE_LIMIT_LEAST >> 10);

@@ -40,13 +40,13 @@ static void i8042_destroy(struct device *device)
 	free(device);
 }
 
-static int i8042_save(struct device *device, struct state_writer *writer)
+static int i8042_save(struct device *device, struct serialize_writer *writer)
 {
 	(void)device;
 	return writer->status;
 }
 
-static int i8042_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int i8042_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	(void)device;
 	(void)version;

@@ -271,34 +271,34 @@ int msix_eventfd(struct msix *msix, unsigned vector)
 	return vector < msix->count ? msix->vectors[vector].event_fd : -1;
 }
 
-int msix_save(struct msix *msix, struct state_writer *writer)
+int msix_save(struct msix *msix, struct serialize_writer *writer)
 {
 	pthread_mutex_lock(&msix->lock);
-	state_put_u32(writer, msix->count);
+	serialize_put_u32(writer, msix->count);
 	for (unsigned i = 0; i < msix->count; i++) {
 		struct msix_vector *vector = &msix->vectors[i];
 
 		for (unsigned j = 0; j < 4; j++)
-			state_put_u32(writer, vector->registers[j]);
-		state_put_u8(writer, vector_pending(vector));
+			serialize_put_u32(writer, vector->registers[j]);
+		serialize_put_u8(writer, vector_pending(vector));
 	}
 	pthread_mutex_unlock(&msix->lock);
 	return writer->status;
 }
 
-int msix_load(struct msix *msix, struct state_reader *reader)
+int msix_load(struct msix *msix, struct serialize_reader *reader)
 {
 	bool pending[MSIX_VECTORS_MAX] = {false};
 	uint32_t registers[MSIX_VECTORS_MAX][4];
 
-	if (state_get_u32(reader) != msix->count)
+	if (serialize_get_u32(reader) != msix->count)
 		return -EINVAL;
 	for (unsigned i = 0; i < msix->count; i++) {
 		uint8_t flag;
 
 		for (unsigned j = 0; j < 4; j++)
-			registers[i][j] = state_get_u32(reader);
-		flag = state_get_u8(reader);
+			registers[i][j] = serialize_get_u32(reader);
+		flag = serialize_get_u8(reader);
 		if (flag > 1 || (registers[i][REGISTER_CONTROL] & ~PCI_MSIX_ENTRY_CTRL_MASKBIT))
 			return -EINVAL;
 		pending[i] = flag;

@@ -310,24 +310,24 @@ void pci_function_reset(struct pci_function *function)
 	pthread_mutex_unlock(&bus->lock);
 }
 
-int pci_function_save(struct pci_function *function, struct state_writer *writer)
+int pci_function_save(struct pci_function *function, struct serialize_writer *writer)
 {
 	struct pci_bus *bus = function->vm->pci;
 
 	pthread_mutex_lock(&bus->lock);
-	state_put_u8(writer, (uint8_t)function->slot);
-	state_put_bytes(writer, function->config, sizeof(function->config));
+	serialize_put_u8(writer, (uint8_t)function->slot);
+	serialize_put_bytes(writer, function->config, sizeof(function->config));
 	pthread_mutex_unlock(&bus->lock);
 	return writer->status;
 }
 
-int pci_function_load(struct pci_function *function, struct state_reader *reader)
+int pci_function_load(struct pci_function *function, struct serialize_reader *reader)
 {
 	struct pci_bus *bus = function->vm->pci;
 	uint8_t config[PCI_CONFIG_SIZE];
-	uint8_t slot = state_get_u8(reader);
+	uint8_t slot = serialize_get_u8(reader);
 
-	state_get_bytes(reader, config, sizeof(config));
+	serialize_get_bytes(reader, config, sizeof(config));
 	if (reader->status < 0 || slot != function->slot)
 		return -EINVAL;
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
@@ -348,18 +348,18 @@ static void host_reset(struct device *device)
 	pci_function_reset(&bus->bridge);
 }
 
-static int host_save(struct device *device, struct state_writer *writer)
+static int host_save(struct device *device, struct serialize_writer *writer)
 {
 	struct pci_bus *bus = device->vm->pci;
 
-	state_put_u32(writer, bus->config_address);
+	serialize_put_u32(writer, bus->config_address);
 	return pci_function_save(&bus->bridge, writer);
 }
 
-static int host_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int host_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct pci_bus *bus = device->vm->pci;
-	uint32_t address = state_get_u32(reader);
+	uint32_t address = serialize_get_u32(reader);
 	int status;
 
 	if (version != 1)

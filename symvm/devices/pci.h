@@ -108,8 +108,8 @@ void pci_config_access(struct vm *vm, unsigned slot, unsigned offset, void *data
 void pci_function_reset(struct pci_function *function);
 
 /* Config space; load takes over what a guest could have written. vCPUs stopped. */
-int pci_function_save(struct pci_function *function, struct state_writer *writer);
-int pci_function_load(struct pci_function *function, struct state_reader *reader);
+int pci_function_save(struct pci_function *function, struct serialize_writer *writer);
+int pci_function_load(struct pci_function *function, struct serialize_reader *reader);
 
 /*
  * MSI-X: a table in a BAR, one GSI and eventfd per vector.
@@ -134,8 +134,8 @@ void msix_config_written(struct msix *msix, unsigned offset, unsigned length);
 void msix_notify(struct msix *msix, unsigned vector);
 /* The eventfd (irqfd) of @vector, for io threads and vhost: a write raises it. -1: no such. */
 int msix_eventfd(struct msix *msix, unsigned vector);
-int msix_save(struct msix *msix, struct state_writer *writer);
+int msix_save(struct msix *msix, struct serialize_writer *writer);
 /* After pci_function_load(). -EINVAL. */
-int msix_load(struct msix *msix, struct state_reader *reader);
+int msix_load(struct msix *msix, struct serialize_reader *reader);
 
 #endif

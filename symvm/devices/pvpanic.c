@@ -51,21 +51,21 @@ static void panic_destroy(struct device *device)
 	free(device);
 }
 
-static int panic_save(struct device *device, struct state_writer *writer)
+static int panic_save(struct device *device, struct serialize_writer *writer)
 {
 	struct panic *panic = (struct panic *)device;
 
-	state_put_u64(writer, atomic_load(&panic->panics));
-	state_put_u64(writer, atomic_load(&panic->crash_kernels));
+	serialize_put_u64(writer, atomic_load(&panic->panics));
+	serialize_put_u64(writer, atomic_load(&panic->crash_kernels));
 	return writer->status;
 }
 
-static int panic_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int panic_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct panic *panic = (struct panic *)device;
 
-	atomic_store(&panic->panics, state_get_u64(reader));
-	atomic_store(&panic->crash_kernels, state_get_u64(reader));
+	atomic_store(&panic->panics, serialize_get_u64(reader));
+	atomic_store(&panic->crash_kernels, serialize_get_u64(reader));
 	return reader->status;
 }
 

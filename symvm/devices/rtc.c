@@ -317,31 +317,31 @@ static void rtc_destroy(struct device *device)
 	free(rtc);
 }
 
-static int rtc_save(struct device *device, struct state_writer *writer)
+static int rtc_save(struct device *device, struct serialize_writer *writer)
 {
 	struct rtc *rtc = (struct rtc *)device;
 
 	pthread_mutex_lock(&rtc->lock);
-	state_put_u8(writer, rtc->index);
-	state_put_bytes(writer, rtc->memory, sizeof(rtc->memory));
-	state_put_u64(writer, (uint64_t)rtc->offset);
+	serialize_put_u8(writer, rtc->index);
+	serialize_put_bytes(writer, rtc->memory, sizeof(rtc->memory));
+	serialize_put_u64(writer, (uint64_t)rtc->offset);
 	pthread_mutex_unlock(&rtc->lock);
 	return writer->status;
 }
 
-static int rtc_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int rtc_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct rtc *rtc = (struct rtc *)device;
 	int64_t offset;
 
 	pthread_mutex_lock(&rtc->lock);
-	rtc->index = state_get_u8(reader) & (RTC_REGISTERS - 1);
-	state_get_bytes(reader, rtc->memory, sizeof(rtc->memory));
+	rtc->index = serialize_get_u8(reader) & (RTC_REGISTERS - 1);
+	serialize_get_bytes(reader, rtc->memory, sizeof(rtc->memory));
 	rtc->memory[REG_A] &= (uint8_t)~A_UPDATING;
 	rtc->memory[REG_B] &= (uint8_t)~B_PERIODIC;
 	rtc->memory[REG_C] &= C_REQUEST | C_ALARM | C_UPDATE;
 	rtc->memory[REG_D] = D_VALID;
-	offset = (int64_t)state_get_u64(reader);
+	offset = (int64_t)serialize_get_u64(reader);
 	if (reader->status == 0 && (offset > SECONDS_LIMIT || offset < -2 * SECONDS_LIMIT))
 		reader->status = -EINVAL;
 	if (reader->status == 0)

@@ -374,61 +374,61 @@ static void serial_destroy(struct device *device)
 	free(serial);
 }
 
-static int serial_save(struct device *device, struct state_writer *writer)
+static int serial_save(struct device *device, struct serialize_writer *writer)
 {
 	struct serial *serial = (struct serial *)device;
 
 	pthread_mutex_lock(&serial->lock);
-	state_put_u8(writer, serial->ier);
-	state_put_u8(writer, serial->fcr);
-	state_put_u8(writer, serial->lcr);
-	state_put_u8(writer, serial->mcr);
-	state_put_u8(writer, serial->scr);
-	state_put_u8(writer, serial->dll);
-	state_put_u8(writer, serial->dlm);
-	state_put_u8(writer, serial->msr_delta);
-	state_put_u8(writer, serial->overrun);
-	state_put_u8(writer, serial->modem_touched);
-	state_put_u8(writer, serial->thr_pending);
-	state_put_u8(writer, (uint8_t)serial->loop_count);
-	state_put_bytes(writer, serial->loop_fifo, serial->loop_count);
-	state_put_u16(writer, (uint16_t)serial->input_count);
+	serialize_put_u8(writer, serial->ier);
+	serialize_put_u8(writer, serial->fcr);
+	serialize_put_u8(writer, serial->lcr);
+	serialize_put_u8(writer, serial->mcr);
+	serialize_put_u8(writer, serial->scr);
+	serialize_put_u8(writer, serial->dll);
+	serialize_put_u8(writer, serial->dlm);
+	serialize_put_u8(writer, serial->msr_delta);
+	serialize_put_u8(writer, serial->overrun);
+	serialize_put_u8(writer, serial->modem_touched);
+	serialize_put_u8(writer, serial->thr_pending);
+	serialize_put_u8(writer, (uint8_t)serial->loop_count);
+	serialize_put_bytes(writer, serial->loop_fifo, serial->loop_count);
+	serialize_put_u16(writer, (uint16_t)serial->input_count);
 	for (unsigned i = 0; i < serial->input_count; i++)
-		state_put_u8(writer, serial->input[(serial->input_head + i) % INPUT_SIZE]);
+		serialize_put_u8(writer, serial->input[(serial->input_head + i) % INPUT_SIZE]);
 	pthread_mutex_unlock(&serial->lock);
 	return writer->status;
 }
 
-static int load_locked(struct serial *serial, struct state_reader *reader)
+static int load_locked(struct serial *serial, struct serialize_reader *reader)
 {
-	serial->ier = state_get_u8(reader) & IER_MASK;
-	serial->fcr = state_get_u8(reader) & FCR_MASK;
-	serial->lcr = state_get_u8(reader);
-	serial->mcr = state_get_u8(reader) & MCR_MASK;
-	serial->scr = state_get_u8(reader);
-	serial->dll = state_get_u8(reader);
-	serial->dlm = state_get_u8(reader);
-	serial->msr_delta = state_get_u8(reader) & MSR_DELTA;
-	serial->overrun = state_get_u8(reader) & 1;
-	serial->modem_touched = state_get_u8(reader) & 1;
-	serial->thr_pending = state_get_u8(reader) & 1;
-	serial->loop_count = state_get_u8(reader);
+	serial->ier = serialize_get_u8(reader) & IER_MASK;
+	serial->fcr = serialize_get_u8(reader) & FCR_MASK;
+	serial->lcr = serialize_get_u8(reader);
+	serial->mcr = serialize_get_u8(reader) & MCR_MASK;
+	serial->scr = serialize_get_u8(reader);
+	serial->dll = serialize_get_u8(reader);
+	serial->dlm = serialize_get_u8(reader);
+	serial->msr_delta = serialize_get_u8(reader) & MSR_DELTA;
+	serial->overrun = serialize_get_u8(reader) & 1;
+	serial->modem_touched = serialize_get_u8(reader) & 1;
+	serial->thr_pending = serialize_get_u8(reader) & 1;
+	serial->loop_count = serialize_get_u8(reader);
 	if (serial->loop_count > FIFO_SIZE) {
 		serial->loop_count = 0;
 		return -EINVAL;
 	}
-	state_get_bytes(reader, serial->loop_fifo, serial->loop_count);
+	serialize_get_bytes(reader, serial->loop_fifo, serial->loop_count);
 	serial->input_head = 0;
-	serial->input_count = state_get_u16(reader);
+	serial->input_count = serialize_get_u16(reader);
 	if (serial->input_count > INPUT_SIZE) {
 		serial->input_count = 0;
 		return -EINVAL;
 	}
-	state_get_bytes(reader, serial->input, serial->input_count);
+	serialize_get_bytes(reader, serial->input, serial->input_count);
 	return reader->status;
 }
 
-static int serial_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int serial_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct serial *serial = (struct serial *)device;
 	int status;

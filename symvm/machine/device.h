@@ -15,8 +15,8 @@
 
 struct vm;
 struct device;
-struct state_writer;
-struct state_reader;
+struct serialize_writer;
+struct serialize_reader;
 
 struct device_ops {
 	const char *name; /* "virtio-blk" */
@@ -37,14 +37,14 @@ struct device_ops {
 	void (*destroy)(struct device *device);
 	/* Writes the whole guest-visible state; in-flight requests are drained first. vCPUs are
 	 * stopped. */
-	int (*save)(struct device *device, struct state_writer *writer);
+	int (*save)(struct device *device, struct serialize_writer *writer);
 	/* Optional: the VM goes on, perhaps after a save(): what that stopped starts again. vCPUs
 	 * are stopped, loops run. */
 	void (*resume)(struct device *device);
 	/* Optional: the VM was resumed and the vCPUs run again. Must not wait. Any thread. */
 	void (*resumed)(struct device *device);
 	/* Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is off. */
-	int (*load)(struct device *device, struct state_reader *reader, uint32_t version);
+	int (*load)(struct device *device, struct serialize_reader *reader, uint32_t version);
 	/* Optional: adds what `symvm info` and metrics show (counters) to @object. Any thread. */
 	void (*describe)(struct device *device, json_t *object);
 };
@@ -79,6 +79,6 @@ struct device_class {
 	 */
 	int (*create)(struct vm *vm, const char *argument, struct error *err);
 };
-#define DEVICE_CLASS(object) SECTION_ENTRY(symvm_device_classes, struct device_class, object)
+#define DEVICE_CLASS(object) REGISTRY_ENTRY(symvm_device_classes, struct device_class, object)
 
 #endif

@@ -21,7 +21,7 @@
 
 #define PUBLISH_SECONDS 1
 
-SECTION_DECLARE(symvm_publishers, struct publisher);
+REGISTRY_DECLARE(symvm_publishers, struct publisher);
 
 /* The files stay open: inside of the jail nothing can be opened any more. */
 struct publish {
@@ -47,16 +47,16 @@ static void publish_now(struct publish *publish)
 {
 	struct sym_publication what = {.host_cpus = publish->host_cpus};
 	const struct publisher *const *it;
-	struct pressure pressure;
+	struct psi pressure;
 	char text[128];
 
 	/* With --publish-host no the files are not open, and all of it stays 0. */
 	if (read_text(publish->load_fd, text, sizeof(text)))
-		what.host_load = pressure_hundredths(text);
-	pressure = pressure_read(publish->pressure_fd);
+		what.host_load = psi_hundredths(text);
+	pressure = psi_read(publish->pressure_fd);
 	what.psi_some = pressure.some;
 	what.psi_full = pressure.full;
-	SECTION_FOR_EACH(symvm_publishers, it)
+	REGISTRY_FOR_EACH(symvm_publishers, it)
 		(*it)->fill(publish->vm, &what);
 	sym_vm_publish(publish->vm->symbiotic, &what);
 }
@@ -108,7 +108,7 @@ static int publish_start(struct vm *vm, void **state, struct error *err)
 	if (!vm->config.hide_host) {
 		publish->host_cpus = cpus > 0 ? (uint32_t)cpus : 0;
 		publish->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-		publish->pressure_fd = pressure_open(NULL, err);
+		publish->pressure_fd = psi_open(NULL, err);
 	}
 	publish->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (publish->timer_fd >= 0 && timerfd_settime(publish->timer_fd, 0, &period, NULL) == 0)

@@ -16,7 +16,7 @@ struct publisher {
 	/* Fills its own fields of @what. Main thread or, by publish_refresh(), any. */
 	void (*fill)(struct vm *vm, struct sym_publication *what);
 };
-#define PUBLISHER(object) SECTION_ENTRY(symvm_publishers, struct publisher, object)
+#define PUBLISHER(object) REGISTRY_ENTRY(symvm_publishers, struct publisher, object)
 
 /*
  * Publishes now instead of within a second: something that the guest should learn has changed.

@@ -7,7 +7,7 @@
 
 #include "machine/vm.h"
 
-SECTION_DECLARE(symvm_services, struct service_ops);
+REGISTRY_DECLARE(symvm_services, struct service_ops);
 
 struct service {
 	const struct service_ops *ops;
@@ -23,7 +23,7 @@ int services_start(struct vm *vm, struct error *err)
 
 	if (!vm->symbiotic)
 		return 0;
-	SECTION_FOR_EACH(symvm_services, it) {
+	REGISTRY_FOR_EACH(symvm_services, it) {
 		service = calloc(1, sizeof(*service));
 		if (!service)
 			return error_set(err, -ENOMEM, "service %s: out of memory", (*it)->name);

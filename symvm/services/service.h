@@ -26,7 +26,7 @@ struct service_ops {
 	 */
 	void (*on_exit)(void *state, struct vcpu *vcpu, struct kvm_run *run);
 };
-#define SERVICE(object) SECTION_ENTRY(symvm_services, struct service_ops, object)
+#define SERVICE(object) REGISTRY_ENTRY(symvm_services, struct service_ops, object)
 
 /* Starts all services of @vm; none when its symbiotic interface is off. Main thread. */
 int services_start(struct vm *vm, struct error *err);

@@ -141,12 +141,12 @@ static void swap_describe(struct device *device, json_t *object)
 	describe_counters(swap->store, object);
 }
 
-static int swap_save(struct device *device, struct state_writer *writer)
+static int swap_save(struct device *device, struct serialize_writer *writer)
 {
 	return swap_store_save(((struct swap_device *)device)->store, writer);
 }
 
-static int swap_load(struct device *device, struct state_reader *reader, uint32_t version)
+static int swap_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
 	return swap_store_load(((struct swap_device *)device)->store, reader);
 }
@@ -177,23 +177,23 @@ static void options_free(struct swap_options *options)
 
 static int options_parse(struct swap_options *options, const char *argument, struct error *err)
 {
-	const struct option_field fields[] = {
+	const struct keyval_field fields[] = {
 		{.key = "size",
-		 .type = OPTION_SIZE,
+		 .type = KEYVAL_SIZE,
 		 .value = &options->config.size,
 		 .required = true},
-		{.key = "memory", .type = OPTION_SIZE, .value = &options->config.budget},
-		{.key = "compress", .type = OPTION_TEXT, .value = &options->compress},
-		{.key = "spill", .type = OPTION_TEXT, .value = &options->spill},
-		{.key = "policy", .type = OPTION_TEXT, .value = &options->policy},
-		{.key = "pressure", .type = OPTION_TEXT, .value = &options->pressure},
+		{.key = "memory", .type = KEYVAL_SIZE, .value = &options->config.budget},
+		{.key = "compress", .type = KEYVAL_TEXT, .value = &options->compress},
+		{.key = "spill", .type = KEYVAL_TEXT, .value = &options->spill},
+		{.key = "policy", .type = KEYVAL_TEXT, .value = &options->policy},
+		{.key = "pressure", .type = KEYVAL_TEXT, .value = &options->pressure},
 		{0},
 	};
 	int status;
 
 	options->config.codec = SWAP_CODEC_LZ4;
 	options->config.budget = UINT64_MAX;
-	status = option_parse("swap", argument, fields, err);
+	status = keyval_parse("swap", argument, fields, err);
 	if (status < 0)
 		return status;
 	options->config.spill = options->spill;

@@ -40,7 +40,7 @@ struct decide {
 	uint64_t last_swap_in, last_refault;
 	uint64_t last_plugged;
 	unsigned stalled_ticks;
-	struct pressure pressure;
+	struct psi pressure;
 	bool pressed;
 	struct swap_reclaim reclaim;
 	uint64_t decisions[SWAP_REASON_COUNT];
@@ -206,10 +206,10 @@ static uint64_t doorbell_decide(void *opaque, struct sym_vcpu *vcpu, void *vcpu_
 /* The worse of the VM's own cgroup and the machine. */
 static void pressure_update(struct decide *decide)
 {
-	struct pressure worst = {0};
+	struct psi worst = {0};
 
 	for (unsigned i = 0; i < 2; i++) {
-		struct pressure one = pressure_read(decide->pressure_fds[i]);
+		struct psi one = psi_read(decide->pressure_fds[i]);
 
 		worst.some = one.some > worst.some ? one.some : worst.some;
 		worst.full = one.full > worst.full ? one.full : worst.full;
@@ -342,7 +342,7 @@ int swap_decide_attach(struct vm *vm, const struct swap_store_ops *ops, void *op
 	if (!decide)
 		return error_set(err, -EOPNOTSUPP, "--swap needs the symbiotic interface");
 	if (pressure) {
-		fd = pressure_open(pressure, err);
+		fd = psi_open(pressure, err);
 		if (fd < 0)
 			return fd;
 		pressure_close(decide);
@@ -407,8 +407,8 @@ static int decide_start(struct vm *vm, void **state, struct error *err)
 	pthread_mutex_init(&decide->lock, NULL);
 	decide->vm = vm;
 	decide->policy = swap_policy_find("off");
-	decide->pressure_fds[0] = pressure_open(NULL, err);
-	decide->pressure_fds[1] = pressure_open_cgroup();
+	decide->pressure_fds[0] = psi_open(NULL, err);
+	decide->pressure_fds[1] = psi_open_cgroup();
 	decide->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (decide->timer_fd >= 0 && timerfd_settime(decide->timer_fd, 0, &period, NULL) == 0)
 		decide->source = event_loop_add(vm->main_loop, decide->timer_fd, EPOLLIN, tick,

@@ -4,8 +4,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 
-int library_load(const char *file, const struct library_function *functions, size_t count,
-		 void *calls, const char *what, struct error *err)
+int dlopen_load(const char *file, const struct dlopen_function *functions, size_t count,
+		void *calls, const char *what, struct error *err)
 {
 	void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 

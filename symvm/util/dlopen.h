@@ -13,7 +13,7 @@
 
 #include "util/error.h"
 
-struct library_function {
+struct dlopen_function {
 	const char *name;
 	size_t offset; /* of its pointer, in the struct that is filled in */
 };
@@ -23,7 +23,7 @@ struct library_function {
  * It stays loaded until the process ends. Before the jail closes. @what (an option) begins the
  * message. -ENOENT where the library or one of its functions is missing.
  */
-int library_load(const char *file, const struct library_function *functions, size_t count,
-		 void *calls, const char *what, struct error *err);
+int dlopen_load(const char *file, const struct dlopen_function *functions, size_t count,
+		void *calls, const char *what, struct error *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-int option_parse_number(const char *text, uint64_t *value)
+int keyval_parse_number(const char *text, uint64_t *value)
 {
 	char *end;
 
@@ -19,7 +19,7 @@ int option_parse_number(const char *text, uint64_t *value)
 	return *end ? -EINVAL : 0;
 }
 
-int option_parse_size(const char *text, uint64_t *value)
+int keyval_parse_size(const char *text, uint64_t *value)
 {
 	static const char suffixes[] = "KMGT";
 	unsigned shift = 0;
@@ -74,20 +74,20 @@ static char *take_part(const char **rest)
 	return part;
 }
 
-void option_list_free(struct option_list *list)
+void keyval_list_free(struct keyval_list *list)
 {
 	while (list->count)
 		free(list->items[--list->count]);
 }
 
-static int append_item(const char *option, const struct option_field *field, const char *value,
+static int append_item(const char *option, const struct keyval_field *field, const char *value,
 		       struct error *err)
 {
-	struct option_list *list = field->value;
+	struct keyval_list *list = field->value;
 
-	if (list->count == OPTION_LIST_MAX)
+	if (list->count == KEYVAL_LIST_MAX)
 		return error_set(err, -EINVAL, "--%s: %s is given more than %u times", option,
-				 field->key, OPTION_LIST_MAX);
+				 field->key, KEYVAL_LIST_MAX);
 	list->items[list->count] = strdup(value);
 	if (!list->items[list->count])
 		return error_set(err, -ENOMEM, "--%s: out of memory", option);
@@ -95,12 +95,12 @@ static int append_item(const char *option, const struct option_field *field, con
 	return 0;
 }
 
-static int set_field(const char *option, const struct option_field *field, const char *value,
+static int set_field(const char *option, const struct keyval_field *field, const char *value,
 		     struct error *err)
 {
 	int status;
 
-	if (field->type == OPTION_FLAG) {
+	if (field->type == KEYVAL_FLAG) {
 		if (!value || strcmp(value, "on") == 0)
 			*(bool *)field->value = true;
 		else if (strcmp(value, "off") == 0)
@@ -112,9 +112,9 @@ static int set_field(const char *option, const struct option_field *field, const
 	}
 	if (!value || !*value)
 		return error_set(err, -EINVAL, "--%s: %s needs a value", option, field->key);
-	if (field->type == OPTION_LIST)
+	if (field->type == KEYVAL_LIST)
 		return append_item(option, field, value, err);
-	if (field->type == OPTION_TEXT) {
+	if (field->type == KEYVAL_TEXT) {
 		char *copy = strdup(value);
 
 		if (!copy)
@@ -123,27 +123,27 @@ static int set_field(const char *option, const struct option_field *field, const
 		*(char **)field->value = copy;
 		return 0;
 	}
-	if (field->type == OPTION_SIZE)
-		status = option_parse_size(value, field->value);
+	if (field->type == KEYVAL_SIZE)
+		status = keyval_parse_size(value, field->value);
 	else
-		status = option_parse_number(value, field->value);
+		status = keyval_parse_number(value, field->value);
 	if (status < 0)
 		return error_set(err, -EINVAL, "--%s: %s=%s: %s", option, field->key, value,
 				 status == -ERANGE ? "the number is too large" : "not a number");
 	return 0;
 }
 
-static int parse_part(const char *option, char *part, bool first, const struct option_field *fields,
+static int parse_part(const char *option, char *part, bool first, const struct keyval_field *fields,
 		      uint64_t *seen, struct error *err)
 {
 	char *value = strchr(part, '=');
 	size_t length = value ? (size_t)(value - part) : strlen(part);
-	const struct option_field *field;
+	const struct keyval_field *field;
 
 	for (field = fields; field->key; field++)
 		if (strlen(field->key) == length && strncmp(field->key, part, length) == 0)
 			break;
-	if (!field->key && first && !value && fields[0].type == OPTION_TEXT) {
+	if (!field->key && first && !value && fields[0].type == KEYVAL_TEXT) {
 		*seen |= 1;
 		return set_field(option, &fields[0], part, err);
 	}
@@ -151,16 +151,16 @@ static int parse_part(const char *option, char *part, bool first, const struct o
 		return error_set(err, -EINVAL, "--%s: unknown key '%.*s'", option, (int)length,
 				 part);
 	if ((*seen & (1ull << (field - fields))) && !field->repeated_last &&
-	    field->type != OPTION_LIST)
+	    field->type != KEYVAL_LIST)
 		return error_set(err, -EINVAL, "--%s: %s is given twice", option, field->key);
 	*seen |= 1ull << (field - fields);
 	return set_field(option, field, value ? value + 1 : NULL, err);
 }
 
-int option_parse(const char *option, const char *text, const struct option_field *fields,
+int keyval_parse(const char *option, const char *text, const struct keyval_field *fields,
 		 struct error *err)
 {
-	const struct option_field *field;
+	const struct keyval_field *field;
 	uint64_t seen = 0;
 	bool first = true;
 	int status = 0;
@@ -181,11 +181,11 @@ int option_parse(const char *option, const char *text, const struct option_field
 					   field->key);
 	if (status < 0) {
 		for (field = fields; field->key; field++) {
-			if (field->type == OPTION_TEXT) {
+			if (field->type == KEYVAL_TEXT) {
 				free(*(char **)field->value);
 				*(char **)field->value = NULL;
-			} else if (field->type == OPTION_LIST) {
-				option_list_free(field->value);
+			} else if (field->type == KEYVAL_LIST) {
+				keyval_list_free(field->value);
 			}
 		}
 	}

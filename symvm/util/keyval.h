@@ -11,22 +11,22 @@
 
 #include "util/error.h"
 
-#define OPTION_LIST_MAX 32u
+#define KEYVAL_LIST_MAX 32u
 
-/* Values of a key that may be given several times; option_list_free() frees them. */
-struct option_list {
+/* Values of a key that may be given several times; keyval_list_free() frees them. */
+struct keyval_list {
 	unsigned count;
-	char *items[OPTION_LIST_MAX];
+	char *items[KEYVAL_LIST_MAX];
 };
 
-struct option_field {
+struct keyval_field {
 	const char *key;
 	enum {
-		OPTION_TEXT,   /* char **: allocated copy, the caller frees it */
-		OPTION_FLAG,   /* bool *: "key", "key=on|off" */
-		OPTION_SIZE,   /* uint64_t *: bytes, with K, M, G or T */
-		OPTION_NUMBER, /* uint64_t * */
-		OPTION_LIST,   /* struct option_list *: each time the key is given adds one text */
+		KEYVAL_TEXT,   /* char **: allocated copy, the caller frees it */
+		KEYVAL_FLAG,   /* bool *: "key", "key=on|off" */
+		KEYVAL_SIZE,   /* uint64_t *: bytes, with K, M, G or T */
+		KEYVAL_NUMBER, /* uint64_t * */
+		KEYVAL_LIST,   /* struct keyval_list *: each time the key is given adds one text */
 	} type;
 	void *value;
 	bool required;
@@ -39,15 +39,15 @@ struct option_field {
  * when that is a text ("--disk FILE"). -EINVAL with words naming the option
  * @option and the key; texts already set are freed then.
  */
-int option_parse(const char *option, const char *text, const struct option_field *fields,
+int keyval_parse(const char *option, const char *text, const struct keyval_field *fields,
 		 struct error *err);
 
-void option_list_free(struct option_list *list);
+void keyval_list_free(struct keyval_list *list);
 
 /* Parses a size in bytes with an optional suffix K, M, G or T (powers of 1024). -EINVAL, -ERANGE.
  */
-int option_parse_size(const char *text, uint64_t *value);
+int keyval_parse_size(const char *text, uint64_t *value);
 /* Parses a whole decimal or 0x number. -EINVAL, -ERANGE. */
-int option_parse_number(const char *text, uint64_t *value);
+int keyval_parse_number(const char *text, uint64_t *value);
 
 #endif

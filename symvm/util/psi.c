@@ -13,7 +13,7 @@
 #define OWN_CGROUP  "/proc/self/cgroup"
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
-uint32_t pressure_hundredths(const char *text)
+uint32_t psi_hundredths(const char *text)
 {
 	unsigned whole = 0, fraction = 0;
 
@@ -28,7 +28,7 @@ static uint32_t average(const char *text, const char *kind)
 	const char *line = strstr(text, kind);
 	const char *value = line ? strstr(line, "avg10=") : NULL;
 
-	return value ? pressure_hundredths(value + strlen("avg10=")) : 0;
+	return value ? psi_hundredths(value + strlen("avg10=")) : 0;
 }
 
 static ssize_t read_text(int fd, char *text, size_t size)
@@ -54,7 +54,7 @@ static int open_readable(const char *path)
 	return status;
 }
 
-int pressure_open(const char *path, struct error *err)
+int psi_open(const char *path, struct error *err)
 {
 	int fd = open_readable(path ? path : MACHINE);
 
@@ -63,7 +63,7 @@ int pressure_open(const char *path, struct error *err)
 	return fd;
 }
 
-int pressure_open_cgroup(void)
+int psi_open_cgroup(void)
 {
 	char text[PATH_MAX], path[PATH_MAX + sizeof(CGROUP_ROOT) + 32];
 	int fd = open(OWN_CGROUP, O_RDONLY | O_CLOEXEC);
@@ -85,11 +85,11 @@ int pressure_open_cgroup(void)
 	return open_readable(path);
 }
 
-struct pressure pressure_read(int fd)
+struct psi psi_read(int fd)
 {
 	char text[512];
 
 	if (read_text(fd, text, sizeof(text)) <= 0)
-		return (struct pressure){0};
-	return (struct pressure){.some = average(text, "some"), .full = average(text, "full")};
+		return (struct psi){0};
+	return (struct psi){.some = average(text, "some"), .full = average(text, "full")};
 }

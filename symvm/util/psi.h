@@ -8,7 +8,7 @@
 #include "util/error.h"
 
 /* The avg10 values, in hundredths of a percent. */
-struct pressure {
+struct psi {
 	uint32_t some;
 	uint32_t full;
 };
@@ -17,12 +17,12 @@ struct pressure {
  * Opens @path; NULL: the machine's /proc/pressure/memory. A descriptor that stays readable inside
  * of the jail, or -errno (-EOPNOTSUPP where the host's kernel has no PSI) with words.
  */
-int pressure_open(const char *path, struct error *err);
+int psi_open(const char *path, struct error *err);
 /* The same for the control group that this process is in (cgroup v2); -errno without words. */
-int pressure_open_cgroup(void);
+int psi_open_cgroup(void);
 /* Reads now; zeroes where @fd is negative or says nothing. Any thread. */
-struct pressure pressure_read(int fd);
+struct psi psi_read(int fd);
 /* "12.34", the form of such averages, as 1234; 0 where it is no number. */
-uint32_t pressure_hundredths(const char *text);
+uint32_t psi_hundredths(const char *text);
 
 #endif

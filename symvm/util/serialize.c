@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void state_writer_free(struct state_writer *writer)
+void serialize_writer_free(struct serialize_writer *writer)
 {
 	free(writer->data);
 	memset(writer, 0, sizeof(*writer));
 }
 
-void state_put_bytes(struct state_writer *writer, const void *data, size_t length)
+void serialize_put_bytes(struct serialize_writer *writer, const void *data, size_t length)
 {
 	if (writer->status < 0 || length == 0)
 		return;
@@ -31,30 +31,30 @@ void state_put_bytes(struct state_writer *writer, const void *data, size_t lengt
 	writer->length += length;
 }
 
-void state_put_u8(struct state_writer *writer, uint8_t value)
+void serialize_put_u8(struct serialize_writer *writer, uint8_t value)
 {
-	state_put_bytes(writer, &value, sizeof(value));
+	serialize_put_bytes(writer, &value, sizeof(value));
 }
 
-void state_put_u16(struct state_writer *writer, uint16_t value)
+void serialize_put_u16(struct serialize_writer *writer, uint16_t value)
 {
 	value = htole16(value);
-	state_put_bytes(writer, &value, sizeof(value));
+	serialize_put_bytes(writer, &value, sizeof(value));
 }
 
-void state_put_u32(struct state_writer *writer, uint32_t value)
+void serialize_put_u32(struct serialize_writer *writer, uint32_t value)
 {
 	value = htole32(value);
-	state_put_bytes(writer, &value, sizeof(value));
+	serialize_put_bytes(writer, &value, sizeof(value));
 }
 
-void state_put_u64(struct state_writer *writer, uint64_t value)
+void serialize_put_u64(struct serialize_writer *writer, uint64_t value)
 {
 	value = htole64(value);
-	state_put_bytes(writer, &value, sizeof(value));
+	serialize_put_bytes(writer, &value, sizeof(value));
 }
 
-void state_get_bytes(struct state_reader *reader, void *data, size_t length)
+void serialize_get_bytes(struct serialize_reader *reader, void *data, size_t length)
 {
 	if (reader->status < 0 || length > reader->length - reader->offset) {
 		reader->status = -EINVAL;
@@ -65,34 +65,34 @@ void state_get_bytes(struct state_reader *reader, void *data, size_t length)
 	reader->offset += length;
 }
 
-uint8_t state_get_u8(struct state_reader *reader)
+uint8_t serialize_get_u8(struct serialize_reader *reader)
 {
 	uint8_t value;
 
-	state_get_bytes(reader, &value, sizeof(value));
+	serialize_get_bytes(reader, &value, sizeof(value));
 	return value;
 }
 
-uint16_t state_get_u16(struct state_reader *reader)
+uint16_t serialize_get_u16(struct serialize_reader *reader)
 {
 	uint16_t value;
 
-	state_get_bytes(reader, &value, sizeof(value));
+	serialize_get_bytes(reader, &value, sizeof(value));
 	return le16toh(value);
 }
 
-uint32_t state_get_u32(struct state_reader *reader)
+uint32_t serialize_get_u32(struct serialize_reader *reader)
 {
 	uint32_t value;
 
-	state_get_bytes(reader, &value, sizeof(value));
+	serialize_get_bytes(reader, &value, sizeof(value));
 	return le32toh(value);
 }
 
-uint64_t state_get_u64(struct state_reader *reader)
+uint64_t serialize_get_u64(struct serialize_reader *reader)
 {
 	uint64_t value;
 
-	state_get_bytes(reader, &value, sizeof(value));
+	serialize_get_bytes(reader, &value, sizeof(value));
 	return le64toh(value);
 }

@@ -41,43 +41,43 @@ static void drain(void)
 		device->ops->wait(device, 1000);
 }
 
-static void desc_step(struct state_reader *script, struct ring *ring)
+static void desc_step(struct serialize_reader *script, struct ring *ring)
 {
 	static const uint64_t bases[] = {
 		HEADERS,	 HEADERS, DATA,	       DATA, GUEST_RAM_SIZE - 512,
 		GUEST_HIGH_BASE, 0x10000, GUEST_WINDOW};
 	static const uint32_t lengths[] = {16, 1, 512, 1024, 4096, 20, 32, 513};
-	uint8_t where = state_get_u8(script), at = state_get_u8(script), flags;
-	uint64_t base = bases[where & 7] + state_get_u8(script);
+	uint8_t where = serialize_get_u8(script), at = serialize_get_u8(script), flags;
+	uint64_t base = bases[where & 7] + serialize_get_u8(script);
 	uint32_t length = lengths[where >> 3 & 7];
 
 	if (where & 0x40)
-		length = state_get_u16(script);
-	flags = state_get_u8(script);
+		length = serialize_get_u16(script);
+	flags = serialize_get_u8(script);
 	ring_desc(ring, at & (GUEST_SIZE - 1), base, length, flags & 7,
 		  (uint16_t)(at + (flags >> 3)) & (GUEST_SIZE - 1));
 }
 
-static void header_step(struct state_reader *script)
+static void header_step(struct serialize_reader *script)
 {
-	uint8_t what = state_get_u8(script);
-	uint8_t *at = guest_ram(guest, HEADERS + state_get_u8(script), 32);
-	struct virtio_blk_outhdr header = {.type = what & 15, .sector = state_get_u8(script)};
-	struct virtio_blk_discard_write_zeroes range = {.num_sectors = state_get_u8(script),
+	uint8_t what = serialize_get_u8(script);
+	uint8_t *at = guest_ram(guest, HEADERS + serialize_get_u8(script), 32);
+	struct virtio_blk_outhdr header = {.type = what & 15, .sector = serialize_get_u8(script)};
+	struct virtio_blk_discard_write_zeroes range = {.num_sectors = serialize_get_u8(script),
 							.sector = header.sector,
 							.flags = what >> 4 & 3};
 
 	if (what & 0x40)
-		header.sector = range.sector = state_get_u64(script);
+		header.sector = range.sector = serialize_get_u64(script);
 	if (what & 0x80)
-		range.num_sectors = state_get_u32(script);
+		range.num_sectors = serialize_get_u32(script);
 	memcpy(at, &header, sizeof(header));
 	memcpy(at + sizeof(header), &range, sizeof(range));
 }
 
-static void one_step(struct state_reader *script, struct ring *ring)
+static void one_step(struct serialize_reader *script, struct ring *ring)
 {
-	uint8_t step = state_get_u8(script);
+	uint8_t step = serialize_get_u8(script);
 
 	switch (step & 3) {
 	case 0:
@@ -100,7 +100,7 @@ static void one_step(struct state_reader *script, struct ring *ring)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct state_reader script = {.data = data, .length = size};
+	struct serialize_reader script = {.data = data, .length = size};
 	struct driver driver;
 	struct ring ring;
 

@@ -44,39 +44,39 @@ static void prepare(void)
 	region = memory_plug_region(&guest->vm.memory);
 }
 
-static void desc_step(struct state_reader *script, struct ring *ring)
+static void desc_step(struct serialize_reader *script, struct ring *ring)
 {
 	const uint64_t bases[] = {REQUESTS,	      ANSWERS,	   REQUESTS + 64,
 				  ANSWERS + 64,	      region->gpa, region->gpa + 2 * MIB,
 				  GUEST_RAM_SIZE - 8, GUEST_WINDOW};
 	static const uint32_t lengths[] = {sizeof(struct virtio_mem_req),
 					   sizeof(struct virtio_mem_resp), 1, 4096};
-	uint8_t where = state_get_u8(script), at = state_get_u8(script);
+	uint8_t where = serialize_get_u8(script), at = serialize_get_u8(script);
 
 	ring_desc(ring, at & (GUEST_SIZE - 1), bases[where & 7], lengths[where >> 3 & 3],
 		  where >> 5, (uint16_t)(at + 1) & (GUEST_SIZE - 1));
 }
 
-static void request_step(struct state_reader *script)
+static void request_step(struct serialize_reader *script)
 {
-	uint8_t what = state_get_u8(script), block = state_get_u8(script);
+	uint8_t what = serialize_get_u8(script), block = serialize_get_u8(script);
 	struct virtio_mem_req request = {
 		.type = what & 7,
 		.u.plug = {.addr = region->gpa + (block & 63) * 2 * MIB,
-			   .nb_blocks = state_get_u8(script) & 31},
+			   .nb_blocks = serialize_get_u8(script) & 31},
 	};
 
 	if (what & 0x40)
-		request.u.plug.addr = state_get_u64(script);
+		request.u.plug.addr = serialize_get_u64(script);
 	if (what & 0x80)
-		request.u.plug.nb_blocks = state_get_u16(script);
+		request.u.plug.nb_blocks = serialize_get_u16(script);
 	memcpy(guest_ram(guest, REQUESTS + (what & 8) * 8, sizeof(request)), &request,
 	       sizeof(request));
 }
 
-static void one_step(struct state_reader *script, struct ring *ring)
+static void one_step(struct serialize_reader *script, struct ring *ring)
 {
-	uint8_t step = state_get_u8(script);
+	uint8_t step = serialize_get_u8(script);
 
 	switch (step & 3) {
 	case 0:
@@ -114,7 +114,7 @@ static void check(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct state_reader script = {.data = data, .length = size};
+	struct serialize_reader script = {.data = data, .length = size};
 	struct driver driver;
 	struct ring ring;
 

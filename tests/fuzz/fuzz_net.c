@@ -43,52 +43,52 @@ static int sink_create(struct vm *vm, const char *argument, struct net_parameter
 static const struct net_backend_class sink_class = {.name = "sink", .create = sink_create};
 NET_BACKEND_CLASS(sink_class);
 
-static void one_step(struct state_reader *script)
+static void one_step(struct serialize_reader *script)
 {
 	static uint8_t frame[NET_FRAME_MAX];
-	uint8_t step = state_get_u8(script);
+	uint8_t step = serialize_get_u8(script);
 	unsigned queue = step & 1;
 	struct vring_desc desc;
 
 	switch (step >> 1 & 7) {
 	case 0:
 	case 1:
-		desc.addr = 0x100000 + (state_get_u32(script) & (2 * DRIVER_RAM - 1));
-		desc.len = state_get_u32(script) & 0x1ffff;
-		desc.flags = state_get_u8(script) & 7;
-		desc.next = state_get_u8(script);
-		driver_descriptor(queue, state_get_u8(script), desc);
+		desc.addr = 0x100000 + (serialize_get_u32(script) & (2 * DRIVER_RAM - 1));
+		desc.len = serialize_get_u32(script) & 0x1ffff;
+		desc.flags = serialize_get_u8(script) & 7;
+		desc.next = serialize_get_u8(script);
+		driver_descriptor(queue, serialize_get_u8(script), desc);
 		break;
 	case 2:
 	case 3:
-		driver_make_available(queue, state_get_u8(script));
+		driver_make_available(queue, serialize_get_u8(script));
 		break;
 	case 4:
 		driver_kick(queue);
 		break;
 	case 5:
-		net_receive(sink.net, NULL, frame, state_get_u32(script) % (NET_FRAME_MAX + 1));
+		net_receive(sink.net, NULL, frame, serialize_get_u32(script) % (NET_FRAME_MAX + 1));
 		net_receive_flush(sink.net);
 		break;
 	case 6:
 		driver_reset();
-		driver_start(state_get_u64(script));
+		driver_start(serialize_get_u64(script));
 		break;
 	default:
 		/* Rings hold whatever the driver likes. */
-		state_get_bytes(script, driver.ram + (state_get_u8(script) * 16u), 16);
+		serialize_get_bytes(script, driver.ram + (serialize_get_u8(script) * 16u), 16);
 		break;
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct state_reader script = {.data = data, .length = size};
+	struct serialize_reader script = {.data = data, .length = size};
 
 	if (driver_create("net", "sink"))
 		abort();
 	driver.vm.log.level = -1;
-	driver_start(state_get_u64(&script));
+	driver_start(serialize_get_u64(&script));
 	while (script.status == 0 && script.offset < size)
 		one_step(&script);
 	driver_destroy();

@@ -77,28 +77,28 @@ static void try_devices(const struct run_options *options)
 
 static void try_fields(const char *text)
 {
-	struct option_list list = {0};
+	struct keyval_list list = {0};
 	char *first = NULL, *second = NULL;
 	uint64_t size = 0, number = 0;
 	bool flag = false;
 	struct error err = {""};
-	const struct option_field fields[] = {
-		{.key = "first", .type = OPTION_TEXT, .value = &first},
-		{.key = "s", .type = OPTION_TEXT, .value = &second, .repeated_last = true},
-		{.key = "size", .type = OPTION_SIZE, .value = &size},
-		{.key = "n", .type = OPTION_NUMBER, .value = &number},
-		{.key = "flag", .type = OPTION_FLAG, .value = &flag},
-		{.key = "list", .type = OPTION_LIST, .value = &list},
+	const struct keyval_field fields[] = {
+		{.key = "first", .type = KEYVAL_TEXT, .value = &first},
+		{.key = "s", .type = KEYVAL_TEXT, .value = &second, .repeated_last = true},
+		{.key = "size", .type = KEYVAL_SIZE, .value = &size},
+		{.key = "n", .type = KEYVAL_NUMBER, .value = &number},
+		{.key = "flag", .type = KEYVAL_FLAG, .value = &flag},
+		{.key = "list", .type = KEYVAL_LIST, .value = &list},
 		{0},
 	};
-	int status = option_parse("fuzz", text, fields, &err);
+	int status = keyval_parse("fuzz", text, fields, &err);
 
 	check_words(status, &err);
 	if (status < 0 && (first || second || list.count))
 		abort();
 	free(first);
 	free(second);
-	option_list_free(&list);
+	keyval_list_free(&list);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -9,26 +9,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void save_and_load(void)
 {
 	const struct device_ops *ops = machine.device->ops;
-	struct state_writer writer = {0};
-	struct state_reader reader;
+	struct serialize_writer writer = {0};
+	struct serialize_reader reader;
 
 	if (ops->save(machine.device, &writer) < 0)
 		abort();
-	reader = (struct state_reader){.data = writer.data, .length = writer.length};
+	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	if (ops->load(machine.device, &reader, ops->version) < 0)
 		abort();
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct state_reader script = {.data = data, .length = size};
+	struct serialize_reader script = {.data = data, .length = size};
 	struct error err;
 
 	if (machine_try("console", "none", &err) < 0)
 		abort();
 	while (script.status == 0 && script.offset < size) {
-		uint8_t step = state_get_u8(&script), value[8];
+		uint8_t step = serialize_get_u8(&script), value[8];
 		unsigned offset = step & 7, length = 1u << (step >> 3 & 3);
 
 		if (step >= 0xf8) {
@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			script.status = 0;
 			continue;
 		}
-		state_get_bytes(&script, value, sizeof(value));
+		serialize_get_bytes(&script, value, sizeof(value));
 		if (offset + length <= 8)
 			machine.range.access(machine.range.opaque, offset, value, length,
 					     step & 0x20);

@@ -86,12 +86,12 @@ static void bring_up(struct ring *ring, uint64_t features)
 }
 
 /* An access to whatever lies at the BARs now, or to a config register. */
-static void access_step(struct state_reader *script)
+static void access_step(struct serialize_reader *script)
 {
 	struct bus *bus = &guest->vm.mmio;
-	uint8_t what = state_get_u8(script);
+	uint8_t what = serialize_get_u8(script);
 	unsigned length = 1u << (what >> 6);
-	uint64_t value = state_get_u64(script), address = state_get_u16(script);
+	uint64_t value = serialize_get_u64(script), address = serialize_get_u16(script);
 
 	switch (what & 3) {
 	case 0:
@@ -111,9 +111,9 @@ static void access_step(struct state_reader *script)
 	bus_dispatch(bus, address, &value, length, what & 4);
 }
 
-static void desc_step(struct state_reader *script)
+static void desc_step(struct serialize_reader *script)
 {
-	uint8_t where = state_get_u8(script), at = state_get_u8(script);
+	uint8_t where = serialize_get_u8(script), at = serialize_get_u8(script);
 	struct vring_desc *desc = guest_ram(guest, 0x10000 + 0x2000 * (where & 1) + 16 * (at & 63),
 					    16);
 	static const uint64_t bases[] = {
@@ -122,32 +122,33 @@ static void desc_step(struct state_reader *script)
 
 	if (where & 2)
 		desc = guest_ram(guest, 0x20000 + 16 * at, 16); /* an indirect table */
-	desc->addr = bases[where >> 5] + state_get_u8(script);
-	desc->len = state_get_u16(script);
+	desc->addr = bases[where >> 5] + serialize_get_u8(script);
+	desc->len = serialize_get_u16(script);
 	if (where & 4)
 		desc->len = (desc->len & 15) * 16;
-	desc->flags = state_get_u8(script) & 7;
-	desc->next = state_get_u8(script) & 0x7f;
+	desc->flags = serialize_get_u8(script) & 7;
+	desc->next = serialize_get_u8(script) & 0x7f;
 }
 
-static void state_step(struct state_reader *script)
+static void state_step(struct serialize_reader *script)
 {
-	struct state_writer writer = {0};
-	struct state_reader reader;
-	uint16_t at = state_get_u16(script);
-	uint8_t change = state_get_u8(script);
+	struct serialize_writer writer = {0};
+	struct serialize_reader reader;
+	uint16_t at = serialize_get_u16(script);
+	uint8_t change = serialize_get_u8(script);
 
 	device->device.ops->save(&device->device, &writer);
 	if (at < writer.length)
 		writer.data[at] ^= change;
-	reader = (struct state_reader){.data = writer.data, .length = writer.length - (change & 1)};
+	reader = (struct serialize_reader){.data = writer.data,
+					   .length = writer.length - (change & 1)};
 	device->device.ops->load(&device->device, &reader, 1);
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
-static void one_step(struct state_reader *script, struct ring *ring)
+static void one_step(struct serialize_reader *script, struct ring *ring)
 {
-	uint8_t step = state_get_u8(script);
+	uint8_t step = serialize_get_u8(script);
 
 	switch (step & 7) {
 	case 0:
@@ -159,12 +160,13 @@ static void one_step(struct state_reader *script, struct ring *ring)
 		desc_step(script);
 		break;
 	case 4:
-		ring_offer(ring, state_get_u8(script) & 0x7f);
+		ring_offer(ring, serialize_get_u8(script) & 0x7f);
 		break;
 	case 5:
 		/* Any bytes into the rings, indices and event indices included. */
-		state_get_bytes(script,
-				guest_ram(guest, 0x10000 + (state_get_u16(script) & 0x3ff8), 8), 8);
+		serialize_get_bytes(
+			script, guest_ram(guest, 0x10000 + (serialize_get_u16(script) & 0x3ff8), 8),
+			8);
 		break;
 	case 6:
 		if (step & 0x80)
@@ -183,7 +185,7 @@ static void one_step(struct state_reader *script, struct ring *ring)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct state_reader script = {.data = data, .length = size};
+	struct serialize_reader script = {.data = data, .length = size};
 	struct ring ring;
 
 	if (!guest)

@@ -198,19 +198,20 @@ static void console_destroy(struct virtio_device *virtio)
 	free(console);
 }
 
-static int console_save(struct virtio_device *virtio, struct state_writer *writer)
+static int console_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
 	struct console *console = (struct console *)virtio;
 
-	state_put_u64(writer, console->sent);
+	serialize_put_u64(writer, console->sent);
 	return writer->status;
 }
 
-static int console_load(struct virtio_device *virtio, struct state_reader *reader, uint32_t version)
+static int console_load(struct virtio_device *virtio, struct serialize_reader *reader,
+			uint32_t version)
 {
 	struct console *console = (struct console *)virtio;
 
-	console->sent = state_get_u64(reader);
+	console->sent = serialize_get_u64(reader);
 	return reader->status;
 }
 

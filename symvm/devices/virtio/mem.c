@@ -305,20 +305,20 @@ static unsigned word_count(const struct mem *mem)
 	return (mem->region->blocks->count + 63) / 64;
 }
 
-static int mem_save(struct virtio_device *device, struct state_writer *writer)
+static int mem_save(struct virtio_device *device, struct serialize_writer *writer)
 {
 	struct mem *mem = to_mem(device);
 	const struct memory_blocks *blocks = mem->region->blocks;
 
 	pthread_mutex_lock(&mem->lock);
-	state_put_u64(writer, mem->floor);
-	state_put_u64(writer, mem->requested);
+	serialize_put_u64(writer, mem->floor);
+	serialize_put_u64(writer, mem->requested);
 	pthread_mutex_unlock(&mem->lock);
-	state_put_u64(writer, mem->region->gpa);
-	state_put_u64(writer, blocks->block_size);
-	state_put_u32(writer, blocks->count);
+	serialize_put_u64(writer, mem->region->gpa);
+	serialize_put_u64(writer, blocks->block_size);
+	serialize_put_u32(writer, blocks->count);
 	for (unsigned i = 0; i < word_count(mem); i++)
-		state_put_u64(writer, atomic_load(&blocks->bits[i]));
+		serialize_put_u64(writer, atomic_load(&blocks->bits[i]));
 	return writer->status;
 }
 
@@ -355,21 +355,21 @@ static void config_fill(struct mem *mem, struct virtio_mem_config *config)
 }
 
 /* Comes after power_on(): nothing is plugged. What the pages hold is loaded by others, later. */
-static int mem_load(struct virtio_device *device, struct state_reader *reader, uint32_t version)
+static int mem_load(struct virtio_device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct mem *mem = to_mem(device);
 	struct virtio_mem_config config;
-	uint64_t floor = state_get_u64(reader), requested = state_get_u64(reader);
+	uint64_t floor = serialize_get_u64(reader), requested = serialize_get_u64(reader);
 	int status = 0;
 
-	if (state_get_u64(reader) != mem->region->gpa ||
-	    state_get_u64(reader) != mem->region->blocks->block_size ||
-	    state_get_u32(reader) != mem->region->blocks->count || reader->status < 0 ||
+	if (serialize_get_u64(reader) != mem->region->gpa ||
+	    serialize_get_u64(reader) != mem->region->blocks->block_size ||
+	    serialize_get_u32(reader) != mem->region->blocks->count || reader->status < 0 ||
 	    floor > mem->limit || requested > mem->limit || requested < floor ||
 	    requested % mem->region->blocks->block_size)
 		return -EINVAL;
 	for (unsigned i = 0; i < word_count(mem) && status == 0; i++)
-		status = load_word(mem, i, state_get_u64(reader));
+		status = load_word(mem, i, serialize_get_u64(reader));
 	if (status == 0)
 		status = reader->status;
 	if (status < 0) {

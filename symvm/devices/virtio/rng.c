@@ -174,14 +174,14 @@ static int rng_create(struct vm *vm, const char *argument, struct error *err)
 {
 	struct rng *rng = calloc(1, sizeof(*rng));
 	char *source = NULL;
-	const struct option_field fields[] = {{"source", OPTION_TEXT, &source, false, false}, {0}};
+	const struct keyval_field fields[] = {{"source", KEYVAL_TEXT, &source, false, false}, {0}};
 	int status;
 
 	if (!rng)
 		return error_set(err, -ENOMEM, "--rng: out of memory");
 	rng->timer_fd = rng->source_fd = -1;
 	rng->budget = RNG_BUDGET;
-	status = option_parse("rng", argument, fields, err);
+	status = keyval_parse("rng", argument, fields, err);
 	if (status == 0)
 		status = rng_open(rng, vm, source, err);
 	if (status == 0)

@@ -98,13 +98,14 @@ static void vsock_destroy(struct virtio_device *virtio)
 	free(vsock);
 }
 
-static int vsock_save(struct virtio_device *virtio, struct state_writer *writer)
+static int vsock_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
 	/* Connections live in the host's kernel and cannot be taken along. */
 	return writer->status;
 }
 
-static int vsock_load(struct virtio_device *virtio, struct state_reader *reader, uint32_t version)
+static int vsock_load(struct virtio_device *virtio, struct serialize_reader *reader,
+		      uint32_t version)
 {
 	struct vsock *vsock = (struct vsock *)virtio;
 
@@ -175,11 +176,11 @@ static int create_device(struct vm *vm, struct vsock *vsock, struct error *err)
 static int vsock_create(struct vm *vm, const char *argument, struct error *err)
 {
 	uint64_t cid = 0;
-	const struct option_field fields[] = {
-		{.key = "cid", .type = OPTION_NUMBER, .value = &cid, .required = true},
+	const struct keyval_field fields[] = {
+		{.key = "cid", .type = KEYVAL_NUMBER, .value = &cid, .required = true},
 		{0},
 	};
-	int status = option_parse("vsock", argument, fields, err);
+	int status = keyval_parse("vsock", argument, fields, err);
 	struct vsock *vsock;
 
 	if (status < 0)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-SECTION_DECLARE(symvm_swap_policies, struct swap_policy);
+REGISTRY_DECLARE(symvm_swap_policies, struct swap_policy);
 
 #define MIB	       (1ull << 20)
 #define GRANT_LEAST    (16 * MIB) /* a plug request, a memory block and its page structs cost more */
@@ -42,7 +42,7 @@ const struct swap_policy *swap_policy_find(const char *name)
 {
 	const struct swap_policy *const *it;
 
-	SECTION_FOR_EACH(symvm_swap_policies, it) {
+	REGISTRY_FOR_EACH(symvm_swap_policies, it) {
 		if (strcmp((*it)->name, name) == 0)
 			return *it;
 	}
@@ -55,7 +55,7 @@ void swap_policy_names(char *text, size_t size)
 	size_t used = 0;
 
 	text[0] = '\0';
-	SECTION_FOR_EACH(symvm_swap_policies, it) {
+	REGISTRY_FOR_EACH(symvm_swap_policies, it) {
 		if (used < size)
 			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
 						 (*it)->name);

@@ -85,7 +85,7 @@ struct swap_policy {
 	/* Any thread; keeps no state. @decision is COPY without credit at first. */
 	void (*decide)(const struct swap_situation *situation, struct swap_decision *decision);
 };
-#define SWAP_POLICY(object) SECTION_ENTRY(symvm_swap_policies, struct swap_policy, object)
+#define SWAP_POLICY(object) REGISTRY_ENTRY(symvm_swap_policies, struct swap_policy, object)
 
 /* By name, or NULL. Any thread. */
 const struct swap_policy *swap_policy_find(const char *name);

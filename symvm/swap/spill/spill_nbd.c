@@ -57,14 +57,14 @@ struct spill_nbd {
 
 static int calls_load(struct nbd_calls *calls, struct error *err)
 {
-	static const struct library_function functions[] = {
+	static const struct dlopen_function functions[] = {
 #define NBD_ENTRY(name) {"nbd_" #name, offsetof(struct nbd_calls, name)},
 		NBD_FUNCTIONS(NBD_ENTRY)
 #undef NBD_ENTRY
 	};
 
-	return library_load(NBD_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]), calls,
-			    "--swap: spill=nbd", err);
+	return dlopen_load(NBD_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]), calls,
+			   "--swap: spill=nbd", err);
 }
 
 static int last_error(struct spill_nbd *nbd)

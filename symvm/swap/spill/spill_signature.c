@@ -30,14 +30,14 @@ struct blkid_calls {
 
 static int calls_load(struct blkid_calls *calls, struct error *err)
 {
-	static const struct library_function functions[] = {
+	static const struct dlopen_function functions[] = {
 #define BLKID_ENTRY(name) {"blkid_" #name, offsetof(struct blkid_calls, name)},
 		BLKID_FUNCTIONS(BLKID_ENTRY)
 #undef BLKID_ENTRY
 	};
 
-	return library_load(BLKID_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]),
-			    calls, "--swap: spill on a block device", err);
+	return dlopen_load(BLKID_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]),
+			   calls, "--swap: spill on a block device", err);
 }
 
 /* The name of what was found; several formats at once are also a find. */

@@ -43,12 +43,12 @@ const char *swap_codec_name(enum swap_codec_kind kind)
 int swap_codec_load(enum swap_codec_kind kind, struct swap_codec_library *library,
 		    struct error *err)
 {
-	static const struct library_function lz4[] = {
+	static const struct dlopen_function lz4[] = {
 #define LZ4_ENTRY(name) {"LZ4_" #name, offsetof(struct swap_codec_library, lz4.name)},
 		LZ4_FUNCTIONS(LZ4_ENTRY)
 #undef LZ4_ENTRY
 	};
-	static const struct library_function zstd[] = {
+	static const struct dlopen_function zstd[] = {
 #define ZSTD_ENTRY(name) {"ZSTD_" #name, offsetof(struct swap_codec_library, zstd.name)},
 		ZSTD_FUNCTIONS(ZSTD_ENTRY)
 #undef ZSTD_ENTRY
@@ -57,11 +57,11 @@ int swap_codec_load(enum swap_codec_kind kind, struct swap_codec_library *librar
 	library->kind = kind;
 	switch (kind) {
 	case SWAP_CODEC_LZ4:
-		return library_load(LZ4_LIBRARY, lz4, sizeof(lz4) / sizeof(lz4[0]), library,
-				    "--swap: compress=lz4", err);
+		return dlopen_load(LZ4_LIBRARY, lz4, sizeof(lz4) / sizeof(lz4[0]), library,
+				   "--swap: compress=lz4", err);
 	case SWAP_CODEC_ZSTD:
-		return library_load(ZSTD_LIBRARY, zstd, sizeof(zstd) / sizeof(zstd[0]), library,
-				    "--swap: compress=zstd", err);
+		return dlopen_load(ZSTD_LIBRARY, zstd, sizeof(zstd) / sizeof(zstd[0]), library,
+				   "--swap: compress=zstd", err);
 	default:
 		return 0;
 	}

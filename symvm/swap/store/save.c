@@ -22,7 +22,7 @@ static int contents_get(struct swap_store *store, uint32_t slot, uint32_t state,
 	return swap_expand_locked(store, slot, page);
 }
 
-static void slot_save(struct swap_store *store, uint32_t slot, struct state_writer *writer,
+static void slot_save(struct swap_store *store, uint32_t slot, struct serialize_writer *writer,
 		      uint8_t *page)
 {
 	uint32_t state = SYM_SLOT_STATE(swap_word(store, slot));
@@ -33,28 +33,28 @@ static void slot_save(struct swap_store *store, uint32_t slot, struct state_writ
 		state = SYM_SLOT_FAILED;
 	else if (state != SYM_SLOT_MAPPED && state != SYM_SLOT_WRITING)
 		state = SYM_SLOT_RESIDENT;
-	state_put_u32(writer, slot);
-	state_put_u32(writer, state);
+	serialize_put_u32(writer, slot);
+	serialize_put_u32(writer, state);
 	if (state != SYM_SLOT_FAILED)
-		state_put_bytes(writer, page, SLOT_SIZE);
+		serialize_put_bytes(writer, page, SLOT_SIZE);
 }
 
-int swap_store_save(struct swap_store *store, struct state_writer *writer)
+int swap_store_save(struct swap_store *store, struct serialize_writer *writer)
 {
 	uint8_t *page = aligned_alloc(SPILL_BLOCK, SLOT_SIZE);
 
 	if (!page)
 		return -ENOMEM;
 	swap_lock(store);
-	state_put_u32(writer, store->slot_count);
-	state_put_u64(writer, store->header->mapped);
+	serialize_put_u32(writer, store->slot_count);
+	serialize_put_u64(writer, store->header->mapped);
 	for (uint32_t slot = 0; slot < store->slot_count && writer->status == 0; slot++) {
 		const struct swap_group *group = &store->groups[slot / GROUP_SLOTS];
 
 		if (group->populated || group->stored)
 			slot_save(store, slot, writer, page);
 	}
-	state_put_u32(writer, NO_SLOT);
+	serialize_put_u32(writer, NO_SLOT);
 	swap_unlock(store);
 	free(page);
 	return writer->status;
@@ -91,19 +91,20 @@ static int slot_load(struct swap_store *store, uint32_t slot, uint32_t state, co
 	return status;
 }
 
-int swap_store_load(struct swap_store *store, struct state_reader *reader)
+int swap_store_load(struct swap_store *store, struct serialize_reader *reader)
 {
 	uint8_t page[SLOT_SIZE];
 	uint32_t slot, state;
 	int status = 0;
 
 	swap_store_reset(store);
-	if (state_get_u32(reader) != store->slot_count)
+	if (serialize_get_u32(reader) != store->slot_count)
 		return -EINVAL;
 	swap_lock(store);
-	store->header->mapped = state_get_u64(reader);
-	while (status == 0 && reader->status == 0 && (slot = state_get_u32(reader)) != NO_SLOT) {
-		state = state_get_u32(reader);
+	store->header->mapped = serialize_get_u64(reader);
+	while (status == 0 && reader->status == 0 &&
+	       (slot = serialize_get_u32(reader)) != NO_SLOT) {
+		state = serialize_get_u32(reader);
 		if (slot >= store->slot_count || SYM_SLOT_STATE(swap_word(store, slot)) ||
 		    (state != SYM_SLOT_WRITING && state != SYM_SLOT_RESIDENT &&
 		     state != SYM_SLOT_MAPPED && state != SYM_SLOT_FAILED)) {
@@ -111,7 +112,7 @@ int swap_store_load(struct swap_store *store, struct state_reader *reader)
 			break;
 		}
 		if (state != SYM_SLOT_FAILED)
-			state_get_bytes(reader, page, SLOT_SIZE);
+			serialize_get_bytes(reader, page, SLOT_SIZE);
 		if (reader->status == 0)
 			status = slot_load(store, slot, state, page);
 	}

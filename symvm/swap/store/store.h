@@ -19,8 +19,8 @@
 #include "util/log.h"
 
 struct jail;
-struct state_reader;
-struct state_writer;
+struct serialize_reader;
+struct serialize_writer;
 struct swap_store;
 
 #define SWAP_SIZE_MINIMUM   (1ull << 20)
@@ -133,7 +133,7 @@ const struct swap_config *swap_store_config(const struct swap_store *store);
  * The whole store with its contents: what is stored elsewhere is saved as if it lay in the window.
  * vCPUs are stopped. -EIO where contents are lost, -ENOMEM, -EINVAL (of another size, or damaged).
  */
-int swap_store_save(struct swap_store *store, struct state_writer *writer);
-int swap_store_load(struct swap_store *store, struct state_reader *reader);
+int swap_store_save(struct swap_store *store, struct serialize_writer *writer);
+int swap_store_load(struct swap_store *store, struct serialize_reader *reader);
 
 #endif

@@ -33,7 +33,7 @@ enum key {
 	KEY_GATE,
 };
 
-static const struct argp_option option_list[] = {
+static const struct argp_option keyval_list[] = {
 	{"size", 's', "MIB", 0, "The working set (default: 410)", 0},
 	{"touch", 't', "MIB", 0, "First touch after swap-out without pressure (default: 0, none)",
 	 0},
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 		.seconds = 60,
 	};
 	static const struct argp argp = {
-		.options = option_list,
+		.options = keyval_list,
 		.parser = parse_option,
 		.doc = "Pass over a working set again and again, and verify it.",
 	};

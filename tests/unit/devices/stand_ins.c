@@ -6,7 +6,7 @@
 
 struct stand_in machine;
 
-SECTION_DECLARE(symvm_device_classes, struct device_class);
+REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
 int bus_add(struct bus *bus, uint64_t base, uint64_t size, bus_access access, void *opaque)
 {
@@ -63,7 +63,7 @@ int machine_try(const char *option, const char *argument, struct error *err)
 	log_init(&machine.vm.log, 2, LOG_LEVEL_ERROR);
 	assert_int_equal(event_loop_create(&machine.vm.io_loop), 0);
 	machine.vm.main_loop = machine.vm.io_loop; /* one thread plays both */
-	SECTION_FOR_EACH(symvm_device_classes, it) {
+	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (option ? (*it)->option && strcmp((*it)->option, option) == 0 : !(*it)->option)
 			return (*it)->create(&machine.vm, argument, err);
 	}
@@ -119,20 +119,20 @@ void port_write(unsigned offset, uint8_t value)
 void machine_save_and_load(void)
 {
 	const struct device_ops *ops = machine.device->ops;
-	struct state_writer writer = {0};
-	struct state_reader reader;
+	struct serialize_writer writer = {0};
+	struct serialize_reader reader;
 
 	assert_int_equal(ops->save(machine.device, &writer), 0);
 	ops->reset(machine.device);
-	reader = (struct state_reader){.data = writer.data, .length = writer.length};
+	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	assert_int_equal(ops->load(machine.device, &reader, ops->version), 0);
 	assert_int_equal(reader.offset, writer.length);
 	/* Whatever is cut off is noticed. */
 	for (size_t length = 0; length < writer.length; length++) {
-		reader = (struct state_reader){.data = writer.data, .length = length};
+		reader = (struct serialize_reader){.data = writer.data, .length = length};
 		assert_int_equal(ops->load(machine.device, &reader, ops->version), -EINVAL);
 	}
-	reader = (struct state_reader){.data = writer.data, .length = writer.length};
+	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	assert_int_equal(ops->load(machine.device, &reader, ops->version), 0);
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }

@@ -13,7 +13,7 @@ struct driver driver;
 static struct error create_error;
 static struct device *added;
 
-SECTION_DECLARE(symvm_device_classes, struct device_class);
+REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
 void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
 {
@@ -48,12 +48,12 @@ void virtio_transport_reset(struct virtio_device *device)
 {
 }
 
-int virtio_transport_save(struct virtio_device *device, struct state_writer *writer)
+int virtio_transport_save(struct virtio_device *device, struct serialize_writer *writer)
 {
 	return 0;
 }
 
-int virtio_transport_load(struct virtio_device *device, struct state_reader *reader)
+int virtio_transport_load(struct virtio_device *device, struct serialize_reader *reader)
 {
 	return 0;
 }
@@ -92,7 +92,7 @@ const char *driver_create(const char *option, const char *argument)
 	driver.ram = calloc(1, DRIVER_RAM);
 	if (!driver.ram || event_loop_create(&driver.vm.io_loop) < 0)
 		abort();
-	SECTION_FOR_EACH(symvm_device_classes, it) {
+	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (strcmp((*it)->option, option) != 0)
 			continue;
 		if ((*it)->create(&driver.vm, argument, &create_error) < 0)

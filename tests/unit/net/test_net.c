@@ -275,8 +275,8 @@ static void a_driver_that_is_not_ready_gets_nothing(void **state)
 static void state_survives(void **state)
 {
 	const struct device_ops *ops = driver.device->device.ops;
-	struct state_writer writer = {0};
-	struct state_reader reader;
+	struct serialize_writer writer = {0};
+	struct serialize_reader reader;
 	uint8_t frame[60] = {0};
 	uint64_t gpa;
 
@@ -291,18 +291,18 @@ static void state_survives(void **state)
 	/* Saved: guest memory is left alone. */
 	assert_false(net_receive(stub.net, NULL, frame, sizeof(frame)));
 	assert_int_equal(driver.interrupts[RX], 1);
-	reader = (struct state_reader){.data = writer.data, .length = writer.length};
+	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	assert_int_equal(ops->load(&driver.device->device, &reader, ops->version), 0);
 	assert_true(net_receive(stub.net, NULL, frame, sizeof(frame)));
 	net_receive_flush(stub.net);
 	check_received(gpa + 200, 200, 1, frame, sizeof(frame));
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
 static void a_saved_device_goes_on(void **state)
 {
 	const struct device_ops *ops = driver.device->device.ops;
-	struct state_writer writer = {0};
+	struct serialize_writer writer = {0};
 	uint8_t frame[60] = {0};
 	uint64_t gpa;
 
@@ -315,7 +315,7 @@ static void a_saved_device_goes_on(void **state)
 	ops->resume(&driver.device->device);
 	assert_int_equal(resumes, 1);
 	check_received(gpa, 200, 1, frame, sizeof(frame));
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
 static void addresses_are_checked(void **state)

@@ -182,8 +182,8 @@ static void test_reset_empties(void **state)
 
 static void test_save_and_load(void **state)
 {
-	struct state_writer writer = {0};
-	struct state_reader reader;
+	struct serialize_writer writer = {0};
+	struct serialize_reader reader;
 	struct guest guest;
 
 	guest_create(&guest, SIZE, BUDGET, SWAP_CODEC_LZ4, NULL);
@@ -191,15 +191,15 @@ static void test_save_and_load(void **state)
 	assert_int_equal(swap_store_save(guest.store, &writer), 0);
 	guest_destroy(&guest);
 	guest_create(&guest, SIZE, BUDGET, SWAP_CODEC_ZSTD, NULL);
-	reader = (struct state_reader){.data = writer.data, .length = writer.length};
+	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	assert_int_equal(swap_store_load(guest.store, &reader), 0);
 	bounded(&guest);
 	verify_all(&guest, 9, true);
 	for (size_t cut = 1; cut < writer.length; cut = cut * 2 + 1) {
-		reader = (struct state_reader){.data = writer.data, .length = cut};
+		reader = (struct serialize_reader){.data = writer.data, .length = cut};
 		assert_true(swap_store_load(guest.store, &reader) < 0);
 	}
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 	guest_destroy(&guest);
 }
 

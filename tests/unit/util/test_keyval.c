@@ -19,17 +19,17 @@ struct values {
 
 static int parse(const char *text, struct values *values, struct error *err)
 {
-	const struct option_field fields[] = {
-		{.key = "path", .type = OPTION_TEXT, .value = &values->path, .required = true},
-		{.key = "readonly", .type = OPTION_FLAG, .value = &values->readonly},
-		{.key = "size", .type = OPTION_SIZE, .value = &values->size},
-		{.key = "count", .type = OPTION_NUMBER, .value = &values->count},
+	const struct keyval_field fields[] = {
+		{.key = "path", .type = KEYVAL_TEXT, .value = &values->path, .required = true},
+		{.key = "readonly", .type = KEYVAL_FLAG, .value = &values->readonly},
+		{.key = "size", .type = KEYVAL_SIZE, .value = &values->size},
+		{.key = "count", .type = KEYVAL_NUMBER, .value = &values->count},
 		{0},
 	};
 
 	memset(values, 0, sizeof(*values));
 	memset(err, 0, sizeof(*err));
-	return option_parse("disk", text, fields, err);
+	return keyval_parse("disk", text, fields, err);
 }
 
 static void test_takes_all_forms(void **state)
@@ -81,18 +81,18 @@ static void test_sizes(void **state)
 {
 	uint64_t value;
 
-	assert_int_equal(option_parse_size("512M", &value), 0);
+	assert_int_equal(keyval_parse_size("512M", &value), 0);
 	assert_int_equal(value, 512ull << 20);
-	assert_int_equal(option_parse_size("1kib", &value), 0);
+	assert_int_equal(keyval_parse_size("1kib", &value), 0);
 	assert_int_equal(value, 1024);
-	assert_int_equal(option_parse_size("16384G", &value), 0);
+	assert_int_equal(keyval_parse_size("16384G", &value), 0);
 	assert_int_equal(value, 1ull << 44);
-	assert_int_equal(option_parse_size("16777216T", &value), -ERANGE);
-	assert_int_equal(option_parse_size("99999999999999999999", &value), -ERANGE);
-	assert_int_equal(option_parse_size("", &value), -EINVAL);
-	assert_int_equal(option_parse_size("M", &value), -EINVAL);
-	assert_int_equal(option_parse_size("1MM", &value), -EINVAL);
-	assert_int_equal(option_parse_size(" 1", &value), -EINVAL);
+	assert_int_equal(keyval_parse_size("16777216T", &value), -ERANGE);
+	assert_int_equal(keyval_parse_size("99999999999999999999", &value), -ERANGE);
+	assert_int_equal(keyval_parse_size("", &value), -EINVAL);
+	assert_int_equal(keyval_parse_size("M", &value), -EINVAL);
+	assert_int_equal(keyval_parse_size("1MM", &value), -EINVAL);
+	assert_int_equal(keyval_parse_size(" 1", &value), -EINVAL);
 }
 
 int main(void)

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-SECTION_DECLARE(symvm_device_classes, struct device_class);
+REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
 #define GUARD 4096u
 
@@ -179,7 +179,7 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 	const struct device_class *const *it;
 	int status = -ENODEV;
 
-	SECTION_FOR_EACH(symvm_device_classes, it) {
+	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if ((*it)->option == option ||
 		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
 			status = (*it)->create(&guest->vm, argument, err);

@@ -687,8 +687,8 @@ static void test_shared_readers(void **state)
 static void test_save_load(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer first = {0}, second = {0};
-	struct state_reader reader;
+	struct serialize_writer first = {0}, second = {0};
+	struct serialize_reader reader;
 	struct device *device;
 
 	bring_up(fixture, "");
@@ -697,15 +697,15 @@ static void test_save_load(void **state)
 	guest_interrupts(fixture->guest, 0x41);
 	assert_int_equal(device->ops->save(device, &first), 0);
 	device->ops->reset(device);
-	reader = (struct state_reader){.data = first.data, .length = first.length};
+	reader = (struct serialize_reader){.data = first.data, .length = first.length};
 	assert_int_equal(device->ops->load(device, &reader, 1), 0);
 	assert_int_equal(device->ops->save(device, &second), 0);
 	assert_int_equal(first.length, second.length);
 	assert_memory_equal(first.data, second.data, first.length);
 	device->ops->resume(device);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 4, 512, true, NULL), 0);
-	state_writer_free(&first);
-	state_writer_free(&second);
+	serialize_writer_free(&first);
+	serialize_writer_free(&second);
 }
 
 static void test_describe(void **state)

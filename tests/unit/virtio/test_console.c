@@ -79,7 +79,7 @@ static void a_full_queue_has_turns(void **state)
 static void a_turn_waits_for_a_save(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer writer = {0};
+	struct serialize_writer writer = {0};
 	struct device *device;
 	unsigned used;
 
@@ -98,7 +98,7 @@ static void a_turn_waits_for_a_save(void **state)
 	for (unsigned i = 0; i < 5000 && ring_used(&fixture->transmit) < GUEST_SIZE; i++)
 		usleep(1000);
 	assert_int_equal(ring_used(&fixture->transmit), GUEST_SIZE);
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
 int main(void)

@@ -394,8 +394,8 @@ static void test_resets(void **state)
 static void test_save_load(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer first = {0}, second = {0};
-	struct state_reader reader;
+	struct serialize_writer first = {0}, second = {0};
+	struct serialize_reader reader;
 	uint64_t at = fixture->region->gpa;
 	struct device *device = &guest_virtio(fixture->guest)->device;
 
@@ -406,7 +406,7 @@ static void test_save_load(void **state)
 	assert_int_equal(device->ops->save(device, &first), 0);
 	device->ops->reset(device);
 	assert_null(translate(fixture, at + BLOCK, 1));
-	reader = (struct state_reader){.data = first.data, .length = first.length};
+	reader = (struct serialize_reader){.data = first.data, .length = first.length};
 	assert_int_equal(device->ops->load(device, &reader, 1), 0);
 	assert_int_equal(reader.offset, first.length);
 	assert_non_null(translate(fixture, at + BLOCK, BLOCK));
@@ -420,7 +420,7 @@ static void test_save_load(void **state)
 	assert_memory_equal(first.data + first.length - 44, second.data + first.length - 44, 44);
 	/* Shorter, or with nonsense in it: refused, and nothing is plugged. */
 	for (size_t length = 0; length < first.length; length++) {
-		reader = (struct state_reader){.data = first.data, .length = length};
+		reader = (struct serialize_reader){.data = first.data, .length = length};
 		assert_true(device->ops->load(device, &reader, 1) < 0);
 		assert_int_equal(host_bytes(fixture), 0);
 		assert_null(translate(fixture, at + BLOCK, 1));
@@ -429,12 +429,12 @@ static void test_save_load(void **state)
 		uint8_t old = first.data[first.length - back];
 
 		first.data[first.length - back] ^= 0x81;
-		reader = (struct state_reader){.data = first.data, .length = first.length};
+		reader = (struct serialize_reader){.data = first.data, .length = first.length};
 		assert_true(device->ops->load(device, &reader, 1) < 0);
 		first.data[first.length - back] = old;
 	}
-	state_writer_free(&first);
-	state_writer_free(&second);
+	serialize_writer_free(&first);
+	serialize_writer_free(&second);
 }
 
 /* A turn on the loop is bounded, by the blocks that requests are about. */

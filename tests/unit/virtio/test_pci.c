@@ -341,8 +341,8 @@ static void test_msix_odd(void **state)
 static void test_save_load(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer first = {0}, second = {0};
-	struct state_reader reader;
+	struct serialize_writer first = {0}, second = {0};
+	struct serialize_reader reader;
 
 	command(fixture, PCI_COMMAND_MEMORY);
 	write32(fixture, PCI_BASE_ADDRESS_0, 0xd0000000);
@@ -353,7 +353,7 @@ static void test_save_load(void **state)
 	assert_int_equal(msix_save(fixture->msix, &first), 0);
 	pci_function_reset(&fixture->function);
 	msix_reset(fixture->msix);
-	reader = (struct state_reader){.data = first.data, .length = first.length};
+	reader = (struct serialize_reader){.data = first.data, .length = first.length};
 	assert_int_equal(pci_function_load(&fixture->function, &reader), 0);
 	assert_int_equal(msix_load(fixture->msix, &reader), 0);
 	assert_int_equal(fixture->function.bars[MEMORY_BAR].mapped_at, 0xd0000000);
@@ -363,15 +363,15 @@ static void test_save_load(void **state)
 	assert_int_equal(first.length, second.length);
 	assert_memory_equal(first.data, second.data, first.length);
 	for (size_t cut = 0; cut < first.length; cut++) {
-		reader = (struct state_reader){.data = first.data, .length = cut};
+		reader = (struct serialize_reader){.data = first.data, .length = cut};
 		assert_true(pci_function_load(&fixture->function, &reader) == -EINVAL ||
 			    msix_load(fixture->msix, &reader) == -EINVAL);
 	}
 	first.data[1] ^= 1; /* another vendor */
-	reader = (struct state_reader){.data = first.data, .length = first.length};
+	reader = (struct serialize_reader){.data = first.data, .length = first.length};
 	assert_int_equal(pci_function_load(&fixture->function, &reader), -EINVAL);
-	state_writer_free(&first);
-	state_writer_free(&second);
+	serialize_writer_free(&first);
+	serialize_writer_free(&second);
 }
 
 static void test_slots_run_out(void **state)

@@ -370,7 +370,7 @@ static void test_kicks_for_nobody(void **state)
 	assert_int_equal(driver_status(&fixture->driver), 0);
 }
 
-static void save(struct fixture *fixture, struct state_writer *writer)
+static void save(struct fixture *fixture, struct serialize_writer *writer)
 {
 	struct device *device = &fixture->echo->virtio.device;
 
@@ -380,7 +380,7 @@ static void save(struct fixture *fixture, struct state_writer *writer)
 static int load(struct fixture *fixture, const void *data, size_t length)
 {
 	struct device *device = &fixture->echo->virtio.device;
-	struct state_reader reader = {.data = data, .length = length};
+	struct serialize_reader reader = {.data = data, .length = length};
 
 	return device->ops->load(device, &reader, 1);
 }
@@ -401,7 +401,7 @@ static void kick_in_vain(struct fixture *fixture)
 static void test_save_load(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer first = {0}, second = {0};
+	struct serialize_writer first = {0}, second = {0};
 	struct device *device = &fixture->echo->virtio.device;
 
 	bring_up(fixture);
@@ -424,14 +424,14 @@ static void test_save_load(void **state)
 	guest_interrupts(fixture->guest, 0x41);
 	echo_once(fixture); /* the rings go on where they were */
 	assert_int_equal(guest_interrupts(fixture->guest, 0x41), 1);
-	state_writer_free(&first);
-	state_writer_free(&second);
+	serialize_writer_free(&first);
+	serialize_writer_free(&second);
 }
 
 static void test_load_odd(void **state)
 {
 	struct fixture *fixture = *state;
-	struct state_writer writer = {0};
+	struct serialize_writer writer = {0};
 
 	bring_up(fixture);
 	echo_once(fixture);
@@ -447,7 +447,7 @@ static void test_load_odd(void **state)
 		writer.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	assert_int_equal(load(fixture, writer.data, writer.length), 0);
-	state_writer_free(&writer);
+	serialize_writer_free(&writer);
 }
 
 static void test_describe(void **state)

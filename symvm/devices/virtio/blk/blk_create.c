@@ -118,18 +118,18 @@ static void differences_tell(const struct blk *blk, const struct blk_options *op
 
 static int options_parse(const char *argument, struct blk_options *options, struct error *err)
 {
-	const struct option_field fields[] = {
-		{"path", OPTION_TEXT, &options->path, true, false},
-		{"readonly", OPTION_FLAG, &options->readonly, false, false},
-		{"serial", OPTION_TEXT, &options->serial, false, false},
-		{"direct", OPTION_FLAG, &options->direct, false, false},
-		{"discard", OPTION_FLAG, &options->discard, false, false},
-		{"format", OPTION_TEXT, &options->format, false, false},
-		{"io-uring", OPTION_FLAG, &options->ring, false, false},
-		{"queues", OPTION_NUMBER, &options->queues, false, false},
+	const struct keyval_field fields[] = {
+		{"path", KEYVAL_TEXT, &options->path, true, false},
+		{"readonly", KEYVAL_FLAG, &options->readonly, false, false},
+		{"serial", KEYVAL_TEXT, &options->serial, false, false},
+		{"direct", KEYVAL_FLAG, &options->direct, false, false},
+		{"discard", KEYVAL_FLAG, &options->discard, false, false},
+		{"format", KEYVAL_TEXT, &options->format, false, false},
+		{"io-uring", KEYVAL_FLAG, &options->ring, false, false},
+		{"queues", KEYVAL_NUMBER, &options->queues, false, false},
 		{0},
 	};
-	int status = option_parse("disk", argument, fields, err);
+	int status = keyval_parse("disk", argument, fields, err);
 
 	if (status < 0)
 		return status;

@@ -278,38 +278,38 @@ bool virtio_transport_driver_ok(struct virtio_device *device)
 	return device->transport->status & VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
-void virtio_registers_save(struct virtio_transport *transport, struct state_writer *writer)
+void virtio_registers_save(struct virtio_transport *transport, struct serialize_writer *writer)
 {
 	struct virtio_device *device = transport->device;
 
 	pthread_mutex_lock(&transport->lock);
-	state_put_u8(writer, transport->status);
-	state_put_u8(writer, atomic_load(&transport->isr));
-	state_put_u32(writer, transport->device_feature_select);
-	state_put_u32(writer, transport->driver_feature_select);
-	state_put_u64(writer, transport->driver_features);
-	state_put_u16(writer, transport->queue_select);
-	state_put_u16(writer, atomic_load(&transport->config_vector));
+	serialize_put_u8(writer, transport->status);
+	serialize_put_u8(writer, atomic_load(&transport->isr));
+	serialize_put_u32(writer, transport->device_feature_select);
+	serialize_put_u32(writer, transport->driver_feature_select);
+	serialize_put_u64(writer, transport->driver_features);
+	serialize_put_u16(writer, transport->queue_select);
+	serialize_put_u16(writer, atomic_load(&transport->config_vector));
 	for (unsigned i = 0; i < device->queue_count; i++)
-		state_put_u16(writer, atomic_load(&transport->vectors[i]));
+		serialize_put_u16(writer, atomic_load(&transport->vectors[i]));
 	pthread_mutex_unlock(&transport->lock);
 }
 
-static int registers_load(struct virtio_transport *transport, struct state_reader *reader)
+static int registers_load(struct virtio_transport *transport, struct serialize_reader *reader)
 {
 	uint16_t vector;
 
-	transport->status = state_get_u8(reader);
+	transport->status = serialize_get_u8(reader);
 	atomic_store(&transport->isr,
-		     state_get_u8(reader) & (VIRTIO_ISR_QUEUE | VIRTIO_PCI_ISR_CONFIG));
-	transport->device_feature_select = state_get_u32(reader);
-	transport->driver_feature_select = state_get_u32(reader);
-	transport->driver_features = state_get_u64(reader);
-	transport->queue_select = state_get_u16(reader);
-	vector = state_get_u16(reader);
+		     serialize_get_u8(reader) & (VIRTIO_ISR_QUEUE | VIRTIO_PCI_ISR_CONFIG));
+	transport->device_feature_select = serialize_get_u32(reader);
+	transport->driver_feature_select = serialize_get_u32(reader);
+	transport->driver_features = serialize_get_u64(reader);
+	transport->queue_select = serialize_get_u16(reader);
+	vector = serialize_get_u16(reader);
 	atomic_store(&transport->config_vector, checked_vector(transport, vector));
 	for (unsigned i = 0; i < transport->device->queue_count; i++) {
-		vector = state_get_u16(reader);
+		vector = serialize_get_u16(reader);
 		atomic_store(&transport->vectors[i], checked_vector(transport, vector));
 	}
 	if (reader->status < 0 || (transport->status & ~STATUS_WRITABLE) ||
@@ -319,7 +319,7 @@ static int registers_load(struct virtio_transport *transport, struct state_reade
 	return 0;
 }
 
-int virtio_registers_load(struct virtio_transport *transport, struct state_reader *reader)
+int virtio_registers_load(struct virtio_transport *transport, struct serialize_reader *reader)
 {
 	int status;
 

@@ -37,8 +37,8 @@ void virtio_registers_reset(struct virtio_transport *transport);
 /* An access at @offset of the common configuration. vCPU threads. */
 void virtio_registers_access(struct virtio_transport *transport, unsigned offset, void *data,
 			     unsigned length, bool is_write);
-void virtio_registers_save(struct virtio_transport *transport, struct state_writer *writer);
+void virtio_registers_save(struct virtio_transport *transport, struct serialize_writer *writer);
 /* -EINVAL where a driver could not have brought them there. */
-int virtio_registers_load(struct virtio_transport *transport, struct state_reader *reader);
+int virtio_registers_load(struct virtio_transport *transport, struct serialize_reader *reader);
 
 #endif

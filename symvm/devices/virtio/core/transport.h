@@ -11,9 +11,9 @@ int virtio_transport_create(struct virtio_device *device, struct error *err);
 void virtio_transport_destroy(struct virtio_device *device);
 /* Registers and PCI state back to power-on; the device is inactive already. */
 void virtio_transport_reset(struct virtio_device *device);
-int virtio_transport_save(struct virtio_device *device, struct state_writer *writer);
+int virtio_transport_save(struct virtio_device *device, struct serialize_writer *writer);
 /* Sets registers, features and queues (enabled, size, addresses); -EINVAL. */
-int virtio_transport_load(struct virtio_device *device, struct state_reader *reader);
+int virtio_transport_load(struct virtio_device *device, struct serialize_reader *reader);
 /* Whether the driver's DRIVER_OK stands, so that a loaded device is to be activated. */
 bool virtio_transport_driver_ok(struct virtio_device *device);
 

@@ -318,7 +318,7 @@ void virtio_transport_reset(struct virtio_device *device)
 	pci_function_reset(&transport->function);
 }
 
-int virtio_transport_save(struct virtio_device *device, struct state_writer *writer)
+int virtio_transport_save(struct virtio_device *device, struct serialize_writer *writer)
 {
 	struct virtio_transport *transport = device->transport;
 	int status = pci_function_save(&transport->function, writer);
@@ -329,7 +329,7 @@ int virtio_transport_save(struct virtio_device *device, struct state_writer *wri
 	return writer->status < 0 ? writer->status : status;
 }
 
-int virtio_transport_load(struct virtio_device *device, struct state_reader *reader)
+int virtio_transport_load(struct virtio_device *device, struct serialize_reader *reader)
 {
 	struct virtio_transport *transport = device->transport;
 	int status = pci_function_load(&transport->function, reader);

@@ -166,8 +166,9 @@ struct virtio_ops {
 			       unsigned length);
 
 	/* Optional: state beyond config space, features and queues. vCPUs stopped, quiesced. */
-	int (*save)(struct virtio_device *device, struct state_writer *writer);
-	int (*load)(struct virtio_device *device, struct state_reader *reader, uint32_t version);
+	int (*save)(struct virtio_device *device, struct serialize_writer *writer);
+	int (*load)(struct virtio_device *device, struct serialize_reader *reader,
+		    uint32_t version);
 	/* Optional: more for `symvm info`; queue counters are there already. Any thread. */
 	void (*describe)(struct virtio_device *device, json_t *object);
 };

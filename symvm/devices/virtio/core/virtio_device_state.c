@@ -10,36 +10,36 @@
 /* Of the part of the state that all virtio devices share. */
 #define STATE_VERSION 1u
 
-static void queue_save(const struct virtio_queue *queue, struct state_writer *writer)
+static void queue_save(const struct virtio_queue *queue, struct serialize_writer *writer)
 {
-	state_put_u8(writer, queue->enabled);
-	state_put_u16(writer, queue->size);
-	state_put_u64(writer, queue->desc_gpa);
-	state_put_u64(writer, queue->avail_gpa);
-	state_put_u64(writer, queue->used_gpa);
-	state_put_u16(writer, queue->avail_next);
-	state_put_u16(writer, queue->used_next);
+	serialize_put_u8(writer, queue->enabled);
+	serialize_put_u16(writer, queue->size);
+	serialize_put_u64(writer, queue->desc_gpa);
+	serialize_put_u64(writer, queue->avail_gpa);
+	serialize_put_u64(writer, queue->used_gpa);
+	serialize_put_u16(writer, queue->avail_next);
+	serialize_put_u16(writer, queue->used_next);
 }
 
-int virtio_device_save(struct device *opaque, struct state_writer *writer)
+int virtio_device_save(struct device *opaque, struct serialize_writer *writer)
 {
 	struct virtio_device *device = (struct virtio_device *)opaque;
 	int status = virtio_device_quiesce(device);
 
 	if (status < 0)
 		return status;
-	state_put_u32(writer, STATE_VERSION);
+	serialize_put_u32(writer, STATE_VERSION);
 	status = virtio_transport_save(device, writer);
 	if (status < 0)
 		return status;
-	state_put_u64(writer, device->features);
-	state_put_u8(writer, atomic_load(&device->failed));
+	serialize_put_u64(writer, device->features);
+	serialize_put_u8(writer, atomic_load(&device->failed));
 	pthread_mutex_lock(&device->config_lock);
-	state_put_u32(writer, device->config_size);
-	state_put_bytes(writer, device->config, device->config_size);
-	state_put_u8(writer, device->config_generation);
+	serialize_put_u32(writer, device->config_size);
+	serialize_put_bytes(writer, device->config, device->config_size);
+	serialize_put_u8(writer, device->config_generation);
 	pthread_mutex_unlock(&device->config_lock);
-	state_put_u32(writer, device->queue_count);
+	serialize_put_u32(writer, device->queue_count);
 	for (unsigned i = 0; i < device->queue_count; i++)
 		queue_save(&device->queues[i], writer);
 	if (writer->status == 0 && device->ops->save)
@@ -47,16 +47,16 @@ int virtio_device_save(struct device *opaque, struct state_writer *writer)
 	return writer->status < 0 ? writer->status : status;
 }
 
-static int queue_load(const struct virtio_queue *queue, struct state_reader *reader,
+static int queue_load(const struct virtio_queue *queue, struct serialize_reader *reader,
 		      struct virtio_queue_state *state)
 {
-	state->enabled = state_get_u8(reader);
-	state->size = state_get_u16(reader);
-	state->desc_gpa = state_get_u64(reader);
-	state->avail_gpa = state_get_u64(reader);
-	state->used_gpa = state_get_u64(reader);
-	state->avail_next = state_get_u16(reader);
-	state->used_next = state_get_u16(reader);
+	state->enabled = serialize_get_u8(reader);
+	state->size = serialize_get_u16(reader);
+	state->desc_gpa = serialize_get_u64(reader);
+	state->avail_gpa = serialize_get_u64(reader);
+	state->used_gpa = serialize_get_u64(reader);
+	state->avail_next = serialize_get_u16(reader);
+	state->used_next = serialize_get_u16(reader);
 	return reader->status < 0 || state->enabled > 1 ? -EINVAL : 0;
 }
 
@@ -70,20 +70,20 @@ static void queue_set(struct virtio_queue *queue, const struct virtio_queue_stat
 }
 
 /* Features, failure, config space and queues; queue positions go to @states. */
-static int shared_load(struct virtio_device *device, struct state_reader *reader,
+static int shared_load(struct virtio_device *device, struct serialize_reader *reader,
 		       struct virtio_queue_state *states)
 {
-	uint64_t features = state_get_u64(reader);
-	uint8_t failed = state_get_u8(reader);
+	uint64_t features = serialize_get_u64(reader);
+	uint8_t failed = serialize_get_u8(reader);
 
 	if (reader->status < 0 || (features & ~device->features_offered) || failed > 1 ||
-	    state_get_u32(reader) != device->config_size)
+	    serialize_get_u32(reader) != device->config_size)
 		return -EINVAL;
 	pthread_mutex_lock(&device->config_lock);
-	state_get_bytes(reader, device->config, device->config_size);
-	device->config_generation = state_get_u8(reader);
+	serialize_get_bytes(reader, device->config, device->config_size);
+	device->config_generation = serialize_get_u8(reader);
 	pthread_mutex_unlock(&device->config_lock);
-	if (state_get_u32(reader) != device->queue_count || reader->status < 0)
+	if (serialize_get_u32(reader) != device->queue_count || reader->status < 0)
 		return -EINVAL;
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		if (queue_load(&device->queues[i], reader, &states[i]) < 0)
@@ -104,7 +104,7 @@ static void queue_kick(struct virtio_queue *queue)
 		virtio_device_fail(queue->device, "queue %u: no kick after loading", queue->index);
 }
 
-int virtio_device_load(struct device *opaque, struct state_reader *reader, uint32_t version)
+int virtio_device_load(struct device *opaque, struct serialize_reader *reader, uint32_t version)
 {
 	struct virtio_device *device = (struct virtio_device *)opaque;
 	struct virtio_queue_state states[VIRTIO_QUEUES_MAX];
@@ -112,7 +112,7 @@ int virtio_device_load(struct device *opaque, struct state_reader *reader, uint3
 	int status;
 
 	opaque->ops->reset(opaque);
-	if (state_get_u32(reader) != STATE_VERSION)
+	if (serialize_get_u32(reader) != STATE_VERSION)
 		return -EINVAL;
 	status = virtio_transport_load(device, reader);
 	if (status == 0)

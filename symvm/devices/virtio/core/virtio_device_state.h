@@ -13,8 +13,8 @@ struct virtio_queue_state {
 };
 
 /* device_ops.save and load of every virtio device. */
-int virtio_device_save(struct device *device, struct state_writer *writer);
-int virtio_device_load(struct device *device, struct state_reader *reader, uint32_t version);
+int virtio_device_save(struct device *device, struct serialize_writer *writer);
+int virtio_device_load(struct device *device, struct serialize_reader *reader, uint32_t version);
 
 /*
  * Stops @device until it is resumed. -EBUSY where the host does not complete its requests within

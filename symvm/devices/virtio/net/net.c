@@ -44,7 +44,7 @@ struct net_device {
 	_Atomic uint64_t rx_frames, rx_bytes, rx_dropped, rx_delayed;
 };
 
-SECTION_DECLARE(symvm_net_backends, struct net_backend_class);
+REGISTRY_DECLARE(symvm_net_backends, struct net_backend_class);
 
 uint64_t net_features(const struct net_device *net)
 {
@@ -362,7 +362,7 @@ static void net_destroy(struct virtio_device *virtio)
 	free(net);
 }
 
-static int net_save(struct virtio_device *virtio, struct state_writer *writer)
+static int net_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
 	struct net_device *net = (struct net_device *)virtio;
 	const struct net_backend_ops *ops = net->backend->ops;
@@ -371,7 +371,7 @@ static int net_save(struct virtio_device *virtio, struct state_writer *writer)
 	return ops->save ? ops->save(net->backend, writer) : writer->status;
 }
 
-static int net_load(struct virtio_device *virtio, struct state_reader *reader, uint32_t version)
+static int net_load(struct virtio_device *virtio, struct serialize_reader *reader, uint32_t version)
 {
 	struct net_device *net = (struct net_device *)virtio;
 	const struct net_backend_ops *ops = net->backend->ops;
@@ -422,7 +422,7 @@ static const struct net_backend_class *find_class(const char *argument, const ch
 	const struct net_backend_class *const *it;
 
 	*rest = argument + length + (argument[length] == ',');
-	SECTION_FOR_EACH(symvm_net_backends, it) {
+	REGISTRY_FOR_EACH(symvm_net_backends, it) {
 		if (strlen((*it)->name) == length && strncmp((*it)->name, argument, length) == 0)
 			return *it;
 	}

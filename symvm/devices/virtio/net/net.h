@@ -40,8 +40,8 @@ struct net_backend_ops {
 	void (*quiesce)(struct net_backend *backend);
 	/* Main thread, nothing runs any more. */
 	void (*destroy)(struct net_backend *backend);
-	int (*save)(struct net_backend *backend, struct state_writer *writer);
-	int (*load)(struct net_backend *backend, struct state_reader *reader);
+	int (*save)(struct net_backend *backend, struct serialize_writer *writer);
+	int (*load)(struct net_backend *backend, struct serialize_reader *reader);
 	/* Optional. Any thread. */
 	void (*describe)(struct net_backend *backend, json_t *object);
 };
@@ -72,7 +72,7 @@ struct net_backend_class {
 		      struct net_backend **backend, struct error *err);
 };
 #define NET_BACKEND_CLASS(object) \
-	SECTION_ENTRY(symvm_net_backends, struct net_backend_class, object)
+	REGISTRY_ENTRY(symvm_net_backends, struct net_backend_class, object)
 
 /*
  * Gives the guest one frame: @header may be NULL (a whole frame with valid checksums). What does

@@ -9,7 +9,7 @@
 
 void net_policy_forward(struct net_policy *policy, const struct net_forward *forward)
 {
-	if (!forward->udp || policy->udp_count == OPTION_LIST_MAX)
+	if (!forward->udp || policy->udp_count == KEYVAL_LIST_MAX)
 		return;
 	policy->udp[policy->udp_count].guest = ntohl(forward->guest.s_addr);
 	policy->udp[policy->udp_count++].port = forward->guest_port;

@@ -21,7 +21,7 @@ struct net_policy {
 	struct {
 		uint32_t guest;
 		uint16_t port;
-	} udp[OPTION_LIST_MAX]; /* forwards */
+	} udp[KEYVAL_LIST_MAX]; /* forwards */
 	struct net_peer {
 		uint32_t guest, address;
 		uint16_t guest_port, port;

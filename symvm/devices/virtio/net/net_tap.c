@@ -308,15 +308,15 @@ static int net_tap_create(struct vm *vm, const char *argument, struct net_parame
 {
 	char *name = NULL, *mac = NULL, *vhost = NULL;
 	uint64_t mtu = 0;
-	const struct option_field fields[] = {
-		{.key = "name", .type = OPTION_TEXT, .value = &name, .required = true},
-		{.key = "mac", .type = OPTION_TEXT, .value = &mac},
-		{.key = "mtu", .type = OPTION_NUMBER, .value = &mtu},
-		{.key = "vhost", .type = OPTION_TEXT, .value = &vhost},
+	const struct keyval_field fields[] = {
+		{.key = "name", .type = KEYVAL_TEXT, .value = &name, .required = true},
+		{.key = "mac", .type = KEYVAL_TEXT, .value = &mac},
+		{.key = "mtu", .type = KEYVAL_NUMBER, .value = &mtu},
+		{.key = "vhost", .type = KEYVAL_TEXT, .value = &vhost},
 		{0},
 	};
 	enum vhost_choice choice = VHOST_AUTO;
-	int status = option_parse("net", argument, fields, err);
+	int status = keyval_parse("net", argument, fields, err);
 
 	if (status < 0)
 		return status;

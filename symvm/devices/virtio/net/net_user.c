@@ -433,42 +433,42 @@ static void net_user_destroy(struct net_backend *backend)
 
 static ssize_t state_append(const void *data, size_t length, void *opaque)
 {
-	state_put_bytes(opaque, data, length);
+	serialize_put_bytes(opaque, data, length);
 	return (ssize_t)length;
 }
 
 /* The DHCP leases. Connections of the guest do not outlive this process. */
-static int net_user_save(struct net_backend *backend, struct state_writer *writer)
+static int net_user_save(struct net_backend *backend, struct serialize_writer *writer)
 {
 	struct net_user *user = (struct net_user *)backend;
-	struct state_writer inner = {0};
+	struct serialize_writer inner = {0};
 
 	user->lib.state_save(user->slirp, state_append, &inner);
 	if (inner.status < 0) {
-		state_writer_free(&inner);
+		serialize_writer_free(&inner);
 		return inner.status;
 	}
-	state_put_u32(writer, (uint32_t)user->lib.state_version());
-	state_put_u32(writer, (uint32_t)inner.length);
-	state_put_bytes(writer, inner.data, inner.length);
-	state_writer_free(&inner);
+	serialize_put_u32(writer, (uint32_t)user->lib.state_version());
+	serialize_put_u32(writer, (uint32_t)inner.length);
+	serialize_put_bytes(writer, inner.data, inner.length);
+	serialize_writer_free(&inner);
 	return writer->status;
 }
 
 static ssize_t state_take(void *data, size_t length, void *opaque)
 {
-	struct state_reader *reader = opaque;
+	struct serialize_reader *reader = opaque;
 
-	state_get_bytes(reader, data, length);
+	serialize_get_bytes(reader, data, length);
 	return reader->status < 0 ? -1 : (ssize_t)length;
 }
 
-static int net_user_load(struct net_backend *backend, struct state_reader *reader)
+static int net_user_load(struct net_backend *backend, struct serialize_reader *reader)
 {
 	struct net_user *user = (struct net_user *)backend;
-	uint32_t version = state_get_u32(reader);
-	uint32_t length = state_get_u32(reader);
-	struct state_reader inner = {.data = reader->data + reader->offset, .length = length};
+	uint32_t version = serialize_get_u32(reader);
+	uint32_t length = serialize_get_u32(reader);
+	struct serialize_reader inner = {.data = reader->data + reader->offset, .length = length};
 
 	if (reader->status < 0 || length > STATE_MAX || length > reader->length - reader->offset ||
 	    version != (uint32_t)user->lib.state_version())

@@ -20,7 +20,7 @@
  */
 #define MTU_DEFAULT 16384u
 
-static int parse_forwards(struct net_forward *forwards, const struct option_list *texts,
+static int parse_forwards(struct net_forward *forwards, const struct keyval_list *texts,
 			  struct net_policy *policy, struct error *err)
 {
 	int status = 0;
@@ -34,7 +34,7 @@ static int parse_forwards(struct net_forward *forwards, const struct option_list
 }
 
 static int add_forwards(struct net_user *user, const struct net_forward *forwards,
-			const struct option_list *texts, struct error *err)
+			const struct keyval_list *texts, struct error *err)
 {
 	user->kind_now = NET_FLOW_LISTEN;
 	for (unsigned i = 0; i < texts->count; i++) {
@@ -114,7 +114,7 @@ static int open_dns(struct net_user *user, struct vm *vm, const struct net_param
 }
 
 struct user_options {
-	struct option_list forwards;
+	struct keyval_list forwards;
 	uint64_t mtu, flows;
 	char *mac, *host_loopback, *restricted;
 };
@@ -123,7 +123,7 @@ static int create_user(struct vm *vm, const struct user_options *options,
 		       const struct net_policy *policy, const struct net_parameters *parameters,
 		       struct net_backend **backend, struct error *err)
 {
-	struct net_forward forwards[OPTION_LIST_MAX];
+	struct net_forward forwards[KEYVAL_LIST_MAX];
 	struct net_user *user = calloc(1, sizeof(*user));
 	int status;
 
@@ -189,23 +189,23 @@ static int net_user_create(struct vm *vm, const char *argument, struct net_param
 {
 	struct user_options options = {.mtu = MTU_DEFAULT, .flows = NET_FLOWS_TCP};
 	struct net_policy policy = {.host = HOST_ADDRESS, .name_server = NAME_SERVER};
-	const struct option_field fields[] = {
-		{.key = "forward", .type = OPTION_LIST, .value = &options.forwards},
-		{.key = "mac", .type = OPTION_TEXT, .value = &options.mac},
-		{.key = "mtu", .type = OPTION_NUMBER, .value = &options.mtu},
-		{.key = "flows", .type = OPTION_NUMBER, .value = &options.flows},
-		{.key = "host-loopback", .type = OPTION_TEXT, .value = &options.host_loopback},
-		{.key = "restrict", .type = OPTION_TEXT, .value = &options.restricted},
+	const struct keyval_field fields[] = {
+		{.key = "forward", .type = KEYVAL_LIST, .value = &options.forwards},
+		{.key = "mac", .type = KEYVAL_TEXT, .value = &options.mac},
+		{.key = "mtu", .type = KEYVAL_NUMBER, .value = &options.mtu},
+		{.key = "flows", .type = KEYVAL_NUMBER, .value = &options.flows},
+		{.key = "host-loopback", .type = KEYVAL_TEXT, .value = &options.host_loopback},
+		{.key = "restrict", .type = KEYVAL_TEXT, .value = &options.restricted},
 		{0},
 	};
-	int status = option_parse("net", argument, fields, err);
+	int status = keyval_parse("net", argument, fields, err);
 
 	if (status < 0)
 		return status;
 	status = options_check(&options, &policy, parameters, err);
 	if (status == 0)
 		status = create_user(vm, &options, &policy, parameters, backend, err);
-	option_list_free(&options.forwards);
+	keyval_list_free(&options.forwards);
 	free(options.mac);
 	free(options.host_loopback);
 	free(options.restricted);

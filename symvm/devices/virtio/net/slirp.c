@@ -8,12 +8,12 @@
 
 int slirp_load(struct slirp_calls *calls, struct error *err)
 {
-	static const struct library_function functions[] = {
+	static const struct dlopen_function functions[] = {
 #define SLIRP_ENTRY(name) {"slirp_" #name, offsetof(struct slirp_calls, name)},
 		SLIRP_FUNCTIONS(SLIRP_ENTRY)
 #undef SLIRP_ENTRY
 	};
 
-	return library_load(SLIRP_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]),
-			    calls, "--net user", err);
+	return dlopen_load(SLIRP_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]),
+			   calls, "--net user", err);
 }

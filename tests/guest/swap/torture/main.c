@@ -31,7 +31,7 @@ enum key {
 	KEY_SWAPLESS,
 };
 
-static const struct argp_option option_list[] = {
+static const struct argp_option keyval_list[] = {
 	{"size", 's', "MIB", 0, "Of a test's region (default: 12)", 0},
 	{"seconds", 'n', "N", 0, "For tests that go on for a time (default: 5)", 0},
 	{"device", 'd', "DEVICE", 0, "The swap device, for tests that switch it off and on", 0},
@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 		.context = {.pages = 12 * PAGES_PER_MIB, .seconds = 5},
 	};
 	static const struct argp argp = {
-		.options = option_list,
+		.options = keyval_list,
 		.parser = parse_option,
 		.args_doc = "TEST...|all|list",
 		.doc = "What programs do to memory, while it is swapped out.",
