@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include "control/control.h"
-#include "control/report.h"
+#include "machine/report.h"
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
 
-REGISTRY_DECLARE(symvm_control_reports, struct control_report);
+REGISTRY_DECLARE(symvm_reports, struct report);
 
 static const char *state_name(struct vm *vm)
 {
@@ -100,7 +100,7 @@ static json_t *describe_devices(const struct vm *vm)
 static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
 	static const char *const known[] = {NULL};
-	const struct control_report *const *it;
+	const struct report *const *it;
 	char panic[SYM_PANIC_SIZE];
 	json_t *info, *vcpus;
 	int status = control_arguments_known(arguments, known, err);
@@ -119,7 +119,7 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		json_array_append_new(vcpus, describe_vcpu(vm->vcpus[i]));
 	json_object_set_new(info, "vcpus", vcpus);
-	REGISTRY_FOR_EACH(symvm_control_reports, it) {
+	REGISTRY_FOR_EACH(symvm_reports, it) {
 		json_t *section;
 
 		if (!(*it)->info)

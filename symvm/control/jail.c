@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "control/control.h"
-#include "control/report.h"
 #include "jail/jail.h"
+#include "machine/report.h"
 #include "machine/vm.h"
 
 static void append(char *text, size_t size, const char *word)
@@ -75,8 +75,8 @@ static void jail_info(struct vm *vm, json_t *object)
 	json_object_set_new(object, "memory_limit", json_integer((json_int_t)state->memory_limit));
 }
 
-static const struct control_report jail_report = {
+static const struct report jail_report = {
 	.name = "jail",
 	.info = jail_info,
 };
-CONTROL_REPORT(jail_report);
+REPORT(jail_report);

@@ -4,57 +4,16 @@
  * (version 0.0.4), as one text.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "util/version.h"
 #include "control/control.h"
-#include "control/report.h"
+#include "machine/report.h"
 #include "machine/vm.h"
 
-REGISTRY_DECLARE(symvm_control_reports, struct control_report);
-
-void metrics_family(FILE *out, const char *name, const char *type, const char *help)
-{
-	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_label(FILE *out, const char *label, const char *value)
-{
-	fprintf(out, "%s=\"", label);
-	for (; *value; value++) {
-		if (*value == '\n') {
-			fputs("\\n", out);
-			continue;
-		}
-		if (*value == '\\' || *value == '"')
-			fputc('\\', out);
-		fputc(*value, out);
-	}
-	fputc('"', out);
-}
-
-void metrics_sample(FILE *out, const struct vm *vm, const char *name, double value, ...)
-{
-	const char *label;
-	va_list args;
-
-	fprintf(out, "%s{", name);
-	put_label(out, "vm", vm->config.name);
-	va_start(args, value);
-	while ((label = va_arg(args, const char *))) {
-		fputc(',', out);
-		put_label(out, label, va_arg(args, const char *));
-	}
-	va_end(args);
-	/* Counters are whole: print them without an exponent. */
-	if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value)
-		fprintf(out, "} %lld\n", (long long)value);
-	else
-		fprintf(out, "} %.9g\n", value);
-}
+REGISTRY_DECLARE(symvm_reports, struct report);
 
 static double load(const _Atomic uint64_t *counter)
 {
@@ -179,7 +138,7 @@ static void write_vm(struct vm *vm, FILE *out)
 static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
 	static const char *const known[] = {NULL};
-	const struct control_report *const *it;
+	const struct report *const *it;
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out;
@@ -194,7 +153,7 @@ static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, str
 	write_exits(vm, out);
 	write_vcpus(vm, out);
 	write_devices(vm, out);
-	REGISTRY_FOR_EACH(symvm_control_reports, it)
+	REGISTRY_FOR_EACH(symvm_reports, it)
 		if ((*it)->metrics)
 			(*it)->metrics(vm, out);
 	if (fclose(out) != 0) {

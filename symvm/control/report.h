@@ -1,39 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What services add to `symvm info` and `symvm metrics`: a constant struct in a linker section
- * each, like commands.
- */
-#ifndef SYMVM_CONTROL_REPORT_H
-#define SYMVM_CONTROL_REPORT_H
-
-#include <jansson.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include "util/registry.h"
-
-struct vm;
-
-struct control_report {
-	/* The key of its section in info's answer: "symbiotic". */
-	const char *name;
-	/* Optional: adds to @object, that section. Main loop; vCPUs run meanwhile. */
-	void (*info)(struct vm *vm, json_t *object);
-	/* Optional: writes whole metric families by metrics_family() and metrics_sample(). */
-	void (*metrics)(struct vm *vm, FILE *out);
-};
-#define CONTROL_REPORT(object) REGISTRY_ENTRY(symvm_control_reports, struct control_report, object)
-
-/*
- * Starts a family: HELP and TYPE lines. @type: "counter" (whose name ends in
- * "_total"), "gauge". Names are those of Prometheus' text format and begin with "symvm_".
- */
-void metrics_family(FILE *out, const char *name, const char *type, const char *help);
-/*
- * Writes a sample with the label vm=NAME and further labels, given as pairs of
- * texts (label, value) ended by NULL. Values are escaped.
- */
-void metrics_sample(FILE *out, const struct vm *vm, const char *name, double value, ...)
-	__attribute__((sentinel));
-
-#endif
+/* Moved to machine/report.h; this file goes when nothing includes it any more. */
+#include "machine/report.h"
+#define control_report report
+#define CONTROL_REPORT REPORT

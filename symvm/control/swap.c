@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "control/control.h"
-#include "control/report.h"
+#include "machine/report.h"
 #include "machine/vm.h"
 #include "swap/manager.h"
 #include "swap/device.h"
@@ -173,5 +173,5 @@ static void swap_metrics(struct vm *vm, FILE *out)
 #undef WRITE
 }
 
-static const struct control_report swap_report = {.name = "swap", .metrics = swap_metrics};
-CONTROL_REPORT(swap_report);
+static const struct report swap_report = {.name = "swap", .metrics = swap_metrics};
+REPORT(swap_report);

@@ -370,9 +370,19 @@ static int host_load(struct device *device, struct serialize_reader *reader, uin
 	return status;
 }
 
+static void bus_free(struct vm *vm)
+{
+	bus_remove(&vm->pio, CONFIG_PORT);
+	bus_remove(&vm->mmio, PCI_ECAM_BASE);
+	pthread_mutex_destroy(&vm->pci->lock);
+	free(vm->pci);
+	vm->pci = NULL;
+}
+
+/* The bus was the first device, so it is the last one to go: no function needs it any more. */
 static void host_destroy(struct device *device)
 {
-	/* pci_bus_destroy() frees it, after the functions that still need it. */
+	bus_free(device->vm);
 }
 
 static const struct device_ops host_ops = {
@@ -404,20 +414,20 @@ int pci_bus_create(struct vm *vm, struct error *err)
 	if (status == 0)
 		status = bus_add(&vm->mmio, PCI_ECAM_BASE, PCI_ECAM_SIZE, ecam_access, vm);
 	if (status < 0) {
-		pci_bus_destroy(vm);
+		bus_free(vm);
 		return error_set_errno(err, status, "PCI: the bus does not fit in");
 	}
 	device_add(vm, &bus->device, &host_ops, "pci", false);
 	return 0;
 }
 
-void pci_bus_destroy(struct vm *vm)
+static int bus_create(struct vm *vm, const char *argument, struct error *err)
 {
-	if (!vm->pci)
-		return;
-	bus_remove(&vm->pio, CONFIG_PORT);
-	bus_remove(&vm->mmio, PCI_ECAM_BASE);
-	pthread_mutex_destroy(&vm->pci->lock);
-	free(vm->pci);
-	vm->pci = NULL;
+	return pci_bus_create(vm, err);
 }
+
+static const struct device_class bus_class = {
+	.order = -1, /* before all others: they may sit on it */
+	.create = bus_create,
+};
+DEVICE_CLASS(bus_class);

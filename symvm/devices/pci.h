@@ -2,7 +2,7 @@
 /*
  * One PCI bus (segment 0, bus 0, 32 slots, function 0 only), reached by ECAM and
  * by ports 0xcf8/0xcfc. BARs are assigned before boot and follow when the guest moves
- * them, inside of the windows below.
+ * them, inside the windows of machine/address_map.h.
  */
 #ifndef SYMVM_DEVICES_PCI_H
 #define SYMVM_DEVICES_PCI_H
@@ -10,16 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "machine/address_map.h"
 #include "machine/bus.h"
 #include "util/error.h"
 #include "util/serialize.h"
 
-#define PCI_ECAM_BASE	0xe0000000ull /* must match the ACPI tables */
-#define PCI_ECAM_SIZE	0x00100000ull
-#define PCI_MMIO_BASE	0xc0000000ull /* window for BARs, up to PCI_ECAM_BASE */
-#define PCI_MMIO_END	0xe0000000ull
-#define PCI_PIO_BASE	0xc000u
-#define PCI_PIO_END	0x10000u
 #define PCI_SLOTS	32u
 #define PCI_BARS	6u
 #define PCI_CONFIG_SIZE 256u
@@ -72,12 +67,11 @@ struct pci_function {
 };
 
 /*
- * Creates the bus with its host bridge in @vm, and adds it to @vm's devices. Main
- * thread, before other PCI devices are made.
+ * Creates the bus with its host bridge in @vm, and adds it to @vm's devices. The bus has a device
+ * class of its own, which comes before all others; tests call this. Main thread, before other PCI
+ * devices are made.
  */
 int pci_bus_create(struct vm *vm, struct error *err);
-/* Frees the bus. Main thread, after all devices on it were destroyed. */
-void pci_bus_destroy(struct vm *vm);
 
 /*
  * Fills in the identity, assigns the BARs and takes the next free slot. The memory of

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/pci.h"
 #include "machine/acpi.h"
+#include "machine/address_map.h"
 #include "machine/vm.h"
 
 #define PTE_PRESENT   0x1ull

@@ -64,11 +64,32 @@ struct device {
 void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
 		const char *prefix, bool numbered);
 
+/*
+ * The first device of @vm with these @ops, in creation order; NULL: there is none. A device embeds
+ * struct device as its first member, so the file that has the ops knows the type of the result.
+ * Devices are only added before vCPUs run, and stay until the end: any thread.
+ */
+struct device *device_find(struct vm *vm, const struct device_ops *ops);
+/* The next device after @device with the same ops, or NULL. Any thread. */
+struct device *device_find_next(struct device *device);
+
+/*
+ * Starts all devices, in creation order, until one fails: its error, with words. Main thread,
+ * before any vCPU runs.
+ */
+int devices_start(struct vm *vm, struct error *err);
+/*
+ * Destroys all devices, the last one first: devices on a bus go before the bus. vCPUs and loops
+ * are stopped. Main thread.
+ */
+void devices_destroy(struct vm *vm);
+
 struct device_class {
 	const char *option;   /* "disk": the option --disk; NULL: always there */
 	const char *argument; /* "path=FILE[,readonly]" */
 	const char *help;
-	int order; /* creation order; platform devices come first (0), PCI after 100 */
+	int order; /* creation order: the PCI bus (-1), platform devices (0), those on PCI (100 -)
+		    */
 	bool optional_argument;
 	/* Not NULL: when the option is not given at all, one device is made with this argument. */
 	const char *default_argument;

@@ -172,9 +172,8 @@ bool vcpu_must_stop(struct vcpu *vcpu)
 	       atomic_load_explicit(&vcpu->vm->reset_requested, memory_order_relaxed);
 }
 
-void vcpu_deadline_arm(void *opaque, uint64_t usec)
+void vcpu_deadline_arm(struct vcpu *vcpu, uint64_t usec)
 {
-	struct vcpu *vcpu = opaque;
 	struct itimerspec when = {
 		.it_value = {.tv_sec = (time_t)(usec / 1000000),
 			     .tv_nsec = (long)(usec % 1000000) * 1000 + 1},
@@ -183,9 +182,8 @@ void vcpu_deadline_arm(void *opaque, uint64_t usec)
 	timer_settime(vcpu->deadline_timer, 0, &when, NULL);
 }
 
-void vcpu_deadline_disarm(void *opaque)
+void vcpu_deadline_disarm(struct vcpu *vcpu)
 {
-	struct vcpu *vcpu = opaque;
 	struct itimerspec never = {0};
 
 	timer_settime(vcpu->deadline_timer, 0, &never, NULL);

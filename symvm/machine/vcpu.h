@@ -93,16 +93,16 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 /*
  * Handles the exit that @run describes by devices; the vCPU's thread only. Also what the
  * symbiotic engine calls for exits inside of calls (sym_ops.service_exit). 0, or -ESHUTDOWN
- * where the vCPU must not go on.
+ * if the vCPU must not run its guest any more.
  */
-int vcpu_service_exit(void *vcpu, struct kvm_run *run);
+int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run);
 
 /*
  * Arms (disarms) the timer that interrupts this vCPU's KVM_RUN once after @usec; the vCPU's
  * thread only. See sym_ops.arm_deadline.
  */
-void vcpu_deadline_arm(void *vcpu, uint64_t usec);
-void vcpu_deadline_disarm(void *vcpu);
+void vcpu_deadline_arm(struct vcpu *vcpu, uint64_t usec);
+void vcpu_deadline_disarm(struct vcpu *vcpu);
 
 /* Whether the VM has ended or is about to be reset, so that the guest must not run on. */
 bool vcpu_must_stop(struct vcpu *vcpu);

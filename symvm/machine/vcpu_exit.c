@@ -5,9 +5,9 @@
 #include <symbiotic/symcall.h>
 
 #include "machine/host_guard.h"
+#include "machine/service.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
-#include "services/service.h"
 
 /* Names of KVM_EXIT_* by number; kernel Documentation/virt/kvm/api.rst. */
 static const char *const exit_names[] = {
@@ -161,9 +161,8 @@ static int handle_triple_fault(struct vcpu *vcpu, struct kvm_run *run)
 	return -ESHUTDOWN;
 }
 
-int vcpu_service_exit(void *opaque, struct kvm_run *run)
+int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 {
-	struct vcpu *vcpu = opaque;
 	unsigned reason = run->exit_reason;
 
 	count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);

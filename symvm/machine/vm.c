@@ -3,88 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-#include <symbiotic/symcall.h>
 
-#include "devices/pci.h"
 #include "jail/jail.h"
 #include "machine/host_guard.h"
 #include "machine/lifecycle.h"
-#include "memory/memory_lost.h"
+#include "machine/publish.h"
+#include "machine/service.h"
+#include "machine/symbiotic.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm_panic.h"
-#include "services/service.h"
+#include "memory/memory_lost.h"
 #include "util/clock.h"
 
 #define KVM_TSS_GPA	     0xfffbd000ull /* three pages that Intel hosts need, below the BIOS */
 #define KVM_IDENTITY_MAP_GPA 0xfffbc000ull
-
-static void *symbiotic_translate(void *opaque, uint64_t gpa, uint64_t length)
-{
-	struct vm *vm = opaque;
-
-	/* Pages that vCPUs' threads keep: never memory that can be unplugged. */
-	return memory_translate_fixed(&vm->memory, gpa, length);
-}
-
-static void symbiotic_log(void *opaque, enum sym_log_level level, const char *message)
-{
-	static const enum log_level levels[] = {
-		[SYM_LOG_ERROR] = LOG_LEVEL_ERROR,
-		[SYM_LOG_WARN] = LOG_LEVEL_WARN,
-		[SYM_LOG_INFO] = LOG_LEVEL_INFO,
-		[SYM_LOG_DEBUG] = LOG_LEVEL_DEBUG,
-	};
-	struct vm *vm = opaque;
-
-	log_limited(&vm->log, levels[level], "symbiotic: %s", message);
-}
-
-static const struct sym_ops symbiotic_ops = {
-	.translate = symbiotic_translate,
-	.service_exit = vcpu_service_exit,
-	.arm_deadline = vcpu_deadline_arm,
-	.disarm_deadline = vcpu_deadline_disarm,
-	.log = symbiotic_log,
-};
-
-static int symbiotic_create(struct vm *vm, struct error *err)
-{
-	struct sym_vm_config config = {
-		.size = sizeof(config),
-		.vm_fd = vm->fd,
-		.ops = &symbiotic_ops,
-		.opaque = vm,
-		.name = vm->config.name,
-		.features = SYM_FEATURES_ALL,
-		/* A busy host keeps a vCPU's thread waiting for 100 ms and more, and a call that
-		 * is given up costs a Linux guest its life: its handler's NMI context stays. */
-		.deadline_us = 1000000,
-	};
-	const char *missing = NULL;
-	int status;
-
-	if (!vm->config.symbiotic)
-		return 0;
-	status = sym_check_host(vm->kvm_fd, &missing);
-	if (status < 0)
-		return error_set(
-			err, status,
-			"symbiotic interface: this host's KVM lacks %s (run with --symbiotic off)",
-			missing);
-	vm->symbiotic = sym_vm_create(&config);
-	if (!vm->symbiotic)
-		return error_set_errno(err, -errno, "symbiotic interface");
-	status = sym_vm_enable_msrs(vm->symbiotic, 0);
-	if (status < 0)
-		return error_set_errno(err, status, "symbiotic interface: MSR exits");
-	return 0;
-}
 
 static int kvm_open(struct vm *vm, struct error *err)
 {
@@ -147,8 +84,6 @@ static int vm_init(struct vm *vm, struct error *err)
 		status = symbiotic_create(vm, err);
 	if (status == 0)
 		status = chip_state_capture(vm, &vm->chips, err);
-	if (status == 0)
-		status = pci_bus_create(vm, err);
 	for (unsigned id = 0; id < config->cpus && status == 0; id++) {
 		status = vcpu_create(vm, id, &vm->vcpus[id], err);
 		if (status == 0)
@@ -192,39 +127,6 @@ int vm_create(struct vm_config *config, struct log *log, struct vm **out, struct
 	return 0;
 }
 
-void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
-		const char *prefix, bool numbered)
-{
-	struct device **link = &vm->devices;
-	unsigned same = 0;
-
-	for (; *link; link = &(*link)->next)
-		same += (*link)->ops == ops;
-	device->ops = ops;
-	device->vm = vm;
-	device->next = NULL;
-	if (numbered)
-		snprintf(device->name, sizeof(device->name), "%s%u", prefix, same);
-	else
-		snprintf(device->name, sizeof(device->name), "%s", prefix);
-	*link = device;
-}
-
-/* Last created first: devices on a bus go before the bus. */
-static void devices_destroy(struct vm *vm)
-{
-	while (vm->devices) {
-		struct device **link = &vm->devices;
-		struct device *last;
-
-		while ((*link)->next)
-			link = &(*link)->next;
-		last = *link;
-		*link = NULL;
-		last->ops->destroy(last);
-	}
-}
-
 static void config_free(struct vm_config *config)
 {
 	free(config->name);
@@ -254,9 +156,7 @@ void vm_destroy(struct vm *vm)
 	devices_destroy(vm);
 	vm_panic_destroy(vm);
 	watchdog_phase(vm->watchdog, "the guest's memory");
-	pci_bus_destroy(vm);
-	if (vm->symbiotic)
-		sym_vm_destroy(vm->symbiotic);
+	symbiotic_destroy(vm);
 	memory_lost_forget(&vm->memory);
 	memory_destroy(&vm->memory);
 	chip_state_free(vm->chips);
@@ -304,9 +204,9 @@ int vm_start(struct vm *vm, struct error *err)
 		vm->io_started = true;
 		status = lifecycle_start(vm, err);
 	}
-	for (struct device *device = vm->devices; device && status == 0; device = device->next)
-		if (device->ops->start)
-			status = device->ops->start(device, err);
+	publish_refresh(vm);
+	if (status == 0)
+		status = devices_start(vm, err);
 	for (unsigned i = 0; i < vm->vcpu_count && status == 0; i++)
 		status = vcpu_start(vm->vcpus[i], err);
 	if (status < 0)

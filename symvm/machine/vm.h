@@ -95,12 +95,12 @@ struct vm {
 	struct event_loop *io_loop;   /* device back ends */
 	struct event_loop *main_loop; /* control socket, signals; never waits for guests or disks */
 	struct watchdog *watchdog;    /* armed by vm_end(); NULL: none. Not owned */
-	struct pci_bus *pci;
+	struct pci_bus *pci;	      /* devices/pci.h: of the device that comes first */
 	struct device *devices;	      /* in creation order */
 	struct sym_vm *symbiotic;     /* NULL when the interface is off */
 	struct jail *jail;	      /* NULL: off. Every thread enters it. Not owned */
 	struct jail_needs jail_needs; /* devices add theirs while they are made */
-	struct service *services;     /* started services, see services/service.h */
+	struct service *services;     /* started services, see machine/service.h */
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */
 	struct vm_panic panic;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the VMM tells the guest through SymSpy, once a second and without an exit: how loaded the
- * host is and how short of memory, so that the guest can know without asking. Others add what
- * they have to tell (publish.h).
+ * Publishes to the guest through SymSpy, once a second and without an exit. This file adds how
+ * loaded the host is and how short of memory. Other publishers add their own (machine/publish.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,16 +13,14 @@
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
+#include "machine/publish.h"
+#include "machine/service.h"
 #include "machine/vm.h"
 #include "util/psi.h"
-#include "services/publish.h"
-#include "services/service.h"
 
 #define PUBLISH_SECONDS 1
 
-REGISTRY_DECLARE(symvm_publishers, struct publisher);
-
-/* The files stay open: inside of the jail nothing can be opened any more. */
+/* The files stay open: inside the jail nothing can be opened any more. */
 struct publish {
 	struct vm *vm;
 	int timer_fd;
@@ -43,31 +40,27 @@ static bool read_text(int fd, char *text, size_t size)
 	return true;
 }
 
-static void publish_now(struct publish *publish)
+static const struct service_ops publish_ops;
+
+static void fill_host(struct vm *vm, struct sym_publication *what)
 {
-	struct sym_publication what = {.host_cpus = publish->host_cpus};
-	const struct publisher *const *it;
+	struct publish *publish = service_find(vm, &publish_ops);
 	struct psi pressure;
 	char text[128];
 
+	if (!publish)
+		return;
 	/* With --publish-host no the files are not open, and all of it stays 0. */
+	what->host_cpus = publish->host_cpus;
 	if (read_text(publish->load_fd, text, sizeof(text)))
-		what.host_load = psi_hundredths(text);
+		what->host_load = psi_hundredths(text);
 	pressure = psi_read(publish->pressure_fd);
-	what.psi_some = pressure.some;
-	what.psi_full = pressure.full;
-	REGISTRY_FOR_EACH(symvm_publishers, it)
-		(*it)->fill(publish->vm, &what);
-	sym_vm_publish(publish->vm->symbiotic, &what);
+	what->psi_some = pressure.some;
+	what->psi_full = pressure.full;
 }
 
-void publish_refresh(struct vm *vm)
-{
-	struct publish *publish = services_find(vm, "publish");
-
-	if (publish)
-		publish_now(publish);
-}
+static const struct publisher host_publisher = {.name = "host", .fill = fill_host};
+PUBLISHER(host_publisher);
 
 static void timer_fired(void *opaque, uint32_t events)
 {
@@ -75,7 +68,7 @@ static void timer_fired(void *opaque, uint32_t events)
 	uint64_t count;
 
 	if (read(publish->timer_fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
-		publish_now(publish);
+		publish_refresh(publish->vm);
 }
 
 static void publish_stop(void *state)
@@ -118,7 +111,6 @@ static int publish_start(struct vm *vm, void **state, struct error *err)
 		publish_stop(publish);
 		return error_set(err, -ENOMEM, "publishing: no timer");
 	}
-	publish_now(publish);
 	*state = publish;
 	return 0;
 }

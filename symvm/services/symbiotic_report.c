@@ -5,7 +5,7 @@
 #include <symbiotic/symcall.h>
 
 #include "control/control.h"
-#include "control/report.h"
+#include "machine/report.h"
 #include "machine/vm.h"
 #include "services/guest_call.h"
 
@@ -113,9 +113,9 @@ static void symbiotic_metrics(struct vm *vm, FILE *out)
 #undef STATS_METRIC
 }
 
-static const struct control_report symbiotic_report = {
+static const struct report symbiotic_report = {
 	.name = "symbiotic",
 	.info = symbiotic_info,
 	.metrics = symbiotic_metrics,
 };
-CONTROL_REPORT(symbiotic_report);
+REPORT(symbiotic_report);

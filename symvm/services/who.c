@@ -10,9 +10,9 @@
 #include <time.h>
 
 #include "control/control.h"
+#include "machine/service.h"
 #include "machine/vm.h"
 #include "services/guest_call.h"
-#include "services/service.h"
 #include "util/clock.h"
 #include "util/wait_limit.h"
 
@@ -238,7 +238,7 @@ static int watch_wait(struct vm *vm, struct attribution *attribution, struct wat
 static int handle_who(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
 		      struct error *err)
 {
-	struct attribution *attribution = services_find(vm, attribution_ops.name);
+	struct attribution *attribution = service_find(vm, &attribution_ops);
 	struct watch watch = {0};
 	json_int_t timeout = 5000;
 	int status = watch_parse(arguments, &watch, &timeout, err);

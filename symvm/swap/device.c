@@ -11,8 +11,8 @@
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
+#include "machine/publish.h"
 #include "machine/vm.h"
-#include "services/publish.h"
 #include "swap/manager.h"
 #include "swap/store/store.h"
 #include "util/keyval.h"
@@ -28,10 +28,11 @@ static const struct device_ops swap_ops;
 
 static struct swap_device *find(struct vm *vm, unsigned index)
 {
-	for (struct device *device = vm->devices; device; device = device->next)
-		if (device->ops == &swap_ops && index-- == 0)
-			return (struct swap_device *)device;
-	return NULL;
+	struct device *device = device_find(vm, &swap_ops);
+
+	while (device && index--)
+		device = device_find_next(device);
+	return (struct swap_device *)device;
 }
 
 struct swap_store *swap_store_find(struct vm *vm, unsigned index)

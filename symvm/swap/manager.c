@@ -11,11 +11,11 @@
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
-#include "control/report.h"
 #include "devices/virtio/mem.h"
+#include "machine/report.h"
+#include "machine/service.h"
 #include "machine/vm.h"
 #include "util/psi.h"
-#include "services/service.h"
 #include "swap/policy/policy.h"
 #include "swap/policy/shrink.h"
 
@@ -299,9 +299,11 @@ static void tick(void *opaque, uint32_t events)
 	pthread_mutex_unlock(&decide->lock);
 }
 
+static const struct service_ops decide_ops;
+
 static struct decide *find(struct vm *vm)
 {
-	return services_find(vm, NAME);
+	return service_find(vm, &decide_ops);
 }
 
 int swap_policy_set(struct vm *vm, const char *name, struct error *err)
@@ -460,9 +462,9 @@ static void decide_info(struct vm *vm, json_t *object)
 	json_decref(all);
 }
 
-static const struct control_report decide_report = {
+static const struct report decide_report = {
 	.name = "swap_policy",
 	.info = decide_info,
 	.metrics = decide_metrics,
 };
-CONTROL_REPORT(decide_report);
+REPORT(decide_report);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* MCFG: ECAM of PCI segment 0, bus 0; PCI_ECAM_BASE in devices/pci.h. */
+/* MCFG: ECAM of PCI segment 0, bus 0; PCI_ECAM_BASE in machine/address_map.h. */
 [0004]                          Signature : "MCFG"    [Memory Mapped Configuration table]
 [0004]                       Table Length : 0000003C
 [0001]                           Revision : 01

@@ -30,7 +30,7 @@
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
-#include "services/service.h"
+#include "machine/service.h"
 #include "util/clock.h"
 
 #define VCPUS	   2u

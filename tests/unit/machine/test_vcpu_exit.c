@@ -14,7 +14,7 @@
 #include "machine/boot.h"
 #include "machine/host_guard.h"
 #include "machine/vm.h"
-#include "services/service.h"
+#include "machine/service.h"
 
 static int ended;
 static unsigned resets;

@@ -16,10 +16,10 @@
 
 #include <symbiotic/symcall.h>
 
-#include "control/report.h"
+#include "machine/report.h"
 #include "devices/virtio/mem.h"
 #include "machine/vm.h"
-#include "services/service.h"
+#include "machine/service.h"
 #include "swap/manager.h"
 #include "swap/policy/policy.h"
 

@@ -59,17 +59,7 @@ void guest_destroy(struct guest *guest)
 {
 	guest_unstall(guest);
 	guest_loop_stop(guest);
-	while (guest->vm.devices) {
-		struct device **link = &guest->vm.devices;
-		struct device *last;
-
-		while ((*link)->next)
-			link = &(*link)->next;
-		last = *link;
-		*link = NULL;
-		last->ops->destroy(last);
-	}
-	pci_bus_destroy(&guest->vm);
+	devices_destroy(&guest->vm);
 	event_loop_destroy(guest->vm.io_loop);
 	bus_destroy(&guest->vm.pio);
 	bus_destroy(&guest->vm.mmio);
@@ -127,20 +117,6 @@ unsigned guest_log_lines(struct guest *guest)
 	return lines;
 }
 
-void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
-		const char *prefix, bool numbered)
-{
-	struct device **link = &vm->devices;
-
-	while (*link)
-		link = &(*link)->next;
-	device->ops = ops;
-	device->vm = vm;
-	device->next = NULL;
-	snprintf(device->name, sizeof(device->name), "%s", prefix);
-	*link = device;
-}
-
 void vm_end(struct vm *vm, enum vm_end reason)
 {
 	int none = VM_END_NONE;
@@ -180,6 +156,8 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 	int status = -ENODEV;
 
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
+		if ((*it)->order < 0) /* the bus itself, which is there */
+			continue;
 		if ((*it)->option == option ||
 		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
 			status = (*it)->create(&guest->vm, argument, err);

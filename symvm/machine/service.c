@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "services/service.h"
+#include "machine/service.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -55,6 +55,14 @@ void services_on_exit(struct vcpu *vcpu, struct kvm_run *run)
 	for (struct service *service = vcpu->vm->services; service; service = service->next)
 		if (service->ops->on_exit)
 			service->ops->on_exit(service->state, vcpu, run);
+}
+
+void *service_find(struct vm *vm, const struct service_ops *ops)
+{
+	for (struct service *service = vm->services; service; service = service->next)
+		if (service->ops == ops)
+			return service->state;
+	return NULL;
 }
 
 void *services_find(struct vm *vm, const char *name)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the VMM publishes to the guest, put together each second from all who have something to
- * say: each puts a constant struct publisher into a linker section.
+ * What the VMM publishes to the guest in the VM's SymSpy page. Each part that has something to say
+ * puts a constant struct publisher into a linker section. services/publish.c publishes once a
+ * second.
  */
-#ifndef SYMVM_SERVICES_PUBLISH_H
-#define SYMVM_SERVICES_PUBLISH_H
+#ifndef SYMVM_MACHINE_PUBLISH_H
+#define SYMVM_MACHINE_PUBLISH_H
 
 #include "util/registry.h"
 
@@ -19,8 +20,8 @@ struct publisher {
 #define PUBLISHER(object) REGISTRY_ENTRY(symvm_publishers, struct publisher, object)
 
 /*
- * Publishes now instead of within a second: something that the guest should learn has changed.
- * Nothing when the interface is off. Any thread.
+ * Asks all publishers and publishes now: the guest should learn of a change at once, without an
+ * exit. Nothing if the interface is off. Any thread.
  */
 void publish_refresh(struct vm *vm);
 

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "machine/publish.h"
+
+#include <symbiotic/symcall.h>
+
+#include "machine/vm.h"
+
+REGISTRY_DECLARE(symvm_publishers, struct publisher);
+
+void publish_refresh(struct vm *vm)
+{
+	struct sym_publication what = {0};
+	const struct publisher *const *it;
+
+	if (!vm->symbiotic)
+		return;
+	REGISTRY_FOR_EACH(symvm_publishers, it)
+		(*it)->fill(vm, &what);
+	sym_vm_publish(vm->symbiotic, &what);
+}
