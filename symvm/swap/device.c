@@ -235,8 +235,8 @@ static int doorbells_connect(struct vm *vm, struct error *err)
 static int decide_attach(struct vm *vm, const struct swap_options *options, struct error *err)
 {
 	struct error inner = {0};
-	int status = swap_decide_attach(vm, &store_ops, vm, options->policy, options->pressure,
-					&inner);
+	int status = swap_manager_attach(vm, &store_ops, vm, options->policy, options->pressure,
+					 &inner);
 
 	return status < 0 ? error_set(err, status, "--swap: %s", inner.text) : 0;
 }

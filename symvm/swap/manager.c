@@ -19,14 +19,14 @@
 #include "swap/policy/policy.h"
 #include "swap/policy/shrink.h"
 
-#define NAME	      "swap-decide"
+#define NAME	      "swap-manager"
 #define TICK_SECONDS  1
 #define STALL_TICKS   5u    /* without progress of the guest's plugging */
 #define PRESSED_ABOVE 1000u /* "some avg10", hundredths of a percent */
 #define RELAXED_BELOW 500u
 #define SIZE_MAX_SANE (1ull << 46)
 
-struct decide {
+struct swap_manager {
 	struct vm *vm;
 	const struct swap_store_ops *store; /* constant once vCPUs run */
 	void *store_opaque;
@@ -36,24 +36,25 @@ struct decide {
 
 	pthread_mutex_t lock; /* guards the rest; never held while the guest is asked */
 	const struct swap_policy *policy;
-	bool known; /* the guest's counters below */
+	void *policy_state; /* policy->state_size bytes, or NULL */
+	bool known;	    /* the guest's counters below */
 	uint64_t last_swap_in, last_refault;
 	uint64_t last_plugged;
 	unsigned stalled_ticks;
 	struct psi pressure;
 	bool pressed;
-	struct swap_reclaim reclaim;
+	struct swap_shrink shrink;
 	uint64_t decisions[SWAP_REASON_COUNT];
-	uint64_t taken[SWAP_RECLAIM_COUNT]; /* times */
+	uint64_t taken[SWAP_SHRINK_COUNT]; /* times */
 	uint64_t given_bytes, taken_bytes;
 	uint64_t asked, unanswered;
 };
 
-static const char *const taken_names[SWAP_RECLAIM_COUNT] = {
-	[SWAP_RECLAIM_NONE] = "none",
-	[SWAP_RECLAIM_IDLE] = "idle",
-	[SWAP_RECLAIM_PRESSURE] = "pressure",
-	[SWAP_RECLAIM_BUDGET] = "budget",
+static const char *const taken_names[SWAP_SHRINK_COUNT] = {
+	[SWAP_SHRINK_NONE] = "none",
+	[SWAP_SHRINK_IDLE] = "idle",
+	[SWAP_SHRINK_PRESSURE] = "pressure",
+	[SWAP_SHRINK_BUDGET] = "budget",
 };
 
 /* A guest's number, made one that sums and products of cannot overflow. */
@@ -103,37 +104,37 @@ uint64_t swap_ram_bytes(struct vm *vm)
 }
 
 /* What the budget leaves, and by how much it is exceeded. */
-static uint64_t budget_room(struct decide *decide, uint64_t *over)
+static uint64_t budget_room(struct swap_manager *manager, uint64_t *over)
 {
 	uint64_t budget = 0, slots = 0, used;
 
 	*over = 0;
-	if (decide->store)
-		decide->store->usage(decide->store_opaque, &budget, &slots);
+	if (manager->store)
+		manager->store->usage(manager->store_opaque, &budget, &slots);
 	if (budget == 0)
 		return UINT64_MAX;
-	used = swap_ram_bytes(decide->vm) + slots;
+	used = swap_ram_bytes(manager->vm) + slots;
 	if (used > budget)
 		*over = used - budget;
 	return used < budget ? budget - used : 0;
 }
 
-static void situation_host(struct decide *decide, struct swap_situation *situation)
+static void situation_host(struct swap_manager *manager, struct swap_situation *situation)
 {
 	struct virtio_mem_state mem = {0};
 	uint64_t over;
 
-	virtio_mem_get(decide->vm, &mem);
+	virtio_mem_get(manager->vm, &mem);
 	situation->can_grow = mem.driver;
 	situation->limit = mem.limit;
 	situation->requested = mem.requested;
 	situation->plugged = mem.plugged;
 	situation->block_size = mem.block_size ? mem.block_size : SWAP_PAGE;
-	situation->room = budget_room(decide, &over);
-	pthread_mutex_lock(&decide->lock);
-	situation->pressed = decide->pressed;
-	situation->stalled = decide->stalled_ticks >= STALL_TICKS;
-	pthread_mutex_unlock(&decide->lock);
+	situation->room = budget_room(manager, &over);
+	pthread_mutex_lock(&manager->lock);
+	situation->pressed = manager->pressed;
+	situation->stalled = manager->stalled_ticks >= STALL_TICKS;
+	pthread_mutex_unlock(&manager->lock);
 }
 
 static uint64_t progress(uint64_t now, uint64_t before)
@@ -145,80 +146,80 @@ static uint64_t progress(uint64_t now, uint64_t before)
 }
 
 /* How far the guest's counters went since it was asked last. The lock is held. */
-static void situation_history(struct decide *decide, struct swap_situation *situation)
+static void situation_history(struct swap_manager *manager, struct swap_situation *situation)
 {
 	const struct sym_swap_query *query = &situation->query;
 
-	/* A guest that was rebooted counts anew. */
-	if (query->swap_in < decide->last_swap_in)
-		decide->known = false;
-	situation->first = !decide->known;
-	if (decide->known) {
-		situation->swap_ins = progress(query->swap_in, decide->last_swap_in);
-		situation->refaults = progress(query->refault_anon, decide->last_refault);
+	/* A guest that was rebooted counts from 0 again. */
+	if (query->swap_in < manager->last_swap_in)
+		manager->known = false;
+	situation->first = !manager->known;
+	if (manager->known) {
+		situation->swap_ins = progress(query->swap_in, manager->last_swap_in);
+		situation->refaults = progress(query->refault_anon, manager->last_refault);
 	}
-	decide->known = true;
-	decide->last_swap_in = query->swap_in;
-	decide->last_refault = query->refault_anon;
+	manager->known = true;
+	manager->last_swap_in = query->swap_in;
+	manager->last_refault = query->refault_anon;
 }
 
 /* Gives what was decided on the sum of @requested; another vCPU may have given meanwhile. */
-static void grant(struct decide *decide, uint64_t requested, uint64_t grow)
+static void grant(struct swap_manager *manager, uint64_t requested, uint64_t grow)
 {
 	struct virtio_mem_state mem;
 
-	decide->reclaim.calm = 0;
-	if (virtio_mem_get(decide->vm, &mem) < 0 || mem.requested >= requested + grow)
+	manager->shrink.calm = 0;
+	if (virtio_mem_get(manager->vm, &mem) < 0 || mem.requested >= requested + grow)
 		return;
-	if (virtio_mem_request(decide->vm, requested + grow) == 1)
-		decide->given_bytes += requested + grow - mem.requested;
+	if (virtio_mem_request(manager->vm, requested + grow) == 1)
+		manager->given_bytes += requested + grow - mem.requested;
 }
 
 static uint64_t doorbell_decide(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 				const uint64_t request[6])
 {
-	struct decide *decide = opaque;
+	struct swap_manager *manager = opaque;
 	struct swap_situation situation = {.hints = (uint32_t)request[2]};
 	struct swap_decision decision = {.kind = SYM_VERDICT_COPY, .reason = SWAP_REASON_COPY};
-	const struct swap_policy *policy;
 	bool asks;
 
-	pthread_mutex_lock(&decide->lock);
-	policy = decide->policy;
-	pthread_mutex_unlock(&decide->lock);
-	situation_host(decide, &situation);
-	asks = swap_policy_asks(policy, &situation);
+	situation_host(manager, &situation);
+	pthread_mutex_lock(&manager->lock);
+	asks = manager->policy->wants_query &&
+	       manager->policy->wants_query(manager->policy_state, &situation);
+	pthread_mutex_unlock(&manager->lock);
 	if (asks)
 		situation.asked = guest_ask(vcpu, &situation.query);
-	pthread_mutex_lock(&decide->lock);
-	decide->asked += asks;
-	decide->unanswered += asks && !situation.asked;
+	pthread_mutex_lock(&manager->lock);
+	manager->asked += asks;
+	manager->unanswered += asks && !situation.asked;
 	if (situation.asked)
-		situation_history(decide, &situation);
-	policy->decide(&situation, &decision);
+		situation_history(manager, &situation);
+	/* Another policy than the one that wanted the answer, if it was changed meanwhile. */
+	manager->policy->decide(manager->policy_state, &situation, &decision);
 	if (decision.grow)
-		grant(decide, situation.requested, decision.grow);
-	decide->decisions[decision.reason]++;
-	pthread_mutex_unlock(&decide->lock);
+		grant(manager, situation.requested, decision.grow);
+	manager->decisions[decision.reason]++;
+	pthread_mutex_unlock(&manager->lock);
 	return SYM_VERDICT(decision.kind, decision.credit, decision.around);
 }
 
 /* The worse of the VM's own cgroup and the machine. */
-static void pressure_update(struct decide *decide)
+static void pressure_update(struct swap_manager *manager)
 {
 	struct psi worst = {0};
 
 	for (unsigned i = 0; i < 2; i++) {
-		struct psi one = psi_read(decide->pressure_fds[i]);
+		struct psi one = psi_read(manager->pressure_fds[i]);
 
 		worst.some = one.some > worst.some ? one.some : worst.some;
 		worst.full = one.full > worst.full ? one.full : worst.full;
 	}
-	decide->pressure = worst;
+	manager->pressure = worst;
 	if (worst.some >= PRESSED_ABOVE)
-		decide->pressed = true;
+		manager->pressed = true;
 	else if (worst.some < RELAXED_BELOW)
-		decide->pressed = false;
+		manager->pressed = false;
 }
 
 /*
@@ -226,234 +227,245 @@ static void pressure_update(struct decide *decide)
  * structures. A guest that swaps does not find them for minutes: the first block is there before,
  * by the smallest request that adds it.
  */
-static uint64_t primer(const struct decide *decide, const struct virtio_mem_state *mem)
+static uint64_t primer(const struct swap_manager *manager, const struct virtio_mem_state *mem)
 {
-	bool grants = decide->policy->verdicts & 1u << SYM_VERDICT_GRANT;
+	bool grants = manager->policy->verdicts & 1u << SYM_VERDICT_GRANT;
 
 	return grants && mem->driver && mem->limit >= mem->block_size ? mem->block_size : 0;
 }
 
-static void prime(struct decide *decide, struct virtio_mem_state *mem)
+static void prime(struct swap_manager *manager, struct virtio_mem_state *mem)
 {
-	uint64_t least = primer(decide, mem);
+	uint64_t least = primer(manager, mem);
 
 	if (mem->floor < least)
 		mem->floor = least;
-	if (mem->requested < least && virtio_mem_request(decide->vm, least) == 1)
+	if (mem->requested < least && virtio_mem_request(manager->vm, least) == 1)
 		mem->requested = least;
 }
 
-static void take_back(struct decide *decide, const struct virtio_mem_state *mem, uint64_t over)
+static void take_back(struct swap_manager *manager, const struct virtio_mem_state *mem,
+		      uint64_t over)
 {
-	struct swap_reclaim_view view = {
-		.boot = decide->vm->memory.ram_size,
+	struct swap_shrink_view view = {
+		.boot = manager->vm->memory.ram_size,
 		.requested = mem->requested,
 		.plugged = mem->plugged,
 		.floor = mem->floor,
 		.block_size = mem->block_size,
 		.over_budget = over,
-		.pressed = decide->pressed,
+		.pressed = manager->pressed,
 	};
 	struct sym_spy_vm_guest guest;
-	enum swap_reclaim_reason reason;
+	enum swap_shrink_reason reason;
 	uint64_t requested = mem->requested;
 
-	if (sym_vm_spy_read(decide->vm->symbiotic, &guest) == 0)
+	if (sym_vm_spy_read(manager->vm->symbiotic, &guest) == 0)
 		view.mem_free = guest.mem_free;
 	bound(&view.mem_free, view.boot + view.plugged);
-	reason = swap_reclaim_tick(&decide->reclaim, &view, &requested);
-	if (reason == SWAP_RECLAIM_NONE || virtio_mem_request(decide->vm, requested) != 1)
+	reason = manager->policy->shrink(manager->policy_state, &manager->shrink, &view,
+					 &requested);
+	if (reason == SWAP_SHRINK_NONE || virtio_mem_request(manager->vm, requested) != 1)
 		return;
-	decide->taken[reason]++;
-	decide->taken_bytes += mem->requested - requested;
+	manager->taken[reason]++;
+	manager->taken_bytes += mem->requested - requested;
 }
 
 /* The guest plugs in its own time, but is kept at it: what it lacks most now is memory to do so. */
-static void follow_plugging(struct decide *decide, const struct virtio_mem_state *mem)
+static void follow_plugging(struct swap_manager *manager, const struct virtio_mem_state *mem)
 {
-	if (mem->requested > mem->plugged && mem->plugged == decide->last_plugged) {
-		decide->stalled_ticks++;
-		virtio_mem_remind(decide->vm);
+	if (mem->requested > mem->plugged && mem->plugged == manager->last_plugged) {
+		manager->stalled_ticks++;
+		virtio_mem_remind(manager->vm);
 	} else {
-		decide->stalled_ticks = 0;
+		manager->stalled_ticks = 0;
 	}
-	decide->last_plugged = mem->plugged;
+	manager->last_plugged = mem->plugged;
 }
 
 static void tick(void *opaque, uint32_t events)
 {
-	struct decide *decide = opaque;
+	struct swap_manager *manager = opaque;
 	struct virtio_mem_state mem;
 	uint64_t count, over;
 
-	if (read(decide->timer_fd, &count, sizeof(count)) != (ssize_t)sizeof(count))
+	if (read(manager->timer_fd, &count, sizeof(count)) != (ssize_t)sizeof(count))
 		return;
-	budget_room(decide, &over);
-	pthread_mutex_lock(&decide->lock);
-	pressure_update(decide);
-	if (virtio_mem_get(decide->vm, &mem) == 0) {
-		follow_plugging(decide, &mem);
-		prime(decide, &mem);
-		take_back(decide, &mem, over);
+	budget_room(manager, &over);
+	pthread_mutex_lock(&manager->lock);
+	pressure_update(manager);
+	if (virtio_mem_get(manager->vm, &mem) == 0) {
+		follow_plugging(manager, &mem);
+		prime(manager, &mem);
+		take_back(manager, &mem, over);
 	}
-	pthread_mutex_unlock(&decide->lock);
+	pthread_mutex_unlock(&manager->lock);
 }
 
-static const struct service_ops decide_ops;
+static const struct service_ops manager_ops;
 
-static struct decide *find(struct vm *vm)
+static struct swap_manager *find(struct vm *vm)
 {
-	return service_find(vm, &decide_ops);
+	return service_find(vm, &manager_ops);
 }
 
 int swap_policy_set(struct vm *vm, const char *name, struct error *err)
 {
 	const struct swap_policy *policy = swap_policy_find(name);
-	struct decide *decide = find(vm);
+	struct swap_manager *manager = find(vm);
+	void *state = NULL;
 	char names[128];
 
-	if (!decide || !decide->store)
+	if (!manager || !manager->store)
 		return error_set(err, -EOPNOTSUPP, "this VM has no slot store (--swap)");
 	if (!policy) {
 		swap_policy_names(names, sizeof(names));
 		return error_set(err, -EINVAL, "policy: '%s' is none of %s", name, names);
 	}
-	pthread_mutex_lock(&decide->lock);
-	decide->policy = policy;
-	decide->known = false;
-	decide->store->set_verdicts(decide->store_opaque, policy->verdicts);
-	pthread_mutex_unlock(&decide->lock);
+	if (policy->state_size) {
+		state = calloc(1, policy->state_size);
+		if (!state)
+			return error_set(err, -ENOMEM, "policy: out of memory");
+	}
+	pthread_mutex_lock(&manager->lock);
+	free(manager->policy_state);
+	manager->policy_state = state;
+	manager->policy = policy;
+	manager->known = false;
+	manager->store->set_verdicts(manager->store_opaque, policy->verdicts);
+	pthread_mutex_unlock(&manager->lock);
 	return 0;
 }
 
-static void pressure_close(struct decide *decide)
+static void pressure_close(struct swap_manager *manager)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		if (decide->pressure_fds[i] >= 0)
-			close(decide->pressure_fds[i]);
-		decide->pressure_fds[i] = -1;
+		if (manager->pressure_fds[i] >= 0)
+			close(manager->pressure_fds[i]);
+		manager->pressure_fds[i] = -1;
 	}
 }
 
-int swap_decide_attach(struct vm *vm, const struct swap_store_ops *ops, void *opaque,
-		       const char *policy, const char *pressure, struct error *err)
+int swap_manager_attach(struct vm *vm, const struct swap_store_ops *ops, void *opaque,
+			const char *policy, const char *pressure, struct error *err)
 {
-	struct decide *decide = find(vm);
+	struct swap_manager *manager = find(vm);
 	int fd;
 
-	if (!decide)
+	if (!manager)
 		return error_set(err, -EOPNOTSUPP, "--swap needs the symbiotic interface");
 	if (pressure) {
 		fd = psi_open(pressure, err);
 		if (fd < 0)
 			return fd;
-		pressure_close(decide);
-		decide->pressure_fds[0] = fd;
+		pressure_close(manager);
+		manager->pressure_fds[0] = fd;
 	}
-	decide->store = ops;
-	decide->store_opaque = opaque;
+	manager->store = ops;
+	manager->store_opaque = opaque;
 	return swap_policy_set(vm, policy ? policy : SWAP_POLICY_DEFAULT, err);
 }
 
 json_t *swap_policy_describe(struct vm *vm)
 {
 	json_t *decisions = json_object(), *taken = json_object(), *object;
-	struct decide *decide = find(vm);
+	struct swap_manager *manager = find(vm);
 
-	if (!decide || !decide->store) {
+	if (!manager || !manager->store) {
 		json_decref(decisions);
 		json_decref(taken);
 		return NULL;
 	}
-	pthread_mutex_lock(&decide->lock);
+	pthread_mutex_lock(&manager->lock);
 	for (unsigned i = 0; i < SWAP_REASON_COUNT; i++)
-		if (decide->decisions[i])
+		if (manager->decisions[i])
 			json_object_set_new(decisions, swap_reason_name(i),
-					    json_integer((json_int_t)decide->decisions[i]));
-	for (unsigned i = SWAP_RECLAIM_IDLE; i < SWAP_RECLAIM_COUNT; i++)
+					    json_integer((json_int_t)manager->decisions[i]));
+	for (unsigned i = SWAP_SHRINK_IDLE; i < SWAP_SHRINK_COUNT; i++)
 		json_object_set_new(taken, taken_names[i],
-				    json_integer((json_int_t)decide->taken[i]));
+				    json_integer((json_int_t)manager->taken[i]));
 	object = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:i, s:i, s:b}", "policy",
-			   decide->policy->name, "decisions", decisions, "taken_back", taken,
-			   "given_bytes", (json_int_t)decide->given_bytes, "taken_bytes",
-			   (json_int_t)decide->taken_bytes, "asked", (json_int_t)decide->asked,
-			   "unanswered", (json_int_t)decide->unanswered, "pressure_some",
-			   (int)decide->pressure.some, "pressure_full", (int)decide->pressure.full,
-			   "pressed", decide->pressed);
-	pthread_mutex_unlock(&decide->lock);
+			   manager->policy->name, "decisions", decisions, "taken_back", taken,
+			   "given_bytes", (json_int_t)manager->given_bytes, "taken_bytes",
+			   (json_int_t)manager->taken_bytes, "asked", (json_int_t)manager->asked,
+			   "unanswered", (json_int_t)manager->unanswered, "pressure_some",
+			   (int)manager->pressure.some, "pressure_full",
+			   (int)manager->pressure.full, "pressed", manager->pressed);
+	pthread_mutex_unlock(&manager->lock);
 	return object;
 }
 
-static void decide_stop(void *state)
+static void manager_stop(void *state)
 {
-	struct decide *decide = state;
+	struct swap_manager *manager = state;
 
-	event_source_remove(decide->source);
-	if (decide->timer_fd >= 0)
-		close(decide->timer_fd);
-	pressure_close(decide);
-	pthread_mutex_destroy(&decide->lock);
-	free(decide);
+	event_source_remove(manager->source);
+	if (manager->timer_fd >= 0)
+		close(manager->timer_fd);
+	pressure_close(manager);
+	pthread_mutex_destroy(&manager->lock);
+	free(manager->policy_state);
+	free(manager);
 }
 
-static int decide_start(struct vm *vm, void **state, struct error *err)
+static int manager_start(struct vm *vm, void **state, struct error *err)
 {
 	const struct itimerspec period = {
 		.it_interval.tv_sec = TICK_SECONDS,
 		.it_value.tv_sec = TICK_SECONDS,
 	};
-	struct decide *decide = calloc(1, sizeof(*decide));
+	struct swap_manager *manager = calloc(1, sizeof(*manager));
 
-	if (!decide)
+	if (!manager)
 		return error_set(err, -ENOMEM, NAME ": out of memory");
-	pthread_mutex_init(&decide->lock, NULL);
-	decide->vm = vm;
-	decide->policy = swap_policy_find("off");
-	decide->pressure_fds[0] = psi_open(NULL, err);
-	decide->pressure_fds[1] = psi_open_cgroup();
-	decide->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (decide->timer_fd >= 0 && timerfd_settime(decide->timer_fd, 0, &period, NULL) == 0)
-		decide->source = event_loop_add(vm->main_loop, decide->timer_fd, EPOLLIN, tick,
-						decide);
-	if (!decide->source || sym_vm_set_doorbell(vm->symbiotic, SYM_DOORBELL_SWAP_DECIDE,
-						   doorbell_decide, decide) < 0) {
-		decide_stop(decide);
+	pthread_mutex_init(&manager->lock, NULL);
+	manager->vm = vm;
+	manager->policy = swap_policy_find("off");
+	manager->pressure_fds[0] = psi_open(NULL, err);
+	manager->pressure_fds[1] = psi_open_cgroup();
+	manager->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (manager->timer_fd >= 0 && timerfd_settime(manager->timer_fd, 0, &period, NULL) == 0)
+		manager->source = event_loop_add(vm->main_loop, manager->timer_fd, EPOLLIN, tick,
+						 manager);
+	if (!manager->source || sym_vm_set_doorbell(vm->symbiotic, SYM_DOORBELL_SWAP_DECIDE,
+						    doorbell_decide, manager) < 0) {
+		manager_stop(manager);
 		return error_set(err, -ENOMEM, NAME ": no timer or no doorbell");
 	}
-	*state = decide;
+	*state = manager;
 	return 0;
 }
 
-static const struct service_ops decide_ops = {
+static const struct service_ops manager_ops = {
 	.name = NAME,
-	.start = decide_start,
-	.stop = decide_stop,
+	.start = manager_start,
+	.stop = manager_stop,
 };
-SERVICE(decide_ops);
+SERVICE(manager_ops);
 
-static void decide_metrics(struct vm *vm, FILE *out)
+static void manager_metrics(struct vm *vm, FILE *out)
 {
-	struct decide *decide = find(vm);
+	struct swap_manager *manager = find(vm);
 
-	if (!decide || !decide->store)
+	if (!manager || !manager->store)
 		return;
-	pthread_mutex_lock(&decide->lock);
+	pthread_mutex_lock(&manager->lock);
 	metrics_family(out, "symvm_swap_decisions_total", "counter",
 		       "Decisions about swap-ins, by reason.");
 	for (unsigned i = 0; i < SWAP_REASON_COUNT; i++)
-		metrics_sample(out, vm, "symvm_swap_decisions_total", (double)decide->decisions[i],
+		metrics_sample(out, vm, "symvm_swap_decisions_total", (double)manager->decisions[i],
 			       "reason", swap_reason_name(i), NULL);
 	metrics_family(out, "symvm_swap_ram_given_bytes_total", "counter",
 		       "RAM given so that swapping stops.");
-	metrics_sample(out, vm, "symvm_swap_ram_given_bytes_total", (double)decide->given_bytes,
+	metrics_sample(out, vm, "symvm_swap_ram_given_bytes_total", (double)manager->given_bytes,
 		       NULL);
 	metrics_family(out, "symvm_swap_ram_taken_bytes_total", "counter", "RAM asked back.");
-	metrics_sample(out, vm, "symvm_swap_ram_taken_bytes_total", (double)decide->taken_bytes,
+	metrics_sample(out, vm, "symvm_swap_ram_taken_bytes_total", (double)manager->taken_bytes,
 		       NULL);
-	pthread_mutex_unlock(&decide->lock);
+	pthread_mutex_unlock(&manager->lock);
 }
 
-static void decide_info(struct vm *vm, json_t *object)
+static void manager_info(struct vm *vm, json_t *object)
 {
 	json_t *all = swap_policy_describe(vm);
 
@@ -462,9 +474,9 @@ static void decide_info(struct vm *vm, json_t *object)
 	json_decref(all);
 }
 
-static const struct report decide_report = {
+static const struct report manager_report = {
 	.name = "swap_policy",
-	.info = decide_info,
-	.metrics = decide_metrics,
+	.info = manager_info,
+	.metrics = manager_metrics,
 };
-REPORT(decide_report);
+REPORT(manager_report);

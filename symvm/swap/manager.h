@@ -33,8 +33,8 @@ struct swap_store_ops {
  * thread, before vCPUs run. -EINVAL (no such policy), -EOPNOTSUPP (symbiotic interface off),
  * -errno.
  */
-int swap_decide_attach(struct vm *vm, const struct swap_store_ops *ops, void *opaque,
-		       const char *policy, const char *pressure, struct error *err);
+int swap_manager_attach(struct vm *vm, const struct swap_store_ops *ops, void *opaque,
+			const char *policy, const char *pressure, struct error *err);
 
 /* Changes the policy of a VM that may be running. Any thread. -EINVAL, -EOPNOTSUPP with words. */
 int swap_policy_set(struct vm *vm, const char *name, struct error *err);

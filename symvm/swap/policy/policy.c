@@ -77,7 +77,7 @@ static uint32_t credit_bounded(uint64_t credit)
 	return (uint32_t)smaller(larger(credit, CREDIT_LEAST), CREDIT_MOST);
 }
 
-/* Heavier cgroups go on for longer before they ask again, lighter ones ask sooner. */
+/* A heavier cgroup asks again later, a lighter one sooner. */
 static uint32_t credit_weighted(const struct swap_situation *situation, uint64_t credit)
 {
 	uint64_t weight = situation->asked ? situation->query.weight : SWAP_WEIGHT_USUAL;
@@ -153,12 +153,20 @@ static enum swap_reason host_check(const struct swap_situation *situation)
 	return grant_room(situation) ? SWAP_REASON_GRANT_GIVEN : SWAP_REASON_GRANT_BUDGET;
 }
 
-bool swap_policy_asks(const struct swap_policy *policy, const struct swap_situation *situation)
+bool swap_policy_can_grant(void *state, const struct swap_situation *situation)
 {
-	if (policy->verdicts & 1u << SYM_VERDICT_MAP)
-		return true;
-	return policy->verdicts & 1u << SYM_VERDICT_GRANT &&
-	       host_check(situation) == SWAP_REASON_GRANT_GIVEN;
+	return host_check(situation) == SWAP_REASON_GRANT_GIVEN;
+}
+
+bool swap_policy_always_asks(void *state, const struct swap_situation *situation)
+{
+	return true;
+}
+
+enum swap_shrink_reason swap_policy_shrink(void *state, struct swap_shrink *shrink,
+					   const struct swap_shrink_view *view, uint64_t *requested)
+{
+	return swap_shrink_tick(shrink, view, requested);
 }
 
 static enum swap_reason grant_check(const struct swap_situation *situation)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A swap policy says what becomes of a swap-in: one file with one constant struct in a linker
- * section. It is a pure function of what the guest and the host say, so that it can be tested
- * without either. What it decides is carried out by decide.c.
+ * A swap policy says what becomes of a swap-in, and when RAM that was granted is taken back. It is
+ * one file with one constant struct in a linker section. Its functions depend only on their
+ * arguments, so that they can be tested without a guest and without a host, and so that other
+ * programs can link them. swap/manager.c carries the decisions out.
  */
 #ifndef SYMVM_SWAP_POLICY_H
 #define SYMVM_SWAP_POLICY_H
@@ -13,6 +14,7 @@
 
 #include <symbiotic/abi.h>
 
+#include "swap/policy/shrink.h"
 #include "util/registry.h"
 
 #define SWAP_PAGE	  4096ull
@@ -78,12 +80,30 @@ struct swap_decision {
 	uint64_t grow; /* bytes of RAM to give: GRANT */
 };
 
+/*
+ * The manager calls one function of a VM's policy at a time, from any thread. @state: state_size
+ * bytes of the policy's own for each VM, zero when the policy is set; NULL if state_size is 0. No
+ * function may wait, take a lock or read a clock.
+ */
 struct swap_policy {
 	const char *name;  /* "grant" */
 	const char *help;  /* one line */
 	uint32_t verdicts; /* 1 << SYM_VERDICT_* that it may give; 0: the guest never asks */
-	/* Any thread; keeps no state. @decision is COPY without credit at first. */
-	void (*decide)(const struct swap_situation *situation, struct swap_decision *decision);
+	size_t state_size;
+	/*
+	 * Whether the guest's answer to a query could change the decision; the query costs one more
+	 * exit. @situation has no query yet. NULL: never.
+	 */
+	bool (*wants_query)(void *state, const struct swap_situation *situation);
+	/* @decision is COPY without credit at first. */
+	void (*decide)(void *state, const struct swap_situation *situation,
+		       struct swap_decision *decision);
+	/*
+	 * Once a second: how much RAM is requested of virtio-mem from now on, in *@requested, and
+	 * why it is less than before. @shrink is the history that swap_policy_shrink() keeps.
+	 */
+	enum swap_shrink_reason (*shrink)(void *state, struct swap_shrink *shrink,
+					  const struct swap_shrink_view *view, uint64_t *requested);
 };
 #define SWAP_POLICY(object) REGISTRY_ENTRY(symvm_swap_policies, struct swap_policy, object)
 
@@ -101,10 +121,14 @@ const char *swap_reason_help(enum swap_reason reason);
  */
 bool swap_policy_grant(const struct swap_situation *situation, struct swap_decision *decision);
 bool swap_policy_map(const struct swap_situation *situation, struct swap_decision *decision);
-/*
- * Whether the guest's words could change what @policy decides; asking costs an exit more.
- */
-bool swap_policy_asks(const struct swap_policy *policy, const struct swap_situation *situation);
+/* wants_query of a policy that only grants: whether the host could give RAM now. */
+bool swap_policy_can_grant(void *state, const struct swap_situation *situation);
+/* wants_query of a policy that may map: always. */
+bool swap_policy_always_asks(void *state, const struct swap_situation *situation);
+/* The shrink function of policies that have no opinion of their own: swap_shrink_tick(). */
+enum swap_shrink_reason swap_policy_shrink(void *state, struct swap_shrink *shrink,
+					   const struct swap_shrink_view *view,
+					   uint64_t *requested);
 /* A copy with @credit, scaled by the cgroup's weight. Keeps the reason. */
 void swap_policy_copy(const struct swap_situation *situation, struct swap_decision *decision,
 		      uint32_t credit);

@@ -15,7 +15,8 @@ static bool is_short(enum swap_reason reason)
 	       reason == SWAP_REASON_GRANT_PRESSURE;
 }
 
-static void auto_decide(const struct swap_situation *situation, struct swap_decision *decision)
+static void auto_decide(void *state, const struct swap_situation *situation,
+			struct swap_decision *decision)
 {
 	enum swap_reason refusal;
 
@@ -45,6 +46,8 @@ static const struct swap_policy auto_policy = {
 	.name = "auto",
 	.help = "RAM or a mapping for what comes back, a copy for what is read once",
 	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT | 1u << SYM_VERDICT_MAP,
+	.wants_query = swap_policy_always_asks,
 	.decide = auto_decide,
+	.shrink = swap_policy_shrink,
 };
 SWAP_POLICY(auto_policy);

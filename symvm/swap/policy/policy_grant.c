@@ -7,7 +7,8 @@
 
 #define CREDIT_REFUSED 512u /* what is refused now may be possible soon */
 
-static void grant_decide(const struct swap_situation *situation, struct swap_decision *decision)
+static void grant_decide(void *state, const struct swap_situation *situation,
+			 struct swap_decision *decision)
 {
 	if (!swap_policy_grant(situation, decision))
 		swap_policy_copy(situation, decision, CREDIT_REFUSED);
@@ -17,6 +18,8 @@ static const struct swap_policy grant_policy = {
 	.name = "grant",
 	.help = "RAM is given (virtio-mem), so that swapping stops",
 	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT,
+	.wants_query = swap_policy_can_grant,
 	.decide = grant_decide,
+	.shrink = swap_policy_shrink,
 };
 SWAP_POLICY(grant_policy);

@@ -7,7 +7,8 @@
 
 #define CREDIT_REFUSED 64u /* the next fault may be another task's */
 
-static void map_decide(const struct swap_situation *situation, struct swap_decision *decision)
+static void map_decide(void *state, const struct swap_situation *situation,
+		       struct swap_decision *decision)
 {
 	if (!swap_policy_map(situation, decision))
 		swap_policy_copy(situation, decision, CREDIT_REFUSED);
@@ -17,6 +18,8 @@ static const struct swap_policy map_policy = {
 	.name = "map",
 	.help = "slots are mapped where they are, without a copy and without guest RAM",
 	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_MAP,
+	.wants_query = swap_policy_always_asks,
 	.decide = map_decide,
+	.shrink = swap_policy_shrink,
 };
 SWAP_POLICY(map_policy);

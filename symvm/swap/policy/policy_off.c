@@ -2,7 +2,8 @@
 /* The policy `off`: a plain synchronous swap device. The guest never asks. */
 #include "swap/policy/policy.h"
 
-static void off_decide(const struct swap_situation *situation, struct swap_decision *decision)
+static void off_decide(void *state, const struct swap_situation *situation,
+		       struct swap_decision *decision)
 {
 	/* One that asks all the same is told not to. */
 	decision->credit = SWAP_CREDIT_MAX;
@@ -13,5 +14,6 @@ static const struct swap_policy off_policy = {
 	.name = "off",
 	.help = "a plain swap device: no decisions, no exits for them",
 	.decide = off_decide,
+	.shrink = swap_policy_shrink,
 };
 SWAP_POLICY(off_policy);

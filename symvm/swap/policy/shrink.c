@@ -12,7 +12,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 }
 
 /* Less by @step, in whole blocks, rounded towards taking; not below the floor. */
-static uint64_t lowered(const struct swap_reclaim_view *view, uint64_t step)
+static uint64_t lowered(const struct swap_shrink_view *view, uint64_t step)
 {
 	uint64_t to = step < view->requested ? view->requested - step : 0;
 
@@ -21,7 +21,7 @@ static uint64_t lowered(const struct swap_reclaim_view *view, uint64_t step)
 }
 
 /* Free memory beyond what a guest of this size keeps for its next allocations. */
-static uint64_t idle_bytes(const struct swap_reclaim_view *view)
+static uint64_t idle_bytes(const struct swap_shrink_view *view)
 {
 	uint64_t total = view->boot + view->plugged;
 
@@ -30,37 +30,36 @@ static uint64_t idle_bytes(const struct swap_reclaim_view *view)
 	return view->mem_free - larger(total / 8, 2 * STEP_LEAST);
 }
 
-static enum swap_reclaim_reason idle_tick(struct swap_reclaim *reclaim,
-					  const struct swap_reclaim_view *view, uint64_t *requested)
+static enum swap_shrink_reason idle_tick(struct swap_shrink *shrink,
+					 const struct swap_shrink_view *view, uint64_t *requested)
 {
 	uint64_t idle = idle_bytes(view);
 
-	reclaim->calm = idle ? reclaim->calm + 1 : 0;
-	if (reclaim->calm < CALM_TICKS)
-		return SWAP_RECLAIM_NONE;
-	reclaim->calm -= CALM_AGAIN;
+	shrink->calm = idle ? shrink->calm + 1 : 0;
+	if (shrink->calm < CALM_TICKS)
+		return SWAP_SHRINK_NONE;
+	shrink->calm -= CALM_AGAIN;
 	*requested = lowered(view, larger(idle / 2, STEP_LEAST));
-	return SWAP_RECLAIM_IDLE;
+	return SWAP_SHRINK_IDLE;
 }
 
-enum swap_reclaim_reason swap_reclaim_tick(struct swap_reclaim *reclaim,
-					   const struct swap_reclaim_view *view,
-					   uint64_t *requested)
+enum swap_shrink_reason swap_shrink_tick(struct swap_shrink *shrink,
+					 const struct swap_shrink_view *view, uint64_t *requested)
 {
 	/* What was asked back first must come first. */
 	bool follows = view->plugged <= view->requested + STEP_LEAST;
 
 	if (view->requested <= view->floor) {
-		reclaim->calm = 0;
-		return SWAP_RECLAIM_NONE;
+		shrink->calm = 0;
+		return SWAP_SHRINK_NONE;
 	}
 	if (view->over_budget && follows) {
 		*requested = lowered(view, view->over_budget);
-		return SWAP_RECLAIM_BUDGET;
+		return SWAP_SHRINK_BUDGET;
 	}
 	if (view->pressed && follows) {
 		*requested = lowered(view, larger(view->requested / 8, STEP_LEAST));
-		return SWAP_RECLAIM_PRESSURE;
+		return SWAP_SHRINK_PRESSURE;
 	}
-	return idle_tick(reclaim, view, requested);
+	return idle_tick(shrink, view, requested);
 }

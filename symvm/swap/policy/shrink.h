@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct swap_reclaim {
+struct swap_shrink {
 	unsigned calm; /* ticks for which the guest had much free memory */
 };
 
 /* As things stand at a tick, one a second. Bytes. */
-struct swap_reclaim_view {
+struct swap_shrink_view {
 	uint64_t boot;
 	uint64_t requested;
 	uint64_t plugged;
@@ -25,20 +25,19 @@ struct swap_reclaim_view {
 	bool pressed;	      /* the host is short of memory */
 };
 
-enum swap_reclaim_reason {
-	SWAP_RECLAIM_NONE,
-	SWAP_RECLAIM_IDLE,
-	SWAP_RECLAIM_PRESSURE,
-	SWAP_RECLAIM_BUDGET,
-	SWAP_RECLAIM_COUNT
+enum swap_shrink_reason {
+	SWAP_SHRINK_NONE,
+	SWAP_SHRINK_IDLE,
+	SWAP_SHRINK_PRESSURE,
+	SWAP_SHRINK_BUDGET,
+	SWAP_SHRINK_COUNT
 };
 
 /*
  * What is to be requested from now on, in *@requested, and why it is less; NONE: no change. Keeps
  * no lock and reads no clock.
  */
-enum swap_reclaim_reason swap_reclaim_tick(struct swap_reclaim *reclaim,
-					   const struct swap_reclaim_view *view,
-					   uint64_t *requested);
+enum swap_shrink_reason swap_shrink_tick(struct swap_shrink *shrink,
+					 const struct swap_shrink_view *view, uint64_t *requested);
 
 #endif

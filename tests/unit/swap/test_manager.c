@@ -120,6 +120,48 @@ static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
 
 static const struct swap_store_ops store = {.set_verdicts = set_verdicts, .usage = usage};
 
+/* A policy with a memory of its own: it asks the guest every second time, and takes all back. */
+struct turns {
+	unsigned wanted, decided;
+};
+
+static bool turns_wants_query(void *state, const struct swap_situation *situation)
+{
+	struct turns *turns = state;
+
+	return ++turns->wanted % 2 == 0;
+}
+
+static void turns_decide(void *state, const struct swap_situation *situation,
+			 struct swap_decision *decision)
+{
+	struct turns *turns = state;
+
+	decision->credit = ++turns->decided * 10 + situation->asked;
+	decision->reason = SWAP_REASON_COPY;
+}
+
+static enum swap_shrink_reason turns_shrink(void *state, struct swap_shrink *shrink,
+					    const struct swap_shrink_view *view,
+					    uint64_t *requested)
+{
+	struct turns *turns = state;
+
+	*requested = 0;
+	return turns->decided > 1 ? SWAP_SHRINK_IDLE : SWAP_SHRINK_NONE;
+}
+
+static const struct swap_policy turns_policy = {
+	.name = "turns",
+	.help = "a test's own",
+	.verdicts = 1u << SYM_VERDICT_COPY,
+	.state_size = sizeof(struct turns),
+	.wants_query = turns_wants_query,
+	.decide = turns_decide,
+	.shrink = turns_shrink,
+};
+SWAP_POLICY(turns_policy);
+
 /* --- the tests --- */
 
 static void *loop_run(void *opaque)
@@ -167,7 +209,7 @@ static void attach(const char *policy, const char *pressure)
 {
 	struct error err = {""};
 
-	if (swap_decide_attach(&fixture.vm, &store, NULL, policy, pressure, &err) < 0)
+	if (swap_manager_attach(&fixture.vm, &store, NULL, policy, pressure, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -316,16 +358,35 @@ static void test_policies_change(void **state)
 	assert_int_equal(fixture.calls, 1);
 }
 
+static void test_policy_with_state(void **state)
+{
+	struct error err;
+
+	attach("turns", NULL);
+	fixture.mem.requested = fixture.mem.plugged = 64 * MIB;
+	assert_int_equal(ring(0), SYM_VERDICT(SYM_VERDICT_COPY, 10, 0));
+	assert_int_equal(ring(0), SYM_VERDICT(SYM_VERDICT_COPY, 21, 0));
+	assert_int_equal(fixture.calls, 1);
+	for (unsigned i = 0; i < 100 && fixture.mem.requested; i++)
+		run_for(100);
+	assert_int_equal(fixture.mem.requested, 0);
+	assert_int_equal(counted("taken_back", "idle"), 1);
+	/* A policy that is set again begins with nothing. */
+	assert_int_equal(swap_policy_set(&fixture.vm, "turns", &err), 0);
+	assert_int_equal(ring(0), SYM_VERDICT(SYM_VERDICT_COPY, 10, 0));
+}
+
 static void test_bad_attachments(void **state)
 {
 	struct vm none = {0};
 	struct error err;
 
-	assert_int_equal(swap_decide_attach(&fixture.vm, &store, NULL, "all", NULL, &err), -EINVAL);
-	assert_int_equal(swap_decide_attach(&fixture.vm, &store, NULL, NULL, "/nowhere", &err),
+	assert_int_equal(swap_manager_attach(&fixture.vm, &store, NULL, "all", NULL, &err),
+			 -EINVAL);
+	assert_int_equal(swap_manager_attach(&fixture.vm, &store, NULL, NULL, "/nowhere", &err),
 			 -ENOENT);
 	assert_non_null(strstr(err.text, "/nowhere"));
-	assert_int_equal(swap_decide_attach(&none, &store, NULL, NULL, NULL, &err), -EOPNOTSUPP);
+	assert_int_equal(swap_manager_attach(&none, &store, NULL, NULL, NULL, &err), -EOPNOTSUPP);
 }
 
 /* A guest that does not answer, or not what it should, is served by copies. */
@@ -426,11 +487,17 @@ static void test_primed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_grant),	    TEST(test_budget),
-		TEST(test_pressure),	    TEST(test_policies_change),
-		TEST(test_bad_attachments), TEST(test_guest_does_not_say),
-		TEST(test_hostile_guest),   TEST(test_fixed_memory),
-		TEST(test_stalled),	    TEST(test_primed),
+		TEST(test_grant),
+		TEST(test_budget),
+		TEST(test_pressure),
+		TEST(test_policies_change),
+		TEST(test_policy_with_state),
+		TEST(test_bad_attachments),
+		TEST(test_guest_does_not_say),
+		TEST(test_hostile_guest),
+		TEST(test_fixed_memory),
+		TEST(test_stalled),
+		TEST(test_primed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

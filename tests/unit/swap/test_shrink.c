@@ -11,9 +11,9 @@
 
 #define MIB (1ull << 20)
 
-static struct swap_reclaim_view usual(void)
+static struct swap_shrink_view usual(void)
 {
-	return (struct swap_reclaim_view){
+	return (struct swap_shrink_view){
 		.boot = 256 * MIB,
 		.requested = 256 * MIB,
 		.plugged = 256 * MIB,
@@ -24,60 +24,60 @@ static struct swap_reclaim_view usual(void)
 
 static void test_leaves_what_is_needed(void **state)
 {
-	struct swap_reclaim_view view = usual();
-	struct swap_reclaim reclaim = {0};
+	struct swap_shrink_view view = usual();
+	struct swap_shrink shrink = {0};
 	uint64_t requested = 1;
 
 	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_NONE);
+		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
 	/* Nothing was granted, whatever happens. */
 	view.requested = view.plugged = view.floor = 100 * MIB;
 	view.pressed = true;
 	view.over_budget = 50 * MIB;
 	view.mem_free = 200 * MIB;
 	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_NONE);
+		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
 	assert_int_equal(requested, 1);
 }
 
 static void test_idle(void **state)
 {
-	struct swap_reclaim_view view = usual();
-	struct swap_reclaim reclaim = {0};
+	struct swap_shrink_view view = usual();
+	struct swap_shrink shrink = {0};
 	uint64_t requested = 0;
 	unsigned ticks = 1;
 
 	view.mem_free = 300 * MIB;
-	while (swap_reclaim_tick(&reclaim, &view, &requested) == SWAP_RECLAIM_NONE)
+	while (swap_shrink_tick(&shrink, &view, &requested) == SWAP_SHRINK_NONE)
 		ticks++;
 	assert_int_equal(ticks, 30);
 	assert_in_range(requested, 100 * MIB, 140 * MIB);
 	/* Not at every tick after that. */
-	assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_NONE);
+	assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
 	/* A moment of need starts the time anew. */
 	view.mem_free = 0;
-	swap_reclaim_tick(&reclaim, &view, &requested);
+	swap_shrink_tick(&shrink, &view, &requested);
 	view.mem_free = 300 * MIB;
 	for (ticks = 0; ticks < 29; ticks++)
-		assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_NONE);
+		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
 }
 
 static void test_pressure(void **state)
 {
-	struct swap_reclaim_view view = usual();
-	struct swap_reclaim reclaim = {0};
+	struct swap_shrink_view view = usual();
+	struct swap_shrink shrink = {0};
 	uint64_t requested, ticks = 0;
 
 	view.pressed = true;
 	view.floor = 10 * MIB;
-	while (swap_reclaim_tick(&reclaim, &view, &requested) == SWAP_RECLAIM_PRESSURE) {
+	while (swap_shrink_tick(&shrink, &view, &requested) == SWAP_SHRINK_PRESSURE) {
 		assert_true(requested < view.requested && requested >= view.floor);
 		view.requested = requested;
 		/* The guest does not follow: no more is asked back, until it does. */
-		assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested),
-				 view.plugged > view.requested + 16 * MIB ? SWAP_RECLAIM_NONE
-				 : view.requested == view.floor		  ? SWAP_RECLAIM_NONE
-									  : SWAP_RECLAIM_PRESSURE);
+		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested),
+				 view.plugged > view.requested + 16 * MIB ? SWAP_SHRINK_NONE
+				 : view.requested == view.floor		  ? SWAP_SHRINK_NONE
+									  : SWAP_SHRINK_PRESSURE);
 		view.plugged = view.requested;
 		ticks++;
 	}
@@ -87,15 +87,15 @@ static void test_pressure(void **state)
 
 static void test_budget(void **state)
 {
-	struct swap_reclaim_view view = usual();
-	struct swap_reclaim reclaim = {0};
+	struct swap_shrink_view view = usual();
+	struct swap_shrink shrink = {0};
 	uint64_t requested;
 
 	view.over_budget = 50 * MIB + 1;
-	assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_BUDGET);
+	assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_BUDGET);
 	assert_int_equal(requested, 204 * MIB);
 	view.over_budget = UINT64_MAX;
-	assert_int_equal(swap_reclaim_tick(&reclaim, &view, &requested), SWAP_RECLAIM_BUDGET);
+	assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_BUDGET);
 	assert_int_equal(requested, 0);
 }
 
