@@ -167,6 +167,8 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 
 	count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);
 	host_guard_on_exit(vcpu, run);
+	if (exit_is_observed(&vcpu->vm->exit_observers, reason))
+		exit_observers_show(&vcpu->vm->exit_observers, vcpu, run);
 	if (vcpu->vm->services)
 		services_on_exit(vcpu, run);
 	switch (reason) {

@@ -110,6 +110,7 @@ int vm_create(struct vm_config *config, struct log *log, struct vm **out, struct
 	clock_condition_init(&vm->state_changed);
 	pthread_mutex_init(&vm->work_lock, NULL);
 	clock_condition_init(&vm->work_done);
+	exit_observers_init(&vm->exit_observers);
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);
 	status = event_loop_create(&vm->main_loop);
@@ -170,6 +171,7 @@ void vm_destroy(struct vm *vm)
 	event_loop_destroy(vm->main_loop);
 	bus_destroy(&vm->pio);
 	bus_destroy(&vm->mmio);
+	exit_observers_destroy(&vm->exit_observers);
 	pthread_mutex_destroy(&vm->state_lock);
 	pthread_cond_destroy(&vm->state_changed);
 	pthread_mutex_destroy(&vm->work_lock);

@@ -13,6 +13,7 @@
 #include "machine/boot.h"
 #include "machine/bus.h"
 #include "machine/device.h"
+#include "machine/exit_observer.h"
 #include "machine/irq.h"
 #include "memory/memory.h"
 #include "machine/vcpu.h"
@@ -100,7 +101,8 @@ struct vm {
 	struct sym_vm *symbiotic;     /* NULL when the interface is off */
 	struct jail *jail;	      /* NULL: off. Every thread enters it. Not owned */
 	struct jail_needs jail_needs; /* devices add theirs while they are made */
-	struct service *services;     /* started services, see machine/service.h */
+	struct exit_observers exit_observers;
+	struct service *services; /* started services, see machine/service.h */
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */
 	struct vm_panic panic;
