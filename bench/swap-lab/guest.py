@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One guest of symvm that swaps, with tests/guest/swap's swap-agent in it: started, asked, counted."""
+"""One guest of symvm that swaps, with the swap-agent of guest/programs in it: started, asked, counted."""
 import atexit
 import base64
 import functools

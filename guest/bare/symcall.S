@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest code for the tests of libsymcall: flat, 64-bit, position independent. The
- * test VMM (tests/bare/symcall/machine.c) links it, copies it into guest RAM and
+ * test VMM (tests/calls/machine.c) links it, copies it into guest RAM and
  * starts the vCPU at a label. layout.h is the memory map that both know.
  */
 #include "layout.h"

@@ -2,7 +2,7 @@
 /*
  * What the commands that ask a VM print for people. The VM's answer is as little trusted as its
  * guest: each text passes text_escape() here, and a row is one row, however long and whatever it
- * holds. A file that includes cli/client.h prints by nothing else (tests/bats/output.bats
+ * holds. A file that includes cli/client.h prints by nothing else (tests/cli/output.bats
  * checks that). All of it writes to standard output; one thread.
  */
 #ifndef SYMVM_CLI_OUTPUT_H

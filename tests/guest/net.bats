@@ -120,7 +120,7 @@ tap() {
 @test "vsock: a mebibyte there and back, and a context id that is taken" {
 	[ -e /dev/vhost-vsock ] || skip "the host has no vhost-vsock"
 	random_file 1048576
-	gcc -O2 -static -o "$scratch/vsock-echo" tests/guest/vsock-echo.c
+	gcc -O2 -static -o "$scratch/vsock-echo" guest/programs/vsock-echo.c
 	tar -C "$scratch" -cf "$scratch/tools" vsock-echo
 	start 6.1 'tar -C /tmp -xf /dev/vda && /tmp/vsock-echo 1234' --vsock cid=77 \
 		--disk "path=$scratch/tools,readonly"

@@ -156,5 +156,6 @@ while time.process_time() < 3: pass'
 }
 
 @test "tests that boot guests take their limits from lab/limit, not from timeout(1)" {
-	run -1 git grep -nE '(^|[^-a-z_])timeout( -k [0-9]+)? ["$0-9(]' -- tests/bare tests/guest tests/swap
+	run -1 git grep -nE '(^|[^-a-z_])timeout( -k [0-9]+)? ["$0-9(]' -- tests/bare tests/calls tests/guest tests/plain \
+		tests/swap tests/symbiotic guest/programs
 }

@@ -12,7 +12,7 @@ setup() {
 
 # programs: our scripts, less those that run in a guest or in the emulated host's initramfs.
 programs() {
-	git ls-files scripts lab images bench .ci tests/lab tests/bats tests/stages tests/lib |
+	git ls-files scripts lab images bench .ci tests/lab tests/cli tests/stages tests/lib |
 		grep -vE '^(images/(guest|rootdisk)|lab/guest|bench/swap-lab/programs)/' |
 		while read -r file; do
 			if [[ $file == *.sh ]] || head -n 1 "$file" | grep -qE '^#!.*(sh|bats|python3)$'; then

@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../.."
+	cd "$BATS_TEST_DIRNAME/../.."
 	cache=${SYMVM_CACHE:-.cache}
 	build=${BUILD_DIR:-build}
 	scratch=$(mktemp -d "${SYMVM_SCRATCH:-/tmp}/restart.XXXXXX")
@@ -22,8 +22,8 @@ kexec_image() {
 	local tree=$scratch/tree
 	mkdir -p "$tree/boot" "$tree/etc/symvm"
 	cp "$cache/kernels/$1/vmlinuz" "$tree/boot/"
-	gcc -O2 -static -o "$tree/boot/kexec-now" tests/guest/kexec-now.c
-	cp tests/guest/kexec-guest.sh "$tree/etc/symvm/kexec-guest"
+	gcc -O2 -static -o "$tree/boot/kexec-now" guest/programs/kexec-now.c
+	cp guest/programs/kexec.sh "$tree/etc/symvm/kexec-guest"
 	{
 		cat "$cache/images/initramfs-symbiotic-$1.cpio"
 		scripts/cpio-tree "$tree"
@@ -36,7 +36,7 @@ kexec_image() {
 kexec_in_flight() {
 	local report
 	kexec_image "$1"
-	run lab/limit 300 "$build/tests/guest/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
+	run lab/limit 300 "$build/tests/symbiotic/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
 		--initrd "$scratch/initrd" --time 6000 --cpus "$3" --period 2000 --slow 200 \
 		--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
 	echo "$output"
@@ -82,7 +82,7 @@ GUEST
 		--append "console=ttyS0 quiet panic=1 symvm.net=off symvm.cmd=$command" \
 		</dev/null >"$scratch/log" 2>&1 3>&- &
 	vm=$!
-	run lab/limit 280 python3 tests/guest/symbiotic/keep_calling.py "$scratch/again.sock" \
+	run lab/limit 280 python3 tests/symbiotic/keep_calling.py "$scratch/again.sock" \
 		"$scratch/console" "boot 3"
 	echo "$output"
 	tail -n 5 "$scratch/console" "$scratch/log"

@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../.."
+	cd "$BATS_TEST_DIRNAME/../.."
 	build=${BUILD_DIR:-build}
 	vmm=$build/examples/tiny-vmm/tiny-vmm
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Calls whose handler does not return in time: Linux goes on.
 
-. "$BATS_TEST_DIRNAME/../../lib/guest.bash"
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
 setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state

@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../.."
+	cd "$BATS_TEST_DIRNAME/../.."
 	cache=${SYMVM_CACHE:-.cache}
 	build=${BUILD_DIR:-build}
 	storms=6 least=100000 # the covering set: half of the storms on four CPUs
@@ -26,7 +26,7 @@ storm() {
 	command=$(base64 -w0 <<<"exec /etc/symvm/symbiotic-guest")
 	for try in 1 2 3; do
 		# shellcheck disable=SC2086
-		run -0 lab/limit $((limit * 4 + 100)) "$build/tests/guest/symbiotic-storm" \
+		run -0 lab/limit $((limit * 4 + 100)) "$build/tests/symbiotic/symbiotic-storm" \
 			--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
 			--time $((limit * 80 + 2000)) $2 \
 			--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"

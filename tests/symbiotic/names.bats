@@ -4,7 +4,7 @@
 
 # bats file_tags=together
 
-. "$BATS_TEST_DIRNAME/../../lib/guest.bash"
+. "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
 setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state

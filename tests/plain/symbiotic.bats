@@ -6,7 +6,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../../.."
+	cd "$BATS_TEST_DIRNAME/../.."
 	cache=${SYMVM_CACHE:-.cache}
 }
 

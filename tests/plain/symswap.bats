@@ -6,13 +6,13 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../.."
+	cd "$BATS_TEST_DIRNAME/../.."
 	. scripts/common.sh
 }
 
 # plain VERSION CPUS COMMAND: what the guest said is right.
 plain() {
-	run -0 tests/guest/symswap_plain/run "$1" "$2" "$3"
+	run -0 tests/plain/run "$1" "$2" "$3"
 	echo "$output" >&2
 	[[ $output != *'not ok'* ]]
 }

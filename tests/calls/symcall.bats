@@ -6,8 +6,8 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/../../.."
-	program=${BUILD_DIR:-build}/tests/bare/symcall/symcall-bare
+	cd "$BATS_TEST_DIRNAME/../.."
+	program=${BUILD_DIR:-build}/tests/calls/symcall-bare
 }
 
 group() {
