@@ -14,6 +14,8 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "util/text_file.h"
+
 /* Private writable memory of this process in bytes, as RLIMIT_DATA counts it; 0: unknown. */
 static uint64_t data_size(void)
 {
@@ -62,17 +64,9 @@ int jail_limits_set(uint64_t *heap_limit)
 static bool read_text(const char *dir, const char *name, char *text, size_t size)
 {
 	char path[512];
-	ssize_t got;
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	got = read(fd, text, size - 1);
-	close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	return got > 0;
+	return text_file_read(path, text, size) > 0;
 }
 
 /* The directory of our group of version 2; @path points at what is below the mount. */

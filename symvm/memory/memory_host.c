@@ -2,12 +2,13 @@
 #include "memory/memory_host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "util/text_file.h"
 
 #define HUGE_PAGE_SIZE (2ull << 20)
 #define HUGE_POOL      "/sys/kernel/mm/hugepages/hugepages-2048kB/"
@@ -37,22 +38,13 @@ static const struct group_limit huge_promise_limit = {
 	{"hugetlb.2MB.rsvd.limit_in_bytes", "hugetlb.2MB.rsvd.max"},
 	{"hugetlb.2MB.rsvd.usage_in_bytes", "hugetlb.2MB.rsvd.current"}};
 
-/* Reads the start of a file as text; false where it cannot be read. */
+/* Reads the start of a file below @root as text; false if it cannot be read. */
 static bool text_read(const char *root, const char *path, char *text, size_t size)
 {
 	char whole[PATH_SIZE];
-	ssize_t got;
-	int fd;
 
-	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >= (int)sizeof(whole))
-		return false;
-	fd = open(whole, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	got = read(fd, text, size - 1);
-	close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	return got > 0;
+	return snprintf(whole, sizeof(whole), "%s%s", root, path) < (int)sizeof(whole) &&
+	       text_file_read(whole, text, size) > 0;
 }
 
 /* A file with one number; @otherwise where there is none ("max"). */

@@ -17,6 +17,7 @@
 #include "machine/service.h"
 #include "machine/vm.h"
 #include "util/psi.h"
+#include "util/text_file.h"
 
 #define PUBLISH_SECONDS 1
 
@@ -30,16 +31,6 @@ struct publish {
 	struct event_source *source;
 };
 
-static bool read_text(int fd, char *text, size_t size)
-{
-	ssize_t got = fd < 0 ? -1 : pread(fd, text, size - 1, 0);
-
-	if (got <= 0)
-		return false;
-	text[got] = '\0';
-	return true;
-}
-
 static const struct service_ops publish_ops;
 
 static void fill_host(struct vm *vm, struct sym_publication *what)
@@ -52,7 +43,7 @@ static void fill_host(struct vm *vm, struct sym_publication *what)
 		return;
 	/* With --publish-host no the files are not open, and all of it stays 0. */
 	what->host_cpus = publish->host_cpus;
-	if (read_text(publish->load_fd, text, sizeof(text)))
+	if (text_file_read_fd(publish->load_fd, text, sizeof(text)) > 0)
 		what->host_load = psi_hundredths(text);
 	pressure = psi_read(publish->pressure_fd);
 	what->psi_some = pressure.some;

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/text_file.h"
+
 #define MACHINE	    "/proc/pressure/memory"
 #define OWN_CGROUP  "/proc/self/cgroup"
 #define CGROUP_ROOT "/sys/fs/cgroup"
@@ -31,14 +33,6 @@ static uint32_t average(const char *text, const char *kind)
 	return value ? psi_hundredths(value + strlen("avg10=")) : 0;
 }
 
-static ssize_t read_text(int fd, char *text, size_t size)
-{
-	ssize_t got = fd < 0 ? -1 : pread(fd, text, size - 1, 0);
-
-	text[got > 0 ? got : 0] = '\0';
-	return got;
-}
-
 /* Some kernels have the file, but refuse to read it: PSI is off by default in Debian. */
 static int open_readable(const char *path)
 {
@@ -47,9 +41,9 @@ static int open_readable(const char *path)
 
 	if (fd < 0)
 		return -errno;
-	if (read_text(fd, text, sizeof(text)) >= 0)
+	status = (int)text_file_read_fd(fd, text, sizeof(text));
+	if (status >= 0)
 		return fd;
-	status = -errno;
 	close(fd);
 	return status;
 }
@@ -66,13 +60,11 @@ int psi_open(const char *path, struct error *err)
 int psi_open_cgroup(void)
 {
 	char text[PATH_MAX], path[PATH_MAX + sizeof(CGROUP_ROOT) + 32];
-	int fd = open(OWN_CGROUP, O_RDONLY | O_CLOEXEC);
+	int status = (int)text_file_read(OWN_CGROUP, text, sizeof(text));
 	char *line;
 
-	if (fd < 0)
-		return -errno;
-	read_text(fd, text, sizeof(text));
-	close(fd);
+	if (status < 0)
+		return status;
 	/* The line of cgroup v2 is "0::/path". */
 	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
 	if (!line)
@@ -89,7 +81,7 @@ struct psi psi_read(int fd)
 {
 	char text[512];
 
-	if (read_text(fd, text, sizeof(text)) <= 0)
+	if (text_file_read_fd(fd, text, sizeof(text)) <= 0)
 		return (struct psi){0};
 	return (struct psi){.some = average(text, "some"), .full = average(text, "full")};
 }

@@ -12,20 +12,17 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "util/text_file.h"
+
 #define ALIGN_SMALLEST 512u  /* a sector; what the guest knows of */
 #define ALIGN_LARGEST  4096u /* what every device and file system takes */
 
 /* A number from a file in /sys; 0 where there is none. */
 static uint64_t sys_number(const char *path)
 {
-	char text[32] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32];
 
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) <= 0)
-		text[0] = '\0';
-	close(fd);
+	text_file_read(path, text, sizeof(text));
 	return strtoull(text, NULL, 10);
 }
 
