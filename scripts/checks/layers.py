@@ -32,7 +32,7 @@ def folder_of(name, allowed):
 
 def resolve(tree, source, target):
     """The file that `#include "target"` in source means, in the order of the compiler."""
-    for base in (os.path.dirname(source), "symvm", "libsymcall", "include"):
+    for base in (os.path.dirname(source), "symvm", "libsymcall", "include", ""):
         path = os.path.normpath(os.path.join(base, target))
         if tree.exists(path):
             return path

@@ -3,8 +3,8 @@
 import os
 import re
 
-ROOTS = ("symvm", "libsymcall", "include", "guest", "lab", "images", "tests", "bench", "docs",
-         "scripts", "examples")
+ROOTS = ("symvm", "libsymcall", "libguestview", "include", "guest", "lab", "images", "tests",
+         "bench", "docs", "scripts", "examples")
 # A path of this tree, with an ending or below scripts/; not part of a longer one, no pattern.
 PATH = re.compile(r"(?<![\w/.$<-])((?:%s)/[\w./+-]*\w)(?![\w/*{}<>-])" % "|".join(ROOTS))
 CAPITALS = re.compile(r"/[A-Z]{2,}\b|NAME|NN-")

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest's processes or threads (SYM_CALL_TASKS). */
+#ifndef GUESTVIEW_PS_H
+#define GUESTVIEW_PS_H
+
+#include "guestview.h"
+
+/* Tasks that a listing has at most: as many as Linux has pids by default. */
+#define GUEST_PS_MAX 32768u
+
+struct guest_task {
+	uint32_t pid;
+	uint32_t tgid;
+	uint32_t ppid;
+	uint32_t uid;
+	char state; /* as ps shows it, R S D T t X Z P I; '?': the guest gave no printable one */
+	bool kernel_thread;
+	uint32_t cpu;	   /* on which it runs, or last ran */
+	uint32_t threads;  /* of its process */
+	uint64_t rss;	   /* bytes, of its process */
+	uint64_t utime_ns; /* of the process; of the thread if threads are listed */
+	uint64_t stime_ns;
+	uint64_t start_ns; /* the guest's boot-time clock */
+	char comm[17];
+	char cgroup[49]; /* the end of its path */
+};
+
+struct guest_ps {
+	struct guest_task *tasks; /* of one moment, in the guest's order; guest_ps_free() */
+	size_t count;		  /* at most GUEST_PS_MAX */
+	bool complete;		  /* false: the guest has more than GUEST_PS_MAX */
+};
+
+/*
+ * Lists the guest's processes, with @threads all threads. On success the caller frees @list; on
+ * failure nothing is left in it. Errors: those of guest_fetch() (fetch.h); -ENOMEM.
+ */
+int guest_ps(const struct guest *guest, const struct guest_limit *limit, bool threads,
+	     struct guest_ps *list, struct guest_error *err);
+void guest_ps_free(struct guest_ps *list);
+
+/* Decodes one record of sizeof(struct sym_task) bytes. Any thread; does not wait. */
+void guest_task_decode(const void *record, struct guest_task *task);
+
+#endif

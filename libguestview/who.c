@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "who.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct guest_who_ring {
+	unsigned capacity;
+	unsigned first; /* the oldest record */
+	unsigned count;
+	uint64_t lost;
+	struct guest_who records[];
+};
+
+bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run)
+{
+	uint64_t at;
+
+	if (run->exit_reason != (watch->mmio ? KVM_EXIT_MMIO : KVM_EXIT_IO))
+		return false;
+	at = watch->mmio ? run->mmio.phys_addr : run->io.port;
+	return at >= watch->first && at <= watch->last;
+}
+
+static void describe_exit(unsigned vcpu, const struct kvm_run *run, struct guest_who *who)
+{
+	who->vcpu = vcpu;
+	who->mmio = run->exit_reason == KVM_EXIT_MMIO;
+	who->has_stack = false;
+	who->stack.count = 0;
+	if (who->mmio) {
+		who->address = run->mmio.phys_addr;
+		who->size = run->mmio.len;
+		who->write = run->mmio.is_write;
+	} else {
+		who->address = run->io.port;
+		who->size = run->io.size;
+		who->write = run->io.direction == KVM_EXIT_IO_OUT;
+	}
+}
+
+static void log_failure(const struct guest *guest, unsigned vcpu, const char *what, int status)
+{
+	char line[128];
+
+	if (!guest->ops->log || status == -EBUSY)
+		return;
+	snprintf(line, sizeof(line), "who: vCPU %u: no %s: %s", vcpu, what, strerror(-status));
+	guest->ops->log(guest->opaque, SYM_LOG_DEBUG, line);
+}
+
+static int ask_task(struct sym_vcpu *engine, struct guest_whoami *task)
+{
+	struct sym_whoami message;
+	struct sym_call_request request = guest_whoami_request(&message);
+	struct sym_call_result result = {0};
+	int status = sym_call(engine, &request, &result);
+
+	return status < 0
+		       ? status
+		       : guest_whoami_decode(result.value, &message, result.message_length, task);
+}
+
+static int ask_stack(struct sym_vcpu *engine, struct guest_stack *stack)
+{
+	struct sym_call_request request = guest_stack_request(stack);
+	struct sym_call_result result = {0};
+	int status = sym_call(engine, &request, &result);
+
+	return status < 0 ? status : guest_stack_decode(result.value, result.message_length, stack);
+}
+
+int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
+		  struct guest_who *who)
+{
+	struct sym_vcpu *engine = guest->ops->engine(guest->opaque, vcpu);
+	int status;
+
+	/* Before the calls: they use kvm_run. */
+	describe_exit(vcpu, run, who);
+	status = ask_task(engine, &who->task);
+	if (status < 0) {
+		log_failure(guest, vcpu, "task", status);
+		return status;
+	}
+	if (stack) {
+		status = ask_stack(engine, &who->stack);
+		who->has_stack = status == 0;
+		if (status < 0)
+			log_failure(guest, vcpu, "stack", status);
+	}
+	return 0;
+}
+
+struct guest_who_ring *guest_who_ring_create(unsigned capacity)
+{
+	struct guest_who_ring *ring;
+
+	if (capacity == 0 || capacity > GUEST_WHO_RING_MAX)
+		return NULL;
+	ring = calloc(1, sizeof(*ring) + capacity * sizeof(ring->records[0]));
+	if (ring)
+		ring->capacity = capacity;
+	return ring;
+}
+
+void guest_who_ring_destroy(struct guest_who_ring *ring)
+{
+	free(ring);
+}
+
+bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *who)
+{
+	if (ring->count == ring->capacity) {
+		ring->lost++;
+		return false;
+	}
+	ring->records[(ring->first + ring->count++) % ring->capacity] = *who;
+	return true;
+}
+
+bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *who)
+{
+	if (ring->count == 0)
+		return false;
+	*who = ring->records[ring->first];
+	ring->first = (ring->first + 1) % ring->capacity;
+	ring->count--;
+	return true;
+}
+
+unsigned guest_who_ring_count(const struct guest_who_ring *ring)
+{
+	return ring->count;
+}
+
+uint64_t guest_who_ring_lost(const struct guest_who_ring *ring)
+{
+	return ring->lost;
+}

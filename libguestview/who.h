@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which task of the guest causes an exit. While the VMM handles an exit that matches a watch, it
+ * asks the guest on that vCPU, and puts the record into a ring from which another thread takes it.
+ */
+#ifndef GUESTVIEW_WHO_H
+#define GUESTVIEW_WHO_H
+
+#include "guestview.h"
+#include "stack.h"
+#include "whoami.h"
+
+/* The exits that are meant. */
+struct guest_watch {
+	bool mmio;	/* memory-mapped addresses; false: I/O ports */
+	uint64_t first; /* port, or guest-physical address */
+	uint64_t last;	/* inclusive */
+	bool stack;	/* ask for the kernel stack, too */
+};
+
+/* One exit and its cause. */
+struct guest_who {
+	unsigned vcpu;
+	bool mmio;
+	bool write;
+	unsigned size;	  /* bytes of the access */
+	uint64_t address; /* port, or guest-physical address */
+	struct guest_whoami task;
+	bool has_stack; /* the guest was asked for it and gave it */
+	struct guest_stack stack;
+};
+
+/* Whether @run describes an exit that @watch means. On the vCPU's thread. */
+bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run);
+
+/*
+ * Fills @who for the exit that @run describes, by calls on @vcpu: only on that vCPU's thread, while
+ * it handles the exit. It waits for nothing but the deadline of a call. A stack that the guest does
+ * not give is left out, and ops->log() says why. Errors: those of sym_call(), and -EPROTO if the
+ * answer is not one. -EBUSY is an exit that the handler of a call caused, and so not a task.
+ */
+int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
+		  struct guest_who *who);
+
+/*
+ * Records between the threads of vCPUs and the one that takes them, oldest first. A full ring takes
+ * no more: the record is counted as lost. It has no lock: callers lock for themselves.
+ */
+struct guest_who_ring;
+
+/* About 3 KiB for each record. */
+#define GUEST_WHO_RING_MAX 4096u
+
+/* A ring for @capacity records, 1 to GUEST_WHO_RING_MAX. NULL: no memory, or another capacity. */
+struct guest_who_ring *guest_who_ring_create(unsigned capacity);
+/* NULL is allowed. */
+void guest_who_ring_destroy(struct guest_who_ring *ring);
+
+/* Copies @who into the ring. False, and one more is lost: it is full. */
+bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *who);
+/* Moves the oldest record to @who. False: it is empty. */
+bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *who);
+
+/* Records in the ring now; records that it did not take since it was made. */
+unsigned guest_who_ring_count(const struct guest_who_ring *ring);
+uint64_t guest_who_ring_lost(const struct guest_who_ring *ring);
+
+#endif
