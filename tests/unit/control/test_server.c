@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The control socket from outside: a loop and its server on a thread, clients that misbehave. */
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,18 +14,12 @@
 
 #include <cmocka.h>
 
-#include "control/control.h"
-#include "control/state_dir.h"
-#include "machine/vm.h"
+#include "client.h"
 
 #define ANSWER_MS 5000
 
 static struct {
-	char dir[64];
-	struct vm vm;
-	struct state_name name;
-	struct control_server *server;
-	pthread_t thread;
+	struct test_server server;
 	_Atomic unsigned waiting; /* handlers of "wait" under way */
 	_Atomic bool release;
 	_Atomic unsigned counted; /* calls of handle_count() */
@@ -122,110 +113,34 @@ static int handle_large(struct vm *vm, json_t *arguments, json_t **result, struc
 static const struct control_command large_command = {.name = "large", .handle = handle_large};
 CONTROL_COMMAND(large_command);
 
-static void *run_loop(void *opaque)
-{
-	event_loop_run(fixture.vm.main_loop);
-	return NULL;
-}
-
 static int setup(void **state)
 {
-	struct error err;
-
 	memset(&fixture, 0, sizeof(fixture));
-	strcpy(fixture.dir, "/tmp/symvm-test-XXXXXX");
-	if (!mkdtemp(fixture.dir) || setenv("SYMVM_RUNTIME_DIR", fixture.dir, 1) < 0)
-		return -1;
-	log_init(&fixture.vm.log, STDERR_FILENO, LOG_LEVEL_ERROR);
-	if (event_loop_create(&fixture.vm.main_loop) < 0 ||
-	    state_name_claim(&fixture.name, "test", &err) < 0 ||
-	    control_server_create(&fixture.vm, &fixture.name, &fixture.server, &err) < 0 ||
-	    control_server_start(fixture.server, &err) < 0)
-		return -1;
-	return pthread_create(&fixture.thread, NULL, run_loop, NULL);
+	return test_server_start(&fixture.server);
 }
 
 static int teardown(void **state)
 {
-	event_loop_quit(fixture.vm.main_loop);
-	pthread_join(fixture.thread, NULL);
+	test_server_end_loop(&fixture.server);
 	atomic_store(&fixture.release, true);
-	control_server_destroy(fixture.server);
-	event_loop_destroy(fixture.vm.main_loop);
-	state_name_release(&fixture.name);
-	return rmdir(fixture.dir);
+	return test_server_destroy(&fixture.server);
 }
 
 static int connect_client(void)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(
-		connect(fd, (struct sockaddr *)&fixture.name.address, sizeof(fixture.name.address)),
-		0);
-	return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-	size_t length = strlen(text);
-
-	assert_int_equal(send(fd, text, length, MSG_NOSIGNAL), length);
-}
-
-/* Reads one line into @line, without its newline; false at the end of the connection. */
-static bool read_line(int fd, char *line, size_t size)
-{
-	size_t used = 0;
-
-	for (;;) {
-		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-
-		assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
-		if (recv(fd, line + used, 1, 0) != 1)
-			return false;
-		if (line[used] == '\n') {
-			line[used] = '\0';
-			return true;
-		}
-		assert_true(++used < size);
-	}
-}
-
-static void expect(int fd, const char *answer)
-{
-	char line[1024];
-
-	assert_true(read_line(fd, line, sizeof(line)));
-	assert_string_equal(line, answer);
-}
-
-static void expect_part(int fd, const char *part)
-{
-	char line[1024];
-
-	assert_true(read_line(fd, line, sizeof(line)));
-	assert_non_null(strstr(line, part));
-}
-
-static void expect_end(int fd)
-{
-	char line[1024];
-
-	assert_false(read_line(fd, line, sizeof(line)));
+	return client_connect(&fixture.server);
 }
 
 static void requests_are_answered_in_order(void **state)
 {
 	int fd = connect_client();
 
-	send_text(fd, "{\"command\":\"echo\",\"id\":1,\"arguments\":{\"a\":1}}\n"
-		      "{\"command\":\"fail\",\"id\":2}\n{\"command\":\"echo\",");
-	expect(fd, "{\"result\":{\"a\":1},\"id\":1}");
-	expect(fd, "{\"error\":{\"code\":-18,\"message\":\"it failed\"},\"id\":2}");
-	send_text(fd, "\"id\":3}\n");
-	expect(fd, "{\"result\":{},\"id\":3}");
+	client_send(fd, "{\"command\":\"echo\",\"id\":1,\"arguments\":{\"a\":1}}\n"
+			"{\"command\":\"fail\",\"id\":2}\n{\"command\":\"echo\",");
+	client_expect(fd, "{\"result\":{\"a\":1},\"id\":1}");
+	client_expect(fd, "{\"error\":{\"code\":-18,\"message\":\"it failed\"},\"id\":2}");
+	client_send(fd, "\"id\":3}\n");
+	client_expect(fd, "{\"result\":{},\"id\":3}");
 	close(fd);
 }
 
@@ -233,7 +148,7 @@ static void the_socket_is_private(void **state)
 {
 	struct stat status;
 
-	assert_int_equal(stat(fixture.name.address.sun_path, &status), 0);
+	assert_int_equal(stat(fixture.server.name.address.sun_path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
 }
 
@@ -242,18 +157,18 @@ static void nonsense_is_answered_and_the_connection_goes_on(void **state)
 	char *line = malloc(200000);
 	int fd = connect_client();
 
-	send_text(fd, "\n");
-	expect_part(fd, "\"code\":-22");
-	send_text(fd, "{{{{\n");
-	expect_part(fd, "malformed JSON");
-	send_text(fd, "{\"command\":\"none\"}\n");
-	expect_part(fd, "unknown command 'none'");
+	client_send(fd, "\n");
+	client_expect_part(fd, "\"code\":-22");
+	client_send(fd, "{{{{\n");
+	client_expect_part(fd, "malformed JSON");
+	client_send(fd, "{\"command\":\"none\"}\n");
+	client_expect_part(fd, "unknown command 'none'");
 	memset(line, 'x', 199998);
 	memcpy(line + 199998, "\n", 2);
-	send_text(fd, line);
-	expect_part(fd, "longer than 65536 bytes");
-	send_text(fd, "{\"command\":\"echo\"}\n");
-	expect(fd, "{\"result\":{}}");
+	client_send(fd, line);
+	client_expect_part(fd, "longer than 65536 bytes");
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
 	close(fd);
 	free(line);
 }
@@ -263,11 +178,11 @@ static void a_half_closed_client_gets_its_answers(void **state)
 	int fd = connect_client();
 
 	atomic_store(&fixture.release, true);
-	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"echo\"}\n{\"command\":\"unfin");
+	client_send(fd, "{\"command\":\"wait\"}\n{\"command\":\"echo\"}\n{\"command\":\"unfin");
 	shutdown(fd, SHUT_WR);
-	expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
-	expect(fd, "{\"result\":{}}");
-	expect_end(fd);
+	client_expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
+	client_expect(fd, "{\"result\":{}}");
+	client_expect_end(fd);
 	close(fd);
 }
 
@@ -282,12 +197,12 @@ static void one_that_waits_holds_up_nobody(void **state)
 {
 	int slow = connect_client(), quick = connect_client();
 
-	send_text(slow, "{\"command\":\"wait\"}\n");
+	client_send(slow, "{\"command\":\"wait\"}\n");
 	await_waiting(1);
-	send_text(quick, "{\"command\":\"echo\"}\n");
-	expect(quick, "{\"result\":{}}");
+	client_send(quick, "{\"command\":\"echo\"}\n");
+	client_expect(quick, "{\"result\":{}}");
 	atomic_store(&fixture.release, true);
-	expect(slow, "{\"result\":{\"waited\":\"yes\"}}");
+	client_expect(slow, "{\"result\":{\"waited\":\"yes\"}}");
 	close(slow);
 	close(quick);
 }
@@ -296,15 +211,15 @@ static void a_client_may_leave_while_it_waits(void **state)
 {
 	int fd = connect_client(), other;
 
-	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
+	client_send(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
 	await_waiting(1);
 	close(fd);
 	usleep(20000);
 	atomic_store(&fixture.release, true);
 	await_waiting(0);
 	other = connect_client();
-	send_text(other, "{\"command\":\"wait\"}\n");
-	expect(other, "{\"result\":{\"waited\":\"yes\"}}");
+	client_send(other, "{\"command\":\"wait\"}\n");
+	client_expect(other, "{\"result\":{\"waited\":\"yes\"}}");
 	close(other);
 }
 
@@ -313,9 +228,9 @@ static void the_server_may_end_while_a_client_waits(void **state)
 	int fd = connect_client();
 
 	/* The teardown does it: one handler runs, two requests wait for a worker. */
-	send_text(fd, "{\"command\":\"wait\"}\n");
+	client_send(fd, "{\"command\":\"wait\"}\n");
 	for (int i = 0; i < 3; i++)
-		send_text(connect_client(), "{\"command\":\"wait\"}\n");
+		client_send(connect_client(), "{\"command\":\"wait\"}\n");
 	await_waiting(2);
 	close(fd);
 }
@@ -326,12 +241,12 @@ static void clients_are_bounded(void **state)
 
 	for (int i = 0; i < 16; i++) {
 		fds[i] = connect_client();
-		send_text(fds[i], "{\"command\":\"echo\"}\n");
-		expect(fds[i], "{\"result\":{}}");
+		client_send(fds[i], "{\"command\":\"echo\"}\n");
+		client_expect(fds[i], "{\"result\":{}}");
 	}
 	extra = connect_client();
-	expect_part(extra, "too many clients");
-	expect_end(extra);
+	client_expect_part(extra, "too many clients");
+	client_expect_end(extra);
 	close(extra);
 	close(fds[3]);
 	/* A place is free again, once the server saw the other leave. */
@@ -341,7 +256,8 @@ static void clients_are_bounded(void **state)
 		usleep(10000);
 		extra = connect_client();
 		send(extra, "{\"command\":\"echo\"}\n", 19, MSG_NOSIGNAL);
-		if (read_line(extra, line, sizeof(line)) && strstr(line, "result"))
+		if (client_read_line(extra, line, sizeof(line), ANSWER_MS) &&
+		    strstr(line, "result"))
 			break;
 		close(extra);
 		extra = -1;
@@ -368,30 +284,30 @@ static void there_is_always_room_for_one_that_must_not_wait(void **state)
 	/* All places, the workers, and many more that take a reserved place and say nothing. */
 	for (int i = 0; i < 16; i++) {
 		idle[i] = connect_client();
-		send_text(idle[i],
-			  i % 2 ? "{\"command\":\"wait\"}\n" : "{\"command\":\"stuck\"}\n");
+		client_send(idle[i],
+			    i % 2 ? "{\"command\":\"wait\"}\n" : "{\"command\":\"stuck\"}\n");
 	}
 	for (int i = 0; i < 30; i++)
 		silent[i] = connect_client();
 	for (int i = 0; i < 5; i++) {
 		fd = connect_client();
-		send_text(fd, "{\"command\":\"now\"}\n");
-		expect(fd, "{\"result\":{}}");
+		client_send(fd, "{\"command\":\"now\"}\n");
+		client_expect(fd, "{\"result\":{}}");
 		close(fd);
 	}
 	/* One that was served may stay: its connection tells it when the VM ends. */
 	served = connect_client();
-	send_text(served, "{\"command\":\"now\"}\n");
-	expect(served, "{\"result\":{}}");
+	client_send(served, "{\"command\":\"now\"}\n");
+	client_expect(served, "{\"result\":{}}");
 	usleep(2500000);
 	assert_int_equal(recv(served, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, EAGAIN);
 	close(served);
 	fd = connect_client();
-	send_text(fd, "{\"command\":\"echo\",\"id\":7}\n");
-	expect(fd, "{\"error\":{\"code\":-16,\"message\":\"too many clients are "
-		   "connected\"},\"id\":7}");
-	expect_end(fd);
+	client_send(fd, "{\"command\":\"echo\",\"id\":7}\n");
+	client_expect(fd, "{\"error\":{\"code\":-16,\"message\":\"too many clients are "
+			  "connected\"},\"id\":7}");
+	client_expect_end(fd);
 	close(fd);
 	for (int i = 0; i < 16; i++)
 		close(idle[i]);
@@ -405,16 +321,17 @@ static void a_limit_holds_whatever_the_handler_does(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		queued[i] = connect_client();
-		send_text(queued[i], "{\"command\":\"stuck\"}\n{\"command\":\"now\"}\n");
+		client_send(queued[i], "{\"command\":\"stuck\"}\n{\"command\":\"now\"}\n");
 	}
-	send_text(stuck, "{\"command\":\"stuck-quick\"}\n");
-	send_text(quick, "{\"command\":\"now\"}\n");
-	expect(quick, "{\"result\":{}}");
-	expect(stuck, "{\"error\":{\"code\":-110,\"message\":\"'stuck-quick' was not done in "
+	client_send(stuck, "{\"command\":\"stuck-quick\"}\n");
+	client_send(quick, "{\"command\":\"now\"}\n");
+	client_expect(quick, "{\"result\":{}}");
+	client_expect(stuck,
+		      "{\"error\":{\"code\":-110,\"message\":\"'stuck-quick' was not done in "
 		      "time\"}}");
 	for (int i = 0; i < 3; i++) {
-		expect_part(queued[i], "'stuck' was not done in time");
-		expect(queued[i], "{\"result\":{}}");
+		client_expect_part(queued[i], "'stuck' was not done in time");
+		client_expect(queued[i], "{\"result\":{}}");
 		close(queued[i]);
 	}
 	/* The one that was queued is not begun any more. */
@@ -430,14 +347,14 @@ static void clients_that_leave_keep_no_place(void **state)
 
 	for (int i = 0; i < 200; i++) {
 		fd = connect_client();
-		send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
+		client_send(fd, "{\"command\":\"wait\"}\n{\"command\":\"wait\"}\n");
 		close(fd);
 	}
 	await_waiting(0);
 	fd = connect_client();
 	atomic_store(&fixture.release, true);
-	send_text(fd, "{\"command\":\"wait\"}\n");
-	expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
+	client_send(fd, "{\"command\":\"wait\"}\n");
+	client_expect(fd, "{\"result\":{\"waited\":\"yes\"}}");
 	close(fd);
 }
 
@@ -448,7 +365,7 @@ static void what_a_client_sent_before_it_left_is_carried_out(void **state)
 
 	for (unsigned i = 0; i < 100; i++) {
 		fd = connect_client();
-		send_text(fd, lines[i % 2]);
+		client_send(fd, lines[i % 2]);
 		close(fd);
 		if (i % 8 == 7)
 			await_count(i + 1); /* no more than the server keeps */
@@ -456,8 +373,8 @@ static void what_a_client_sent_before_it_left_is_carried_out(void **state)
 	await_count(100);
 	/* In order, after a query that nobody hears any more. */
 	fd = connect_client();
-	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"count\"}\n{\"command\":\"now\"}\n"
-		      "{\"command\":\"count-query\"}\n");
+	client_send(fd, "{\"command\":\"wait\"}\n{\"command\":\"count\"}\n{\"command\":\"now\"}\n"
+			"{\"command\":\"count-query\"}\n");
 	await_waiting(1);
 	close(fd);
 	await_count(102);
@@ -467,10 +384,10 @@ static void an_answer_has_a_bound(void **state)
 {
 	int fd = connect_client();
 
-	send_text(fd, "{\"command\":\"huge\",\"id\":1}\n");
-	expect_part(fd, "\"code\":-90,\"message\":\"the answer is longer than 16 MiB\"");
-	send_text(fd, "{\"command\":\"echo\"}\n");
-	expect(fd, "{\"result\":{}}");
+	client_send(fd, "{\"command\":\"huge\",\"id\":1}\n");
+	client_expect_part(fd, "\"code\":-90,\"message\":\"the answer is longer than 16 MiB\"");
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
 	close(fd);
 }
 
@@ -480,10 +397,10 @@ static void a_slow_reader_holds_up_nobody(void **state)
 	size_t got = 0;
 	char chunk[65536];
 
-	send_text(slow, "{\"command\":\"large\"}\n{\"command\":\"echo\"}\n");
+	client_send(slow, "{\"command\":\"large\"}\n{\"command\":\"echo\"}\n");
 	usleep(50000);
-	send_text(quick, "{\"command\":\"echo\"}\n");
-	expect(quick, "{\"result\":{}}");
+	client_send(quick, "{\"command\":\"echo\"}\n");
+	client_expect(quick, "{\"result\":{}}");
 	while (got < (4u << 20)) {
 		ssize_t count = recv(slow, chunk, sizeof(chunk), 0);
 

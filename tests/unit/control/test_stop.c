@@ -3,61 +3,37 @@
  * `stop` beside a guest that draws out `ps`: it answers each call late, with one more piece of a
  * list that does not end. Clients ask and leave, as a monitor would.
  */
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "control/control.h"
-#include "control/state_dir.h"
-#include "machine/vm.h"
-#include "services/guest_call.h"
+#include "../services/fake_vm.h"
+#include "client.h"
 
 #define CALL_US 100000
 /* Generous: a busy machine. A `ps` of this guest would take minutes. */
 #define SOON_MS 8000
 
 static struct {
-	char dir[64];
-	struct vm vm;
-	struct state_name name;
-	struct control_server *server;
-	pthread_t thread;
-	_Atomic unsigned calls;
+	struct test_server server;
 	_Atomic unsigned presses;
-	_Atomic bool paused;
 } fixture;
 
-int guest_call(struct vm *vm, unsigned id, const struct wait_limit *limit,
-	       const struct sym_call_request *request, struct sym_call_result *result,
-	       struct error *err)
+static int answer(struct vcpu *vcpu, const struct sym_call_request *request,
+		  struct sym_call_result *result)
 {
-	if (atomic_load(&vm->end) != VM_END_NONE)
-		return error_set(err, -ESHUTDOWN, "the VM has ended");
-	atomic_fetch_add(&fixture.calls, 1);
-	usleep(CALL_US);
-	*result = (struct sym_call_result){.value = 1};
-	if (!request->args[0])
-		return 0;
-	memset(request->message, 0, sizeof(struct sym_task));
-	result->value = (int64_t)sizeof(struct sym_task);
-	result->message_length = sizeof(struct sym_task);
-	return 0;
-}
+	static const struct sym_task task;
 
-json_t *guest_text(const void *text, size_t size)
-{
-	return json_string("x");
+	usleep(CALL_US);
+	if (request->args[0])
+		return fake_message(request, result, &task, sizeof(task));
+	*result = (struct sym_call_result){.value = 1};
+	return 0;
 }
 
 int vm_pause(struct vm *vm)
@@ -84,77 +60,51 @@ void vm_end(struct vm *vm, enum vm_end reason)
 		event_loop_quit(vm->main_loop);
 }
 
-static void *run_loop(void *opaque)
-{
-	event_loop_run(fixture.vm.main_loop);
-	return NULL;
-}
-
 static int setup(void **state)
 {
-	struct error err;
-
 	memset(&fixture, 0, sizeof(fixture));
-	atomic_store(&fixture.vm.end, VM_END_NONE);
-	strcpy(fixture.dir, "/tmp/symvm-test-XXXXXX");
-	if (!mkdtemp(fixture.dir) || setenv("SYMVM_RUNTIME_DIR", fixture.dir, 1) < 0)
-		return -1;
-	log_init(&fixture.vm.log, STDERR_FILENO, LOG_LEVEL_ERROR);
-	if (event_loop_create(&fixture.vm.main_loop) < 0 ||
-	    state_name_claim(&fixture.name, "test", &err) < 0 ||
-	    control_server_create(&fixture.vm, &fixture.name, &fixture.server, &err) < 0 ||
-	    control_server_start(fixture.server, &err) < 0)
-		return -1;
-	return pthread_create(&fixture.thread, NULL, run_loop, NULL);
+	fake_vm_init(&fixture.server.vm, answer);
+	return test_server_start(&fixture.server);
 }
 
 static int teardown(void **state)
 {
-	vm_end(&fixture.vm, VM_END_POWEROFF);
-	pthread_join(fixture.thread, NULL);
-	control_server_destroy(fixture.server);
-	event_loop_destroy(fixture.vm.main_loop);
-	state_name_release(&fixture.name);
-	return rmdir(fixture.dir);
+	vm_end(&fixture.server.vm, VM_END_POWEROFF);
+	test_server_end_loop(&fixture.server);
+	return test_server_destroy(&fixture.server);
 }
 
 /* Asks, waits for the answer at most @ms, and leaves. False: no answer. */
-static bool ask(const char *line, char *answer, size_t size, int ms)
+static bool ask(const char *line, char *answer_line, size_t size, int ms)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-	ssize_t got = -1;
+	int fd = client_connect(&fixture.server);
+	bool answered;
 
-	assert_int_equal(
-		connect(fd, (struct sockaddr *)&fixture.name.address, sizeof(fixture.name.address)),
-		0);
-	assert_int_equal(send(fd, line, strlen(line), MSG_NOSIGNAL), strlen(line));
-	if (poll(&poll_fd, 1, ms) == 1)
-		got = recv(fd, answer, size - 1, 0);
-	answer[got > 0 ? got : 0] = '\0';
+	client_send(fd, line);
+	answered = client_read_line(fd, answer_line, size, ms);
 	close(fd);
-	return got > 0;
+	return answered;
 }
 
 static void monitors_that_leave_do_not_shut_out_stop(void **state)
 {
-	char answer[4096];
+	char line[4096];
 	unsigned calls;
 
 	for (int i = 0; i < 40; i++)
-		ask("{\"command\":\"ps\"}\n", answer, sizeof(answer), 20);
-	assert_true(ask("{\"command\":\"stop\"}\n", answer, sizeof(answer), SOON_MS));
-	assert_string_equal(answer, "{\"result\":{}}\n");
+		ask("{\"command\":\"ps\"}\n", line, sizeof(line), 20);
+	assert_true(ask("{\"command\":\"stop\"}\n", line, sizeof(line), SOON_MS));
+	assert_string_equal(line, "{\"result\":{}}");
 	assert_int_equal(atomic_load(&fixture.presses), 1);
 	/* Nobody wants their lists: the guest is not asked any more. */
 	usleep(3 * CALL_US);
-	calls = atomic_load(&fixture.calls);
+	calls = atomic_load(&fake_vm.calls);
 	usleep(3 * CALL_US);
-	assert_int_equal(atomic_load(&fixture.calls), calls);
-	assert_true(ask("{\"command\":\"stop\",\"arguments\":{\"force\":true}}\n", answer,
-			sizeof(answer), SOON_MS) ||
-		    atomic_load(&fixture.vm.end) == VM_END_STOPPED);
-	assert_int_equal(atomic_load(&fixture.vm.end), VM_END_STOPPED);
+	assert_int_equal(atomic_load(&fake_vm.calls), calls);
+	assert_true(ask("{\"command\":\"stop\",\"arguments\":{\"force\":true}}\n", line,
+			sizeof(line), SOON_MS) ||
+		    atomic_load(&fixture.server.vm.end) == VM_END_STOPPED);
+	assert_int_equal(atomic_load(&fixture.server.vm.end), VM_END_STOPPED);
 }
 
 /* The teardown would take hours otherwise: as many calls as tasks. */
@@ -163,36 +113,29 @@ static void the_end_of_the_vm_ends_ps(void **state)
 	int fds[3];
 
 	for (int i = 0; i < 3; i++) {
-		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_int_equal(connect(fds[i], (struct sockaddr *)&fixture.name.address,
-					 sizeof(fixture.name.address)),
-				 0);
-		assert_int_equal(send(fds[i], "{\"command\":\"ps\"}\n", 17, MSG_NOSIGNAL), 17);
+		fds[i] = client_connect(&fixture.server);
+		client_send(fds[i], "{\"command\":\"ps\"}\n");
 	}
-	while (atomic_load(&fixture.calls) < 4)
+	while (atomic_load(&fake_vm.calls) < 4)
 		usleep(1000);
-	vm_end(&fixture.vm, VM_END_STOPPED);
+	vm_end(&fixture.server.vm, VM_END_STOPPED);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 }
 
 static void ps_has_a_limit_over_all_its_calls(void **state)
 {
-	char answer[4096];
+	char line[4096];
 
-	assert_true(
-		ask("{\"command\":\"ps\"}\n", answer, sizeof(answer), CONTROL_LIMIT_MS + SOON_MS));
-	assert_non_null(strstr(answer, "\"code\":-110"));
+	assert_true(ask("{\"command\":\"ps\"}\n", line, sizeof(line), CONTROL_LIMIT_MS + SOON_MS));
+	assert_non_null(strstr(line, "\"code\":-110"));
 }
 
 static void a_stop_may_be_sent_and_forgotten(void **state)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = client_connect(&fixture.server);
 
-	assert_int_equal(
-		connect(fd, (struct sockaddr *)&fixture.name.address, sizeof(fixture.name.address)),
-		0);
-	assert_int_equal(send(fd, "{\"command\":\"stop\"}\n", 19, MSG_NOSIGNAL), 19);
+	client_send(fd, "{\"command\":\"stop\"}\n");
 	close(fd);
 	for (int i = 0; i < SOON_MS && atomic_load(&fixture.presses) != 1; i++)
 		usleep(1000);

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What info and metrics say of the symbiotic interface: registration, calls, what the guest tells.
- */
+/* The section `symbiotic` of info, and its metrics: registration, calls, SymSpy pages. */
 #include <errno.h>
 #include <symbiotic/symcall.h>
 
 #include "control/control.h"
 #include "machine/report.h"
 #include "machine/vm.h"
-#include "services/guest_call.h"
 
 static const char *boot_state_name(uint32_t state)
 {
@@ -28,7 +26,7 @@ static void describe_guest(struct vm *vm, json_t *object)
 
 	if (sym_vm_spy_read(vm->symbiotic, &guest) < 0)
 		return;
-	json_object_set_new(object, "guest_os", guest_text(guest.os, sizeof(guest.os)));
+	json_object_set_new(object, "guest_os", control_text((const char *)guest.os));
 	json_object_set_new(object, "guest_state", json_string(boot_state_name(guest.boot_state)));
 	json_object_set_new(object, "guest_cpus_online", json_integer(guest.cpus_online));
 	json_object_set_new(object, "mem_total", json_integer((json_int_t)guest.mem_total));
@@ -52,7 +50,7 @@ static json_t *describe_tasks(struct vm *vm)
 		json_array_append_new(tasks, json_pack("{s:i, s:I, s:I, s:o, s:I}", "vcpu", (int)i,
 						       "pid", (json_int_t)guest.pid, "tgid",
 						       (json_int_t)guest.tgid, "comm",
-						       guest_text(guest.comm, sizeof(guest.comm)),
+						       control_text((const char *)guest.comm),
 						       "nr_running", (json_int_t)guest.nr_running));
 	}
 	return tasks;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The control command `ps`: the guest's tasks, without an agent. */
+#include "libguestview/ps.h"
+
+#include "control/control.h"
+#include "services/guest.h"
+
+static json_t *task_json(const struct guest_task *task)
+{
+	const char state[2] = {task->state, '\0'};
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+			 "pid", (json_int_t)task->pid, "tgid", (json_int_t)task->tgid, "ppid",
+			 (json_int_t)task->ppid, "uid", (json_int_t)task->uid, "state", state,
+			 "kernel_thread", task->kernel_thread, "cpu", (json_int_t)task->cpu,
+			 "threads", (json_int_t)task->threads, "rss", (json_int_t)task->rss,
+			 "utime_ns", (json_int_t)task->utime_ns, "stime_ns",
+			 (json_int_t)task->stime_ns, "start_ns", (json_int_t)task->start_ns, "comm",
+			 control_text(task->comm), "cgroup", control_text(task->cgroup));
+}
+
+static int handle_ps(struct vm *vm, json_t *arguments, struct wait_limit *limit, json_t **result,
+		     struct error *err)
+{
+	static const char *const known[] = {"threads", NULL};
+	const struct guest_limit until = guest_limit_of(limit);
+	const struct guest guest = guest_of_vm(vm);
+	struct guest_error words;
+	struct guest_ps list;
+	bool threads = false;
+	json_t *tasks;
+	int status = control_arguments_known(arguments, known, err);
+
+	if (status == 0)
+		status = control_argument_bool(arguments, "threads", &threads, err);
+	if (status < 0)
+		return status;
+	status = guest_ps(&guest, &until, threads, &list, &words);
+	if (status < 0)
+		return guest_error_pass(err, status, &words);
+	tasks = json_array();
+	for (size_t i = 0; i < list.count; i++)
+		json_array_append_new(tasks, task_json(&list.tasks[i]));
+	*result = json_pack("{s:o, s:b}", "tasks", tasks, "complete", list.complete);
+	guest_ps_free(&list);
+	return 0;
+}
+
+static const struct control_command ps_command = {
+	.name = "ps",
+	.help = "the guest's processes; threads (bool): its threads",
+	.is_query = true,
+	.handle_until = handle_ps,
+};
+CONTROL_COMMAND(ps_command);

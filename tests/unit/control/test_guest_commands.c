@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The commands that ask a guest: their JSON, for a guest whose answers are known. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../services/fake_vm.h"
+#include "control/control.h"
+
+REGISTRY_DECLARE(symvm_control_commands, struct control_command);
+
+static struct vm vm;
+static struct error err;
+
+static int answer_tasks(const struct sym_call_request *request, struct sym_call_result *result)
+{
+	static const struct sym_task task = {
+		.pid = 1,
+		.tgid = 2,
+		.ppid = 3,
+		.uid = 4,
+		.state = 'R',
+		.cpu = 5,
+		.threads = 6,
+		.rss = 7,
+		.utime_ns = 8,
+		.stime_ns = 9,
+		.start_ns = 10,
+		.comm = "in\xff\x1bit", /* not UTF-8, and an escape */
+		.cgroup = "/\xc3\xa4",
+	};
+
+	if (request->args[0] == 0)
+		*result = (struct sym_call_result){.value = 7};
+	else if (request->args[1] == 0)
+		return fake_message(request, result, &task, sizeof(task));
+	else
+		*result = (struct sym_call_result){0};
+	return 0;
+}
+
+static int answer(struct vcpu *vcpu, const struct sym_call_request *request,
+		  struct sym_call_result *result)
+{
+	const struct sym_whoami task = {
+		.pid = 1,
+		.tgid = 2,
+		.ppid = 3,
+		.uid = 4,
+		.cpu = vcpu->id,
+		.flags = SYM_WHOAMI_IDLE,
+		.user_rip = 6,
+		.user_rsp = 7,
+		.start_ns = 8,
+		.comm = "swapper",
+		.cgroup = "/",
+	};
+	const struct sym_meminfo memory = {1, 2, 3, 4, 5, 6, 7, 8};
+
+	switch (request->number) {
+	case SYM_CALL_WHOAMI:
+		return fake_message(request, result, &task, sizeof(task));
+	case SYM_CALL_MEMINFO:
+		return fake_message(request, result, &memory, sizeof(memory));
+	case SYM_CALL_STACK:
+		return fake_message(request, result, "a+0x1/0x2\nb+0x3/0x4\n", 20);
+	case SYM_CALL_TASKS:
+		return answer_tasks(request, result);
+	default:
+		*result = (struct sym_call_result){
+			.value = (int64_t)(request->args[0] + request->args[4]),
+		};
+		return 0;
+	}
+}
+
+static int setup(void **state)
+{
+	memset(&vm, 0, sizeof(vm));
+	memset(&err, 0, sizeof(err));
+	fake_vm_init(&vm, answer);
+	return 0;
+}
+
+/* Runs a command as a worker does. *@result is the answer's JSON, of the caller; or NULL. */
+static int run(const char *name, const char *arguments, char **result)
+{
+	const struct control_command *const *it;
+	json_t *parsed = json_loads(arguments, 0, NULL), *answer_json = NULL;
+	struct wait_limit limit;
+	int status = -ENOSYS;
+
+	assert_non_null(parsed);
+	wait_limit_init(&limit, 3600000);
+	REGISTRY_FOR_EACH(symvm_control_commands, it)
+		if (strcmp((*it)->name, name) == 0)
+			status = (*it)->handle_until(&vm, parsed, &limit, &answer_json, &err);
+	*result = answer_json ? json_dumps(answer_json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	json_decref(answer_json);
+	json_decref(parsed);
+	return status;
+}
+
+static void expect(const char *name, const char *arguments, const char *expected)
+{
+	char *result;
+
+	assert_int_equal(run(name, arguments, &result), 0);
+	assert_string_equal(result, expected);
+	free(result);
+}
+
+static void refused(const char *name, const char *arguments, int status, const char *words)
+{
+	char *result;
+
+	assert_int_equal(run(name, arguments, &result), status);
+	assert_string_equal(err.text, words);
+	assert_null(result);
+}
+
+static void calls_have_their_answers(void **state)
+{
+	expect("call", "{\"call\":\"ping\",\"args\":[1,2,3,4,5]}", "{\"value\":6}");
+	expect("call", "{\"number\":9,\"args\":[40]}", "{\"value\":40}");
+	expect("call", "{\"call\":\"whoami\",\"vcpu\":1}",
+	       "{\"pid\":1,\"tgid\":2,\"ppid\":3,\"uid\":4,\"cpu\":1,\"comm\":\"swapper\","
+	       "\"cgroup\":\"/\",\"kernel_thread\":false,\"idle\":true,\"in_kernel\":false,"
+	       "\"user_rip\":6,\"user_rsp\":7,\"start_ns\":8}");
+	expect("call", "{\"call\":\"meminfo\"}",
+	       "{\"mem_total\":1,\"mem_free\":2,\"mem_available\":3,\"swap_total\":4,"
+	       "\"swap_free\":5,\"swap_in\":6,\"swap_out\":7,\"major_faults\":8}");
+	expect("call", "{\"call\":\"stack\"}", "{\"frames\":[\"a+0x1/0x2\",\"b+0x3/0x4\"]}");
+}
+
+/* All names that the table has, and no other. */
+static void a_call_that_is_not_known_names_those_that_are(void **state)
+{
+	refused("call", "{\"call\":\"pong\"}", -EINVAL,
+		"call: 'pong' is none of ping, meminfo, stack, whoami");
+	assert_int_equal(fake_vm.calls, 0);
+}
+
+static void wrong_arguments_of_call_are_refused(void **state)
+{
+	refused("call", "{}", -EINVAL, "call: expected either a name or a number");
+	refused("call", "{\"call\":\"ping\",\"number\":0}", -EINVAL,
+		"call: expected either a name or a number");
+	refused("call", "{\"call\":\"ping\",\"args\":[1,2,3,4,5,6]}", -EINVAL,
+		"args: expected a list of at most 5 numbers");
+	refused("call", "{\"call\":\"ping\",\"args\":[1,\"2\"]}", -EINVAL,
+		"args: value 1 is not a whole number");
+	refused("call", "{\"call\":\"ping\",\"vcpu\":2}", -ENXIO,
+		"vCPU 2: this VM has vCPUs 0 to 1");
+	refused("call", "{\"number\":4096}", -EINVAL, "number: expected an integer, 0 to 4095");
+}
+
+static void ps_lists_tasks(void **state)
+{
+	expect("ps", "{}",
+	       "{\"tasks\":[{\"pid\":1,\"tgid\":2,\"ppid\":3,\"uid\":4,\"state\":\"R\","
+	       "\"kernel_thread\":false,\"cpu\":5,\"threads\":6,\"rss\":7,\"utime_ns\":8,"
+	       "\"stime_ns\":9,\"start_ns\":10,\"comm\":\"in?\\u001Bit\","
+	       "\"cgroup\":\"/\\u00E4\"}],\"complete\":true}");
+	refused("ps", "{\"threads\":1}", -EINVAL, "threads: expected true or false");
+}
+
+static void a_vm_that_cannot_be_asked_says_why(void **state)
+{
+	static const char *const commands[] = {"call", "ps"};
+	static const char *const arguments[] = {"{\"call\":\"ping\"}", "{}"};
+
+	atomic_store(&fake_vm.paused, true);
+	for (unsigned i = 0; i < 2; i++)
+		refused(commands[i], arguments[i], -EBUSY, "the VM is paused");
+	atomic_store(&vm.end, VM_END_STOPPED);
+	for (unsigned i = 0; i < 2; i++)
+		refused(commands[i], arguments[i], -ESHUTDOWN, "the VM has ended");
+	vm.symbiotic = NULL;
+	for (unsigned i = 0; i < 2; i++)
+		refused(commands[i], arguments[i], -EOPNOTSUPP,
+			"this VM runs without the symbiotic interface (--symbiotic off)");
+	assert_int_equal(fake_vm.calls, 0);
+}
+
+static void wrong_arguments_of_who_are_refused(void **state)
+{
+	refused("who", "{}", -EINVAL, "who: expected either a port or an address");
+	refused("who", "{\"port\":1,\"address\":1}", -EINVAL,
+		"who: expected either a port or an address");
+	refused("who", "{\"port\":65536}", -EINVAL, "port: expected an integer, 0 to 65535");
+	refused("who", "{\"port\":1,\"count\":1001}", -EINVAL,
+		"count: expected an integer, 1 to 1000");
+	refused("who", "{\"port\":1}", -EOPNOTSUPP,
+		"this VM runs without the symbiotic interface (--symbiotic off)");
+}
+
+#define CASE(function) cmocka_unit_test_setup(function, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(calls_have_their_answers),
+		CASE(a_call_that_is_not_known_names_those_that_are),
+		CASE(wrong_arguments_of_call_are_refused),
+		CASE(ps_lists_tasks),
+		CASE(a_vm_that_cannot_be_asked_says_why),
+		CASE(wrong_arguments_of_who_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
