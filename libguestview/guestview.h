@@ -4,7 +4,7 @@
  * API of libsymcall and on a small handle, `struct guest`, that the embedder implements once. It
  * knows no event loop, no JSON and no command line; it creates no thread and has no process-wide
  * state. Each feature has a header and a file of its own (ps, who, whoami, stack, meminfo); this
- * header has what they share. See docs/guestview.md.
+ * header has what they share. See docs/develop/guestview.md.
  *
  * Threads: a function may be called by any thread but a vCPU's, and waits, unless it says
  * otherwise. Calls of several threads on one guest may run at the same time.

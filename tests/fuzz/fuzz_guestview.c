@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * libguestview's decoders against a guest whose answers are the data: any value, any claimed
+ * length, any bytes. The guest ends with the data. What is decoded must hold what the headers
+ * promise.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libguestview/meminfo.h"
+#include "libguestview/ps.h"
+#include "libguestview/stack.h"
+#include "libguestview/who.h"
+#include "libguestview/whoami.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct stream {
+	const uint8_t *data;
+	size_t size;
+};
+
+/* Up to @length bytes of the data; the rest is zero. */
+static void take(struct stream *stream, void *out, size_t length)
+{
+	size_t got = length < stream->size ? length : stream->size;
+
+	memset(out, 0, length);
+	memcpy(out, stream->data, got);
+	stream->data += got;
+	stream->size -= got;
+}
+
+/* Stands in for libsymcall: an answer begins with its kind. */
+int sym_call(struct sym_vcpu *engine, const struct sym_call_request *request,
+	     struct sym_call_result *result)
+{
+	struct stream *stream = (struct stream *)engine;
+	uint16_t length;
+	uint8_t kind;
+
+	take(stream, &kind, sizeof(kind));
+	if (kind & 1) { /* another errno than those that are tried again, which take time */
+		take(stream, &kind, sizeof(kind));
+		return kind == 0 || kind == EAGAIN || kind == EBUSY ? -EPROTO : -(int)kind;
+	}
+	take(stream, &length, sizeof(length));
+	if (length > request->message_size && !(kind & 2))
+		length = (uint16_t)request->message_size;
+	result->message_length = length;
+	result->value = length;
+	if (kind & 4)
+		take(stream, &result->value, sizeof(result->value));
+	if (result->value == -EAGAIN || result->value == -EBUSY)
+		result->value = -EPERM;
+	if (request->message)
+		take(stream, request->message,
+		     length < request->message_size ? length : request->message_size);
+	return 0;
+}
+
+static unsigned vcpu_count(void *opaque)
+{
+	return 1;
+}
+
+static struct sym_vcpu *engine_of(void *opaque, unsigned vcpu)
+{
+	return opaque;
+}
+
+static int run_on(void *opaque, unsigned vcpu, void (*function)(void *argument), void *argument,
+		  unsigned timeout_ms)
+{
+	function(argument);
+	return 0;
+}
+
+static int check(void *opaque, struct guest_error *err)
+{
+	const struct stream *stream = opaque;
+
+	return stream->size ? 0 : guest_error_set(err, -ESHUTDOWN, "no more data");
+}
+
+static void must(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void check_text(const char *text, size_t size)
+{
+	must(memchr(text, '\0', size) != NULL);
+}
+
+static void check_stack(const struct guest_stack *stack)
+{
+	must(stack->count <= GUEST_STACK_FRAMES);
+	for (unsigned i = 0; i < stack->count; i++) {
+		must(stack->start[i] < SYM_MESSAGE_SIZE);
+		check_text(guest_stack_frame(stack, i), sizeof(stack->text) - stack->start[i]);
+		must(*guest_stack_frame(stack, i));
+	}
+}
+
+static void check_task(const struct guest_whoami *task)
+{
+	check_text(task->comm, sizeof(task->comm));
+	check_text(task->cgroup, sizeof(task->cgroup));
+}
+
+static void ask_ps(const struct guest *guest, const struct guest_limit *limit,
+		   struct guest_error *err)
+{
+	struct guest_ps list;
+
+	if (guest_ps(guest, limit, false, &list, err) < 0) {
+		must(!list.tasks);
+		return;
+	}
+	must(list.count <= GUEST_PS_MAX);
+	for (size_t i = 0; i < list.count; i++) {
+		check_text(list.tasks[i].comm, sizeof(list.tasks[i].comm));
+		check_text(list.tasks[i].cgroup, sizeof(list.tasks[i].cgroup));
+		must(list.tasks[i].state > ' ' && list.tasks[i].state < 0x7f);
+	}
+	guest_ps_free(&list);
+}
+
+static void ask_who(const struct guest *guest, struct stream *stream)
+{
+	struct guest_who who;
+	struct kvm_run run = {0};
+	struct guest_watch watch;
+	uint8_t wants;
+
+	take(stream, &wants, sizeof(wants));
+	run.exit_reason = wants & 1 ? KVM_EXIT_IO : KVM_EXIT_MMIO;
+	take(stream, &run.mmio, sizeof(run.mmio));
+	take(stream, &watch.first, sizeof(watch.first));
+	take(stream, &watch.last, sizeof(watch.last));
+	watch.mmio = wants & 2;
+	guest_watch_matches(&watch, &run);
+	if (guest_who_ask(guest, 0, &run, wants & 4, &who) < 0)
+		return;
+	check_task(&who.task);
+	must(!who.has_stack || wants & 4);
+	check_stack(&who.stack);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct guest_ops ops = {
+		.vcpu_count = vcpu_count,
+		.engine = engine_of,
+		.run_on = run_on,
+		.check = check,
+	};
+	const struct guest_limit limit = {.end_ns = UINT64_MAX};
+	struct stream stream = {data, size};
+	const struct guest guest = {.ops = &ops, .opaque = &stream};
+	struct guest_error err = {""};
+	struct guest_whoami task;
+	struct guest_stack stack;
+	struct guest_meminfo memory;
+	uint8_t question;
+
+	take(&stream, &question, sizeof(question));
+	switch (question % 5) {
+	case 0:
+		ask_ps(&guest, &limit, &err);
+		break;
+	case 1:
+		ask_who(&guest, &stream);
+		break;
+	case 2:
+		if (guest_whoami(&guest, 0, &limit, &task, &err) == 0)
+			check_task(&task);
+		break;
+	case 3:
+		if (guest_stack(&guest, 0, &limit, &stack, &err) == 0)
+			check_stack(&stack);
+		break;
+	default:
+		guest_meminfo(&guest, 0, &limit, &memory, &err);
+		break;
+	}
+	check_text(err.text, sizeof(err.text));
+	return 0;
+}
