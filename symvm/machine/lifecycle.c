@@ -1,5 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Pause, resume, reset and end of a VM. */
+/*
+ * Pause, resume, reset and end of a VM.
+ *
+ *	                 vm_start          vm_pause
+ *	VM_STATE_CREATED --------> PAUSED <---------- RUNNING
+ *	                              |   vm_resume      ^ |
+ *	                              +------------------+ | vm_end
+ *	                              |                    v
+ *	                              +----------------> ENDED
+ *	                                   vm_end
+ *
+ * vm->state is what clients asked for. vm->reset_requested is a second, independent reason to keep
+ * the vCPUs out of the guest. The rule that holds everything together: a vCPU may run
+ * exactly if the state is RUNNING and no reset is requested. Each function that makes one of the
+ * two true looks at the other one, with state_lock held, before it releases the vCPUs
+ * (release_all).
+ *
+ * Pause. vm_pause() sets the state first and then the request PAUSE on each vCPU, without the lock,
+ * because a kick is a system call for each vCPU. If another client resumed the VM in between, the
+ * requests may come after the release, so vm_pause_begin() looks again and releases once more.
+ * vm_pause() then waits until all vCPUs are parked. A vCPU that a device holds up for more than
+ * five seconds makes the pause fail, and the VM runs on.
+ *
+ * Resume. The devices prepare first, without the lock, because they wait for the I/O loop.
+ * vm_resume() then looks at the state again: the VM may have ended meanwhile.
+ *
+ * Reset. Any thread may request one, mostly a vCPU's in the middle of an exit. So the request only
+ * sets reset_requested, has all vCPUs park, and leaves a task to the lifecycle thread. A client
+ *that resumes the VM at the same moment may clear the request PAUSE of a vCPU again, so each vCPU
+ *also looks at reset_requested before it enters the guest (vcpu_must_stop). The lifecycle thread
+ *may wait: until every vCPU is parked, as long as that takes, and until devices have let go of
+ *guest memory. It then puts all parts back to power-on in this order:
+ *
+ *	1. the irqchip;
+ *	2. the devices, in creation order;
+ *	3. the symbiotic interface's registrations, then each vCPU's registers;
+ *	4. RAM, which is given back to the host;
+ *	5. the kernel, loaded again from files that stayed open.
+ *
+ * A VM that was paused stays paused after its reset.
+ *
+ * End. vm_end() may be called on any thread that does not hold state_lock, any number of times. The
+ * first reason stays. It arms the watchdog before all else, sets ENDED, has the vCPUs park and ends
+ * the main loop. vm_destroy() then takes the VM apart on the main thread. Waits of this file end
+ * when the VM has ended, and the watchdog is there for those that do not.
+ */
 #include "machine/lifecycle.h"
 
 #include <errno.h>
@@ -80,7 +125,7 @@ int vm_pause_begin(struct vm *vm)
 	if (status < 0)
 		return status;
 	request_all(vm, VCPU_REQUEST_PAUSE);
-	/* Where it was resumed in between, our requests may have come after that. */
+	/* If it was resumed in between, our requests may have come after that. */
 	pthread_mutex_lock(&vm->state_lock);
 	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested))
 		release_all(vm);
@@ -179,7 +224,7 @@ void vm_end(struct vm *vm, enum vm_end reason)
 	reason = vm_panic_reason(vm, reason);
 	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
 		return;
-	/* First, and without a lock: what follows may meet the very bug that this is for. */
+	/* First, and without a lock: the rest may meet the very bug that the watchdog is for. */
 	if (vm->watchdog)
 		watchdog_arm(vm->watchdog, END_LIMIT_MS);
 	pthread_mutex_lock(&vm->state_lock);
@@ -200,8 +245,8 @@ int lifecycle_boot(struct vm *vm, struct error *err)
 	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
 }
 
-/* What the last kernel left in RAM is not the next one's to see, and its pages are the host's
- * again. Plugged memory goes by its device's reset. */
+/* The next kernel must not see what the last one left in RAM, and the host gets the pages back.
+ * Plugged memory goes with its device's reset. */
 static void wipe_memory(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->memory.count; i++) {
@@ -240,7 +285,7 @@ static int reset_all(struct vm *vm, struct error *err)
 	return lifecycle_boot(vm, err);
 }
 
-/* As often as a guest likes, but not without a break. The lock is held. */
+/* A guest may reset as often as it likes, but with a break in between. The lock is held. */
 static void keep_interval(struct vm *vm)
 {
 	struct timespec until = clock_timespec(vm->reset_ns + RESET_INTERVAL_MS * NS_PER_MS);

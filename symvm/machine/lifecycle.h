@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The thread that does for the VM's life what may have to wait for a device: resets, and resuming
- * on behalf of the main loop. So the main loop never waits for a guest or a disk.
+ * The thread that does the parts of the VM's life that may have to wait for a device: resets, and
+ * resuming on behalf of the main loop. So the main loop never waits for a guest or a disk.
  */
 #ifndef SYMVM_MACHINE_LIFECYCLE_H
 #define SYMVM_MACHINE_LIFECYCLE_H

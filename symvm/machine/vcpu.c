@@ -1,4 +1,45 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A vCPU's thread.
+ *
+ * The loop (run_loop) does three things in turn: it serves requests of other threads, runs the
+ * guest until its next exit, and has the exit handled (vcpu_exit.c). Only this thread touches the
+ * vCPU's kvm_run and registers.
+ *
+ * Requests. Another thread that wants something of a vCPU sets a bit in vcpu->requests and then
+ * sends the kick signal (vcpu_request). There are three bits:
+ *
+ *	PAUSE	Stay out of the guest while the bit is set. The thread is then "parked": it counts
+ *		itself in vm->parked and waits on vm->state_changed. lifecycle.c clears the bit, and
+ *		has the rules.
+ *	STOP	Leave the thread. The thread parks first and then leaves.
+ *	WORK	Run the function that vcpu_run_on() left in vcpu->work, once.
+ *
+ * Kicks. The signal takes the thread out of KVM_RUN with -EINTR. It may also come just before
+ * KVM_RUN, where it would be lost. So its handler sets kvm_run's immediate_exit as well, and that
+ * KVM_RUN returns at once. The loop clears the flag *before* it looks at the requests:
+ *
+ *	loop:   immediate_exit = 0;  if (requests) serve;  KVM_RUN
+ *	other:  requests |= bit;     signal -> handler: immediate_exit = 1
+ *
+ * A bit that is set before the look is served. A bit that is set after the look comes with a
+ * signal that arrives after the flag was cleared, so the next KVM_RUN returns. No request is lost,
+ * and a signal that comes twice, or too late, costs one empty round.
+ *
+ * The state is whole. When KVM_RUN returns for a read of a port or of memory, the instruction is
+ * only half done: KVM finishes it in the next KVM_RUN. Before a thread parks or runs another
+ * thread's function it therefore completes the exit (complete_exit) by a KVM_RUN with
+ * immediate_exit set. That may cause further exits of the same instruction, and one of them may
+ * end or reset the VM, so the loop looks at vcpu_must_stop() after that.
+ *
+ * Work. One function at a time has the vCPU's slot (vcpu->work_busy). Its caller waits: with a time
+ * limit until the function begins, and without one until it ends, since the function uses the
+ * caller's memory. Work that reaches a parked vCPU is refused (-EBUSY), because a thread that
+ * paused or resets the VM relies on it that no code of the guest runs.
+ *
+ * The end. vm_end() sets PAUSE on every vCPU. The threads park, and vcpu_destroy() sets STOP and
+ * waits for them.
+ */
 #include "machine/vcpu.h"
 
 #include <errno.h>
@@ -35,14 +76,13 @@ static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 	__atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
-/* What a kick means on this thread; NULL where the thread is no vCPU's. Signals carry no pointer:
- * whoever sends one can cause an exit, no more. */
+/* The kvm_run that a kick is about; NULL if the thread is not a vCPU's. Signals carry no pointer,
+ * so a process that sends one can cause an exit and nothing else. */
 static _Thread_local struct kvm_run *kick_target;
 static _Thread_local volatile sig_atomic_t kicked; /* since run_loop() looked for requests */
 
 /*
- * A kick may hit between the check for requests and KVM_RUN; the flag makes that KVM_RUN
- * return at once. It is written on the vCPU's own thread only, here too: libsymcall changes it by
+ * The flag is written on the vCPU's own thread only, here too, because libsymcall changes it by
  * plain instructions.
  */
 static void kick_handler(int signal)
@@ -219,8 +259,8 @@ static void complete_exit(struct vcpu *vcpu)
 }
 
 /*
- * Does what was posted, or refuses it where @refusal is not 0. Never on a vCPU that counts as
- * parked: a reset or whoever paused the VM relies on it that no guest code runs then.
+ * Runs the posted function, or refuses it if @refusal is not 0. Never runs it on a vCPU that counts
+ * as parked: a reset, or the client that paused the VM, relies on it that no guest code runs then.
  */
 static void do_work(struct vcpu *vcpu, int refusal)
 {
@@ -251,8 +291,8 @@ static void refuse_work(struct vcpu *vcpu)
 
 /*
  * Tells the guest's watchdogs (soft lockups, RCU stalls) that this vCPU stood still, however long
- * it was: kernel Documentation/virt/kvm/api.rst, KVM_KVMCLOCK_CTRL. It fails where the guest uses
- * no kvmclock.
+ * it was: kernel Documentation/virt/kvm/api.rst, KVM_KVMCLOCK_CTRL. The call fails if the guest
+ * does not use kvmclock.
  */
 static void tell_stopped(struct vcpu *vcpu)
 {
@@ -260,7 +300,7 @@ static void tell_stopped(struct vcpu *vcpu)
 		return;
 }
 
-/* Waits while PAUSE stands; false when the thread must end. Work is refused meanwhile. */
+/* Waits while PAUSE is set; false if the thread must end. Work is refused meanwhile. */
 static bool stay_parked(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -271,7 +311,9 @@ static bool stay_parked(struct vcpu *vcpu)
 	pthread_cond_broadcast(&vm->state_changed);
 	for (;;) {
 		requests = atomic_load(&vcpu->requests);
-		if (!(requests & VCPU_REQUEST_PAUSE) || (requests & VCPU_REQUEST_STOP))
+		/* A reset counts all vCPUs as parked, and relies on it until it is done. */
+		if ((requests & VCPU_REQUEST_STOP) ||
+		    (!(requests & VCPU_REQUEST_PAUSE) && !vcpu_must_stop(vcpu)))
 			break;
 		if (!(requests & VCPU_REQUEST_WORK)) {
 			pthread_cond_wait(&vm->state_changed, &vm->state_lock);
@@ -289,7 +331,7 @@ static bool stay_parked(struct vcpu *vcpu)
 	return true;
 }
 
-/* Serves requests, parked while PAUSE stands; false when the thread must end. */
+/* Serves requests, parked while PAUSE is set; false if the thread must end. */
 static bool serve_requests(struct vcpu *vcpu)
 {
 	unsigned requests;
@@ -356,10 +398,13 @@ static void run_loop(struct vcpu *vcpu)
 	int status;
 
 	for (;;) {
-		/* Before the check: a request that comes after it finds the flag clear, and sets
-		 * it. */
+		/* Before the look at the requests: the head of this file says why. */
 		kicked = 0;
 		set_immediate_exit(vcpu->run, 0);
+		/* Not by the bit alone: a client that resumes the VM just as a reset is requested
+		 * may have cleared it. */
+		if (vcpu_must_stop(vcpu))
+			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);
 		if (atomic_load(&vcpu->requests)) {
 			if (!serve_requests(vcpu))
 				return;
@@ -370,12 +415,10 @@ static void run_loop(struct vcpu *vcpu)
 			vcpu_service_exit(vcpu, vcpu->run);
 		else if (status < 0 && status != -EINTR && status != -EAGAIN)
 			run_failed(vcpu, status);
-		/* Nobody here asked for it: a stopped process (SIGSTOP, a frozen cgroup, a host
-		 * that slept) comes back this way. */
+		/* No thread of ours kicked: the process was stopped (SIGSTOP, a frozen cgroup, a
+		 * host that slept) and continues. */
 		else if (status == -EINTR && !kicked)
 			tell_stopped(vcpu);
-		if (vcpu_must_stop(vcpu))
-			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);
 	}
 }
 

@@ -59,9 +59,8 @@ enum vm_end {
 	VM_END_POWEROFF = 0, /* the guest powered off */
 	VM_END_FAILURE = 1,  /* symvm or the host failed */
 	VM_END_USAGE = 2,
-	VM_END_PANIC = 3, /* the guest's kernel panicked */
-	VM_END_CRASH =
-		4, /* triple fault that is no reboot, or KVM could not go on with the guest */
+	VM_END_PANIC = 3,   /* the guest's kernel panicked */
+	VM_END_CRASH = 4,   /* triple fault that is not a reboot, or KVM cannot run the guest */
 	VM_END_STOPPED = 5, /* `symvm stop --force`, SIGTERM, SIGINT */
 	VM_END_REBOOT = 6,  /* the guest rebooted and --on-reboot=exit */
 };
@@ -146,10 +145,10 @@ int vm_start(struct vm *vm, struct error *err);
 double vm_uptime(const struct vm *vm);
 
 /*
- * Parks all vCPUs outside of the guest, or lets them on. Not on vCPU threads, and not on a loop's:
- * they may wait for devices. -EALREADY when already so, -ESHUTDOWN when the VM has ended. Pause:
- * -ETIMEDOUT where a vCPU is busy with a device for 5 s (the VM then runs on), -ECANCELED where
- * it was resumed meanwhile. No guest code runs on a paused VM, posted functions neither.
+ * Stops all vCPUs outside the guest, or lets them run again. Not on vCPU threads, and not on a
+ * loop's: both may wait for devices. -EALREADY if it is so already, -ESHUTDOWN if the VM has ended.
+ * Pause: -ETIMEDOUT if a vCPU is busy with a device for 5 s (the VM then runs on), -ECANCELED if
+ * the VM was resumed meanwhile. On a paused VM neither guest code nor a posted function runs.
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
@@ -178,8 +177,8 @@ void vm_request_reset(struct vm *vm);
 void vm_report_panic(struct vm *vm);
 
 /*
- * Asks the guest to power off: presses the ACPI power button, lets a paused VM on, and presses
- * again until the VM has ended or @seconds are over. A guest that still boots has no ear for the
+ * Asks the guest to power off: presses the ACPI power button, resumes a paused VM, and presses
+ * again until the VM has ended or @seconds are over. A guest that still boots does not notice the
  * first ones. -EOPNOTSUPP without that device. Main loop's thread; does not wait.
  */
 int vm_power_off(struct vm *vm, unsigned seconds);

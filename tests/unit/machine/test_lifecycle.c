@@ -537,7 +537,7 @@ static void pauses_of_several_clients_leave_no_vcpu_behind(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, keep_pausing, &stop), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		guest_writes(RESET_PORT);
-		usleep(150000);
+		await_boots(i + 1);
 	}
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < 3; i++)
@@ -547,6 +547,32 @@ static void pauses_of_several_clients_leave_no_vcpu_behind(void **state)
 		usleep(10000);
 	for (unsigned i = 0; i < VCPUS; i++)
 		assert_int_equal(vcpu_run_on(fake.vm.vcpus[i], work, NULL, 10000), 0);
+}
+
+/*
+ * vm_resume() may clear the request PAUSE just as another vCPU requests a reset, after it saw that
+ * none was requested. The vCPU must not run its guest on that.
+ */
+static void a_vcpu_that_lost_its_request_does_not_run_in_a_reset(void **state)
+{
+	struct vm *vm = &fake.vm;
+	unsigned entries;
+
+	assert_int_equal(vm_pause(vm), 0);
+	entries = atomic_load(&fake.entries);
+	atomic_store(&vm->reset_requested, true);
+	pthread_mutex_lock(&vm->state_lock);
+	for (unsigned i = 0; i < VCPUS; i++)
+		atomic_fetch_and(&vm->vcpus[i]->requests, ~VCPU_REQUEST_PAUSE);
+	pthread_cond_broadcast(&vm->state_changed);
+	pthread_mutex_unlock(&vm->state_lock);
+	for (unsigned i = 0; i < VCPUS; i++)
+		assert_int_equal(vcpu_run_on(vm->vcpus[i], work, NULL, 10000), -EBUSY);
+	assert_int_equal(vm->parked, VCPUS);
+	assert_int_equal(atomic_load(&fake.entries), entries);
+	atomic_store(&vm->reset_requested, false);
+	assert_int_equal(vm_resume(vm), 0);
+	assert_true(guest_runs());
 }
 
 /* A user whose processes have all the pending signals that the host allows. */
@@ -584,6 +610,7 @@ int main(void)
 		CASE(posted_work_and_resets_exclude_each_other),
 		CASE(work_that_has_begun_is_waited_for),
 		CASE(pauses_of_several_clients_leave_no_vcpu_behind),
+		CASE(a_vcpu_that_lost_its_request_does_not_run_in_a_reset),
 		CASE(kicks_need_no_queue),
 	};
 
