@@ -8,7 +8,7 @@ setup() {
 	mkdir -p "$SYMVM_CHECK_ROOT"/{symvm/{util,machine,devices},docs,scripts/checks}
 	cd "$SYMVM_CHECK_ROOT" || return 1
 	cp "$BATS_TEST_DIRNAME"/../../.clang-format .
-	cp "$BATS_TEST_DIRNAME"/../../scripts/checks/*.conf scripts/checks/
+	cp "$BATS_TEST_DIRNAME"/../../scripts/checks/{*.conf,words.txt} scripts/checks/
 	sed -i '/^known/d' scripts/checks/layers.conf
 	printf '#include "util/low.h"\n\nint twice(int value)\n{\n\treturn 2 * value;\n}\n' >symvm/machine/vm.c
 	printf 'int twice(int value);\n' | tee symvm/util/low.h >symvm/devices/high.h
@@ -92,6 +92,17 @@ caught() {
 @test "spelling: a word that is misspelt" {
 	printf 'It will reci%s a page.\n' eve >>docs/a.md
 	caught spelling '==> receive'
+}
+
+@test "words: a word that documents avoid, but not in code" {
+	printf 'Run `symvm %s`.\n\n```\nit is %s RAM\n```\n' anew no >>docs/a.md
+	git add -A
+	run "$check" words
+	[ "$status" -eq 0 ]
+	printf 'The window is %s\nRAM.\n' no >>docs/a.md
+	caught words "docs/a.md:9: 'is no': write is not"
+	printf 'It is loaded %s.\n' anew >docs/a.md
+	caught words "docs/a.md:1: 'anew': write again"
 }
 
 @test "subjects: a subject over 72 columns" {
