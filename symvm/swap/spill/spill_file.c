@@ -10,11 +10,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <linux/fs.h>
 #include <unistd.h>
+
+#include "util/file_lock.h"
 
 #define MAGIC "SymVM slots\n"
 
@@ -90,11 +91,11 @@ static const struct spill_ops file_ops = {
 static int file_open(const char *path, bool is_device)
 {
 	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (is_device ? O_EXCL : O_CREAT);
-	int fd = open(path, flags | O_DIRECT, 0600);
+	int fd = file_lock_open(path, flags | O_DIRECT, 0600, FILE_LOCK_WAIT_MS);
 
-	if (fd < 0 && errno == EINVAL) /* tmpfs before Linux 6.6 */
-		fd = open(path, flags, 0600);
-	return fd < 0 ? -errno : fd;
+	if (fd == -EINVAL) /* tmpfs before Linux 6.6 */
+		fd = file_lock_open(path, flags, 0600, FILE_LOCK_WAIT_MS);
+	return fd;
 }
 
 static bool is_zero(const uint8_t *data, size_t length)
@@ -168,11 +169,16 @@ static int device_check(int fd, const char *path, uint64_t blocks, struct error 
 }
 
 /* A file is taken if it is empty or begins with the header; then it is made empty, and sized. */
-static int regular_check(int fd, const char *path, uint64_t length, uint64_t blocks, uint8_t *block,
+static int regular_check(int fd, const char *path, uint64_t blocks, uint8_t *block,
 			 struct error *err)
 {
-	if (length) {
-		if (length < SPILL_BLOCK || transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
+	struct stat what;
+
+	/* With the lock held: a VM that had the file until now may just have made it empty. */
+	if (fstat(fd, &what) < 0)
+		return error_set_errno(err, -errno, "--swap: spill=%s", path);
+	if (what.st_size) {
+		if (what.st_size < SPILL_BLOCK || transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
 		    memcmp(block, MAGIC, sizeof(MAGIC)) != 0)
 			return error_set(err, -EEXIST,
 					 "--swap: spill=%s exists and is no spill file of symvm",
@@ -201,11 +207,11 @@ static int file_check(struct spill_file *file, const char *path, uint64_t blocks
 	/* Replaced meanwhile: it was not opened as it has to be. */
 	if (file->is_device != was_device)
 		return error_set(err, -EBUSY, "--swap: spill=%s was replaced just now", path);
-	if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
+	if (file_lock_whole(file->fd, FILE_LOCK_WAIT_MS) < 0)
 		return error_set(err, -EBUSY, "--swap: spill=%s is in use", path);
 	if (file->is_device)
 		return device_check(file->fd, path, blocks, err);
-	return regular_check(file->fd, path, (uint64_t)what.st_size, blocks, block, err);
+	return regular_check(file->fd, path, blocks, block, err);
 }
 
 static int open_failed(const char *path, int status, bool is_device, struct error *err)

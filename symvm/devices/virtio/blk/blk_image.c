@@ -11,6 +11,7 @@
 
 #include "devices/virtio/blk/blk_format.h"
 #include "devices/virtio/blk/blk_probe.h"
+#include "util/file_lock.h"
 
 /* File systems read and write whole pages. */
 #define FILE_BLOCK 4096u
@@ -35,22 +36,17 @@ static int image_check_path(struct blk_image *image, const char *path, struct er
 	return 0;
 }
 
+/* An open file description's lock: ends with the last descriptor, even by kill -9. */
 static int image_lock(struct blk_image *image, const char *path, struct error *err)
 {
-	/* An open file description's lock: ends with the last descriptor, even by kill -9. */
-	struct flock lock = {
-		.l_type = image->readonly ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
+	int status = file_lock_records(image->fd, image->readonly, FILE_LOCK_WAIT_MS);
 
-	if (fcntl(image->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
+	if (status == -EBUSY)
 		return error_set(err, -EBUSY, "disk %s: in use by another virtual machine", path);
 	/* Some network file systems have no locks. */
-	if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+	if (status == -ENOLCK || status == -EOPNOTSUPP || status == -ENOSYS || status == -EINVAL)
 		return 0;
-	return error_set_errno(err, -errno, "disk %s: lock", path);
+	return status < 0 ? error_set_errno(err, status, "disk %s: lock", path) : 0;
 }
 
 /* What direct I/O to this file needs; the guest keeps its sectors of 512 bytes all the same. */
@@ -115,16 +111,17 @@ static int image_open_file(struct blk_image *image, const char *path, bool direc
 	int flags = O_CLOEXEC | (image->readonly ? O_RDONLY : O_RDWR);
 	int exclusive = image->block_device ? O_EXCL : 0;
 
-	image->fd = open(path, flags | exclusive | (direct ? O_DIRECT : 0));
-	if (image->fd < 0 && errno == EBUSY)
+	image->fd = file_lock_open(path, flags | exclusive | (direct ? O_DIRECT : 0), 0,
+				   FILE_LOCK_WAIT_MS);
+	if (image->fd == -EBUSY)
 		return error_set(err, -EBUSY,
 				 "disk %s: the host has it in use: mounted, a part of another "
 				 "device, swap, or another virtual machine's",
 				 path);
-	if (image->fd < 0 && errno == EINVAL && direct)
+	if (image->fd == -EINVAL && direct)
 		return error_set(err, -EINVAL, "disk %s: its file system has no direct I/O", path);
 	if (image->fd < 0)
-		return error_set_errno(err, -errno, "disk %s: open%s", path,
+		return error_set_errno(err, image->fd, "disk %s: open%s", path,
 				       image->readonly ? "" : " for writing");
 	if (!image->readonly || !image->block_device)
 		return 0;
@@ -176,9 +173,9 @@ int blk_image_open(struct blk_image *image, const char *path,
 void blk_image_close(struct blk_image *image)
 {
 	/*
-	 * Explicitly: io_uring lets go of its reference to the file some time after its ring was
-	 * closed, and a VM that starts meanwhile would find the disk in use. Without locks:
-	 * nothing.
+	 * Explicitly: io_uring gives its reference to the file back some time after its ring was
+	 * closed, and a VM that starts meanwhile would have to wait for the disk. On a file system
+	 * without locks this does nothing.
 	 */
 	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
