@@ -13,6 +13,7 @@
 #include "machine/device.h"
 #include "machine/vm.h"
 #include "util/clock.h"
+#include "util/container_of.h"
 #include "util/serialize.h"
 
 #define POWER_BASE	   0x600u
@@ -121,14 +122,20 @@ static void button_again(void *opaque, uint32_t events)
 	}
 }
 
+static struct power *to_power(struct device *device)
+{
+	return container_of(device, struct power, device);
+}
+
 int vm_power_off(struct vm *vm, unsigned seconds)
 {
-	struct power *power = (struct power *)vm->power;
 	uint64_t now = clock_now_ns();
+	struct power *power;
 	int status;
 
-	if (!power)
+	if (!vm->power)
 		return -EOPNOTSUPP;
+	power = to_power(vm->power);
 	power->end_ns = now + seconds * NS_PER_SECOND;
 	power->next_ns = now + BUTTON_SEEN_MS * NS_PER_MS;
 	status = button_press(power);
@@ -142,7 +149,7 @@ int vm_power_off(struct vm *vm, unsigned seconds)
 
 static void power_reset(struct device *device)
 {
-	events_take((struct power *)device);
+	events_take(to_power(device));
 }
 
 static void power_free(struct power *power)
@@ -156,7 +163,7 @@ static void power_free(struct power *power)
 
 static void power_destroy(struct device *device)
 {
-	struct power *power = (struct power *)device;
+	struct power *power = to_power(device);
 
 	bus_remove(&device->vm->pio, POWER_BASE);
 	device->vm->power = NULL;
@@ -165,13 +172,13 @@ static void power_destroy(struct device *device)
 
 static int power_save(struct device *device, struct serialize_writer *writer)
 {
-	serialize_put_u8(writer, ((struct power *)device)->events);
+	serialize_put_u8(writer, to_power(device)->events);
 	return writer->status;
 }
 
 static int power_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
-	((struct power *)device)->events = serialize_get_u8(reader) & EVENT_POWER_BUTTON;
+	to_power(device)->events = serialize_get_u8(reader) & EVENT_POWER_BUTTON;
 	return reader->status;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/serialize.h"
 
 #define PANIC_PORT	   0x505
@@ -45,15 +46,20 @@ static void panic_reset(struct device *device)
 {
 }
 
+static struct panic *to_panic(struct device *device)
+{
+	return container_of(device, struct panic, device);
+}
+
 static void panic_destroy(struct device *device)
 {
 	bus_remove(&device->vm->pio, PANIC_PORT);
-	free(device);
+	free(to_panic(device));
 }
 
 static int panic_save(struct device *device, struct serialize_writer *writer)
 {
-	struct panic *panic = (struct panic *)device;
+	struct panic *panic = to_panic(device);
 
 	serialize_put_u64(writer, atomic_load(&panic->panics));
 	serialize_put_u64(writer, atomic_load(&panic->crash_kernels));
@@ -62,7 +68,7 @@ static int panic_save(struct device *device, struct serialize_writer *writer)
 
 static int panic_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
-	struct panic *panic = (struct panic *)device;
+	struct panic *panic = to_panic(device);
 
 	atomic_store(&panic->panics, serialize_get_u64(reader));
 	atomic_store(&panic->crash_kernels, serialize_get_u64(reader));
@@ -71,7 +77,7 @@ static int panic_load(struct device *device, struct serialize_reader *reader, ui
 
 static void panic_describe(struct device *device, json_t *object)
 {
-	struct panic *panic = (struct panic *)device;
+	struct panic *panic = to_panic(device);
 
 	json_object_set_new(object, "panics",
 			    json_integer((json_int_t)atomic_load(&panic->panics)));

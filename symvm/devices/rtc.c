@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/serialize.h"
 
 #define RTC_PORT      0x70
@@ -292,10 +293,15 @@ static void rtc_access(void *opaque, uint64_t offset, void *data, unsigned lengt
 	pthread_mutex_unlock(&rtc->lock);
 }
 
+static struct rtc *to_rtc(struct device *device)
+{
+	return container_of(device, struct rtc, device);
+}
+
 /* A reset clears the interrupt enables and flags; time and memory have a battery. */
 static void rtc_reset(struct device *device)
 {
-	struct rtc *rtc = (struct rtc *)device;
+	struct rtc *rtc = to_rtc(device);
 
 	pthread_mutex_lock(&rtc->lock);
 	rtc->index = 0;
@@ -308,7 +314,7 @@ static void rtc_reset(struct device *device)
 
 static void rtc_destroy(struct device *device)
 {
-	struct rtc *rtc = (struct rtc *)device;
+	struct rtc *rtc = to_rtc(device);
 
 	bus_remove(&device->vm->pio, RTC_PORT);
 	event_source_remove(rtc->timer_source);
@@ -319,7 +325,7 @@ static void rtc_destroy(struct device *device)
 
 static int rtc_save(struct device *device, struct serialize_writer *writer)
 {
-	struct rtc *rtc = (struct rtc *)device;
+	struct rtc *rtc = to_rtc(device);
 
 	pthread_mutex_lock(&rtc->lock);
 	serialize_put_u8(writer, rtc->index);
@@ -331,7 +337,7 @@ static int rtc_save(struct device *device, struct serialize_writer *writer)
 
 static int rtc_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
-	struct rtc *rtc = (struct rtc *)device;
+	struct rtc *rtc = to_rtc(device);
 	int64_t offset;
 
 	pthread_mutex_lock(&rtc->lock);
@@ -354,7 +360,7 @@ static int rtc_load(struct device *device, struct serialize_reader *reader, uint
 
 static void rtc_describe(struct device *device, json_t *object)
 {
-	struct rtc *rtc = (struct rtc *)device;
+	struct rtc *rtc = to_rtc(device);
 
 	pthread_mutex_lock(&rtc->lock);
 	json_object_set_new(object, "offset_seconds", json_integer((json_int_t)rtc->offset));

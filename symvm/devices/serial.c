@@ -11,6 +11,7 @@
 
 #include "devices/chardev.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/serialize.h"
 
 #define SERIAL_BASE 0x3f8
@@ -343,9 +344,14 @@ static const struct character_ops serial_character_ops = {
 	.quit = serial_quit,
 };
 
+static struct serial *to_serial(struct device *device)
+{
+	return container_of(device, struct serial, device);
+}
+
 static void serial_reset(struct device *device)
 {
-	struct serial *serial = (struct serial *)device;
+	struct serial *serial = to_serial(device);
 
 	pthread_mutex_lock(&serial->lock);
 	serial->ier = 0;
@@ -366,7 +372,7 @@ static void serial_reset(struct device *device)
 
 static void serial_destroy(struct device *device)
 {
-	struct serial *serial = (struct serial *)device;
+	struct serial *serial = to_serial(device);
 
 	bus_remove(&device->vm->pio, SERIAL_BASE);
 	character_close(serial->character);
@@ -376,7 +382,7 @@ static void serial_destroy(struct device *device)
 
 static int serial_save(struct device *device, struct serialize_writer *writer)
 {
-	struct serial *serial = (struct serial *)device;
+	struct serial *serial = to_serial(device);
 
 	pthread_mutex_lock(&serial->lock);
 	serialize_put_u8(writer, serial->ier);
@@ -430,7 +436,7 @@ static int load_locked(struct serial *serial, struct serialize_reader *reader)
 
 static int serial_load(struct device *device, struct serialize_reader *reader, uint32_t version)
 {
-	struct serial *serial = (struct serial *)device;
+	struct serial *serial = to_serial(device);
 	int status;
 
 	pthread_mutex_lock(&serial->lock);
@@ -443,7 +449,7 @@ static int serial_load(struct device *device, struct serialize_reader *reader, u
 
 static void serial_describe(struct device *device, json_t *object)
 {
-	struct serial *serial = (struct serial *)device;
+	struct serial *serial = to_serial(device);
 
 	pthread_mutex_lock(&serial->lock);
 	json_object_set_new(object, "accesses", json_integer((json_int_t)serial->accesses));

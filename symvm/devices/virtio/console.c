@@ -11,6 +11,7 @@
 #include "devices/chardev.h"
 #include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 
 #define QUEUE_SIZE     128u
 #define QUEUE_RECEIVE  0u
@@ -81,9 +82,14 @@ static enum transmitted transmit(struct console *console, struct virtio_queue *q
 	return status;
 }
 
+static struct console *to_console(struct virtio_device *virtio)
+{
+	return container_of(virtio, struct console, virtio);
+}
+
 static void console_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 	size_t budget = OUTPUT_BUDGET;
 	enum transmitted status;
 
@@ -165,7 +171,7 @@ static const struct character_ops console_character_ops = {
 
 static int console_activate(struct virtio_device *virtio)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	console->quiet = false;
 	return 0;
@@ -178,21 +184,21 @@ static void console_resume(struct virtio_device *virtio)
 
 static void console_quiesce(struct virtio_device *virtio)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	console->quiet = true;
 }
 
 static void console_reset(struct virtio_device *virtio)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	console->sent = 0;
 }
 
 static void console_destroy(struct virtio_device *virtio)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	character_close(console->character);
 	free(console);
@@ -200,7 +206,7 @@ static void console_destroy(struct virtio_device *virtio)
 
 static int console_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	serialize_put_u64(writer, console->sent);
 	return writer->status;
@@ -209,7 +215,7 @@ static int console_save(struct virtio_device *virtio, struct serialize_writer *w
 static int console_load(struct virtio_device *virtio, struct serialize_reader *reader,
 			uint32_t version)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	console->sent = serialize_get_u64(reader);
 	return reader->status;
@@ -217,7 +223,7 @@ static int console_load(struct virtio_device *virtio, struct serialize_reader *r
 
 static void console_describe(struct virtio_device *virtio, json_t *object)
 {
-	struct console *console = (struct console *)virtio;
+	struct console *console = to_console(virtio);
 
 	character_describe(console->character, object);
 }

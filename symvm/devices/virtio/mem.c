@@ -14,6 +14,7 @@
 #include "devices/virtio/core/virtio.h"
 #include "memory/memory_plug.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 
 #define NAME	   "virtio-mem"
 #define QUEUE_SIZE 64u
@@ -43,7 +44,7 @@ struct range {
 
 static struct mem *to_mem(struct virtio_device *device)
 {
-	return (struct mem *)device;
+	return container_of(device, struct mem, virtio);
 }
 
 static uint64_t plugged_size(const struct mem *mem)
@@ -426,7 +427,7 @@ static struct mem *find(struct vm *vm)
 {
 	for (struct device *device = vm->devices; device; device = device->next)
 		if (strcmp(device->ops->name, NAME) == 0)
-			return (struct mem *)device;
+			return to_mem(container_of(device, struct virtio_device, device));
 	return NULL;
 }
 

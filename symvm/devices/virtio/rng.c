@@ -14,6 +14,7 @@
 
 #include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/keyval.h"
 
 #define RNG_QUEUE_SIZE	64u
@@ -33,7 +34,7 @@ struct rng {
 
 static struct rng *to_rng(struct virtio_device *device)
 {
-	return (struct rng *)device;
+	return container_of(device, struct rng, virtio);
 }
 
 static void timer_arm(struct rng *rng, long ns)

@@ -14,6 +14,7 @@
 #include "devices/virtio/core/vhost.h"
 #include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/keyval.h"
 
 #define QUEUE_SIZE  128u
@@ -34,9 +35,14 @@ static int set_running(struct vsock *vsock, int running)
 	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_RUNNING, &running) < 0 ? -errno : 0;
 }
 
+static struct vsock *to_vsock(struct virtio_device *virtio)
+{
+	return container_of(virtio, struct vsock, virtio);
+}
+
 static void vsock_quiesce(struct virtio_device *virtio)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 
 	if (!vsock->vhost.started)
 		return;
@@ -47,7 +53,7 @@ static void vsock_quiesce(struct virtio_device *virtio)
 
 static int vsock_activate(struct virtio_device *virtio)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 	int status = vhost_start(&vsock->vhost, virtio, VHOST_COUNT);
 
 	if (status == 0)
@@ -70,7 +76,7 @@ static void vsock_resume(struct virtio_device *virtio)
 static void vsock_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
 	const struct virtio_vsock_event event = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 	struct iovec iov[QUEUE_SIZE];
 	struct virtio_chain chain = {.iov = iov, .iov_max = QUEUE_SIZE};
 
@@ -85,14 +91,14 @@ static void vsock_notified(struct virtio_device *virtio, struct virtio_queue *qu
 
 static void vsock_reset(struct virtio_device *virtio)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 
 	vsock->reset_due = false;
 }
 
 static void vsock_destroy(struct virtio_device *virtio)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 
 	vhost_close(&vsock->vhost);
 	free(vsock);
@@ -107,7 +113,7 @@ static int vsock_save(struct virtio_device *virtio, struct serialize_writer *wri
 static int vsock_load(struct virtio_device *virtio, struct serialize_reader *reader,
 		      uint32_t version)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 
 	vsock->reset_due = true;
 	return reader->status;
@@ -115,7 +121,7 @@ static int vsock_load(struct virtio_device *virtio, struct serialize_reader *rea
 
 static void vsock_describe(struct virtio_device *virtio, json_t *object)
 {
-	struct vsock *vsock = (struct vsock *)virtio;
+	struct vsock *vsock = to_vsock(virtio);
 
 	json_object_set_new(object, "cid", json_integer((json_int_t)vsock->cid));
 }

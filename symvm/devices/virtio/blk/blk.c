@@ -13,6 +13,7 @@
 
 #include "machine/vm.h"
 #include "util/clock.h"
+#include "util/container_of.h"
 
 #define BLK_BATCH  32u
 #define BLK_BUDGET 8u /* batches before other devices have their turn */
@@ -21,7 +22,7 @@
 #define COMPLAINT_NS (60 * NS_PER_SECOND)
 static struct blk *to_blk(struct virtio_device *device)
 {
-	return (struct blk *)device;
+	return container_of(device, struct blk, virtio);
 }
 
 static void count(_Atomic uint64_t *counter, uint64_t value)
@@ -137,7 +138,7 @@ static void request_hold(struct blk *blk, struct blk_request *request, int statu
 
 void blk_operation_done(void *opaque, struct blk_operation *operation, int status)
 {
-	struct blk_request *request = (struct blk_request *)operation;
+	struct blk_request *request = container_of(operation, struct blk_request, operation);
 	struct blk *blk = opaque;
 	bool full = means_full(status);
 

@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/vfs.h>
 
 #include "devices/virtio/blk/blk_bounce.h"
 #include "util/clock.h"
+#include "util/container_of.h"
 
 #define ZEROES_SIZE (1u << 20)
 #define TRIES_MAX   16u /* of a call that the kernel gives up without an error of the disk */
@@ -370,9 +370,7 @@ static void bounce_continue(struct blk_engine *engine, struct blk_operation *ope
 
 static void call_completed(struct blk_engine *engine, struct blk_call *call)
 {
-	struct blk_operation *operation = (struct blk_operation *)((char *)call -
-								   offsetof(struct blk_operation,
-									    call));
+	struct blk_operation *operation = container_of(call, struct blk_operation, call);
 	int status;
 
 	engine->under_way--;

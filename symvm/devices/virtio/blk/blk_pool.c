@@ -12,6 +12,7 @@
 
 #include "devices/virtio/blk/blk_backend.h"
 #include "jail/jail.h"
+#include "util/container_of.h"
 
 #define POOL_THREADS 4u
 
@@ -124,9 +125,14 @@ static void *pool_thread(void *opaque)
 	return NULL;
 }
 
+static struct blk_pool *to_pool(struct blk_backend *backend)
+{
+	return container_of(backend, struct blk_pool, backend);
+}
+
 static int pool_start(struct blk_backend *backend, struct jail *jail, struct error *err)
 {
-	struct blk_pool *pool = (struct blk_pool *)backend;
+	struct blk_pool *pool = to_pool(backend);
 	int status = 0;
 
 	pool->jail = jail;
@@ -149,7 +155,7 @@ static int pool_start(struct blk_backend *backend, struct jail *jail, struct err
 
 static void pool_add(struct blk_backend *backend, struct blk_call *call)
 {
-	struct blk_pool *pool = (struct blk_pool *)backend;
+	struct blk_pool *pool = to_pool(backend);
 
 	pthread_mutex_lock(&pool->lock);
 	calls_put(&pool->wanted, call);
@@ -164,7 +170,7 @@ static bool pool_submit(struct blk_backend *backend)
 
 static struct blk_call *pool_next(struct blk_backend *backend)
 {
-	struct blk_pool *pool = (struct blk_pool *)backend;
+	struct blk_pool *pool = to_pool(backend);
 	struct blk_call *call;
 	uint64_t count;
 
@@ -179,7 +185,7 @@ static struct blk_call *pool_next(struct blk_backend *backend)
 
 static void pool_destroy(struct blk_backend *backend)
 {
-	struct blk_pool *pool = (struct blk_pool *)backend;
+	struct blk_pool *pool = to_pool(backend);
 
 	pthread_mutex_lock(&pool->lock);
 	pool->quit = true;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "devices/virtio/blk/blk_backend.h"
+#include "util/container_of.h"
 
 struct blk_ring {
 	struct blk_backend backend;
@@ -91,9 +92,14 @@ static bool ring_take(struct blk_ring *ring, struct blk_call *call)
 	return sqe;
 }
 
+static struct blk_ring *to_ring(struct blk_backend *backend)
+{
+	return container_of(backend, struct blk_ring, backend);
+}
+
 static void ring_add(struct blk_backend *backend, struct blk_call *call)
 {
-	struct blk_ring *ring = (struct blk_ring *)backend;
+	struct blk_ring *ring = to_ring(backend);
 
 	if (!ring->waiting && ring_take(ring, call))
 		return;
@@ -104,7 +110,7 @@ static void ring_add(struct blk_backend *backend, struct blk_call *call)
 
 static bool ring_submit(struct blk_backend *backend)
 {
-	struct blk_ring *ring = (struct blk_ring *)backend;
+	struct blk_ring *ring = to_ring(backend);
 
 	while (ring->waiting && ring_take(ring, ring->waiting)) {
 		ring->waiting = ring->waiting->next;
@@ -119,7 +125,7 @@ static bool ring_submit(struct blk_backend *backend)
 
 static struct blk_call *ring_next(struct blk_backend *backend)
 {
-	struct blk_ring *ring = (struct blk_ring *)backend;
+	struct blk_ring *ring = to_ring(backend);
 	struct io_uring_cqe *cqe;
 	struct blk_call *call;
 
@@ -133,7 +139,7 @@ static struct blk_call *ring_next(struct blk_backend *backend)
 
 static void ring_destroy(struct blk_backend *backend)
 {
-	struct blk_ring *ring = (struct blk_ring *)backend;
+	struct blk_ring *ring = to_ring(backend);
 
 	io_uring_queue_exit(&ring->ring);
 	free(ring);

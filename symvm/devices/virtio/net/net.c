@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "machine/vm.h"
+#include "util/container_of.h"
 
 #define RX_CHAINS_MAX 128u	 /* buffers that one frame may be spread over */
 #define RX_PARTS_MAX  1024u	 /* their descriptors */
@@ -305,9 +306,14 @@ static void tx_notified(struct net_device *net, struct virtio_queue *queue)
 		virtio_queue_again(queue);
 }
 
+static struct net_device *to_net(struct virtio_device *virtio)
+{
+	return container_of(virtio, struct net_device, virtio);
+}
+
 static void net_notified(struct virtio_device *virtio, struct virtio_queue *queue)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 
 	if (queue->index == NET_QUEUE_RX)
 		rx_notified(net, queue);
@@ -317,7 +323,7 @@ static void net_notified(struct virtio_device *virtio, struct virtio_queue *queu
 
 static int net_activate(struct virtio_device *virtio)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
 	net->quiet = false;
@@ -335,7 +341,7 @@ static void net_resume(struct virtio_device *virtio)
 
 static void net_quiesce(struct virtio_device *virtio)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
 	net->quiet = true;
@@ -345,7 +351,7 @@ static void net_quiesce(struct virtio_device *virtio)
 
 static void net_reset(struct virtio_device *virtio)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	bool delayed = net->backlog != NULL;
 
 	backlog_clear(net);
@@ -355,7 +361,7 @@ static void net_reset(struct virtio_device *virtio)
 
 static void net_destroy(struct virtio_device *virtio)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 
 	net->backend->ops->destroy(net->backend);
 	backlog_clear(net);
@@ -364,7 +370,7 @@ static void net_destroy(struct virtio_device *virtio)
 
 static int net_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
 	/* Frames that wait for buffers are not state: a network may lose them. */
@@ -373,7 +379,7 @@ static int net_save(struct virtio_device *virtio, struct serialize_writer *write
 
 static int net_load(struct virtio_device *virtio, struct serialize_reader *reader, uint32_t version)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
 	return ops->load ? ops->load(net->backend, reader) : reader->status;
@@ -381,7 +387,7 @@ static int net_load(struct virtio_device *virtio, struct serialize_reader *reade
 
 static void net_describe(struct virtio_device *virtio, json_t *object)
 {
-	struct net_device *net = (struct net_device *)virtio;
+	struct net_device *net = to_net(virtio);
 	const struct {
 		const char *name;
 		_Atomic uint64_t *value;

@@ -20,6 +20,7 @@
 #include "devices/virtio/net/net.h"
 #include "devices/virtio/core/vhost.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 #include "util/keyval.h"
 
 #define RECEIVE_BUDGET 64u /* frames before other devices have their turn */
@@ -75,9 +76,14 @@ static void tap_ready(void *opaque, uint32_t events)
 	net_receive_flush(tap->backend.net);
 }
 
+static struct net_tap *to_tap(struct net_backend *backend)
+{
+	return container_of(backend, struct net_tap, backend);
+}
+
 static void net_tap_send_chain(struct net_backend *backend, const struct virtio_chain *chain)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 
 	/* The kernel copies each part once, and checks the header. */
 	if (writev(tap->fd, chain->iov, (int)chain->out_count) < 0)
@@ -86,7 +92,7 @@ static void net_tap_send_chain(struct net_backend *backend, const struct virtio_
 
 static void net_tap_resume(struct net_backend *backend)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 
 	if (!tap->paused || !tap->source)
 		return;
@@ -127,7 +133,7 @@ static int set_vhost_backend(struct net_tap *tap, int fd)
 
 static void net_tap_quiesce(struct net_backend *backend)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 
 	if (tap->vhost.fd < 0 || !tap->vhost.started)
 		return;
@@ -138,7 +144,7 @@ static void net_tap_quiesce(struct net_backend *backend)
 
 static int net_tap_activate(struct net_backend *backend)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 	int status = set_offloads(tap);
 
 	if (status < 0 || tap->vhost.fd < 0)
@@ -153,7 +159,7 @@ static int net_tap_activate(struct net_backend *backend)
 
 static void net_tap_destroy(struct net_backend *backend)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 
 	event_source_remove(tap->source);
 	vhost_close(&tap->vhost);
@@ -164,7 +170,7 @@ static void net_tap_destroy(struct net_backend *backend)
 
 static void net_tap_describe(struct net_backend *backend, json_t *object)
 {
-	struct net_tap *tap = (struct net_tap *)backend;
+	struct net_tap *tap = to_tap(backend);
 
 	json_object_set_new(object, "backend", json_string("tap"));
 	json_object_set_new(object, "interface", json_string(tap->name));

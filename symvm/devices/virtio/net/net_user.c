@@ -20,6 +20,7 @@
 
 #include "machine/vm.h"
 #include "util/clock.h"
+#include "util/container_of.h"
 
 #define EVENTS_MAX 64
 #define STATE_MAX  65536u
@@ -368,9 +369,14 @@ static void user_packet(struct net_user *user, const uint8_t *frame, size_t leng
 	}
 }
 
+static struct net_user *to_user(struct net_backend *backend)
+{
+	return container_of(backend, struct net_user, backend);
+}
+
 static void net_user_send(struct net_backend *backend, const uint8_t *frame, size_t length)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 	uint8_t answer[NET_ANSWER_MAX];
 	struct net_packet packet;
 	size_t answer_length;
@@ -395,7 +401,7 @@ static void net_user_send(struct net_backend *backend, const uint8_t *frame, siz
 
 static void net_user_sent(struct net_backend *backend)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 
 	net_user_refresh(user);
 	net_receive_flush(backend->net);
@@ -403,7 +409,7 @@ static void net_user_sent(struct net_backend *backend)
 
 static void net_user_resume(struct net_backend *backend)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 
 	if (!user->paused)
 		return;
@@ -413,7 +419,7 @@ static void net_user_resume(struct net_backend *backend)
 
 static void net_user_destroy(struct net_backend *backend)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 
 	event_source_remove(user->poll_source);
 	event_source_remove(user->timer_source);
@@ -440,7 +446,7 @@ static ssize_t state_append(const void *data, size_t length, void *opaque)
 /* The DHCP leases. Connections of the guest do not outlive this process. */
 static int net_user_save(struct net_backend *backend, struct serialize_writer *writer)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 	struct serialize_writer inner = {0};
 
 	user->lib.state_save(user->slirp, state_append, &inner);
@@ -465,7 +471,7 @@ static ssize_t state_take(void *data, size_t length, void *opaque)
 
 static int net_user_load(struct net_backend *backend, struct serialize_reader *reader)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 	uint32_t version = serialize_get_u32(reader);
 	uint32_t length = serialize_get_u32(reader);
 	struct serialize_reader inner = {.data = reader->data + reader->offset, .length = length};
@@ -480,7 +486,7 @@ static int net_user_load(struct net_backend *backend, struct serialize_reader *r
 
 static void net_user_describe(struct net_backend *backend, json_t *object)
 {
-	struct net_user *user = (struct net_user *)backend;
+	struct net_user *user = to_user(backend);
 
 	json_object_set_new(object, "backend", json_string("user"));
 	json_object_set_new(object, "forwards", json_integer(user->forwards));
