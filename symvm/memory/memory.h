@@ -85,7 +85,7 @@ int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64
  * [@gpa, @gpa + @length), or NULL unless the whole range lies in one RAM
  * region, and is plugged. Length 0 is refused. Any thread; the result is valid as long as the VM
  * where it is RAM of the boot. Plugged memory may go again: on the I/O loop's thread alone, after
- * virtio_devices_let_go(), so only that thread may use such a result.
+ * virtio_devices_quiesce(), so only that thread may use such a result.
  */
 void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 /* The same for RAM of the boot alone, which never goes: for what is kept, or used by others. */

@@ -54,7 +54,7 @@ bool memory_plug_test(const struct memory_region *region, uint64_t gpa, uint64_t
 /*
  * Plugs or unplugs whole blocks that memory_plug_test() says are not (are) plugged. New contents
  * are zero; old ones are gone and the host has the memory back. -ENOMEM: the host cannot, nothing
- * changed. Before unplugging: virtio_devices_let_go().
+ * changed. Before unplugging: virtio_devices_quiesce().
  */
 int memory_plug(struct memory_region *region, uint64_t gpa, uint64_t length);
 int memory_unplug(struct memory_region *region, uint64_t gpa, uint64_t length);

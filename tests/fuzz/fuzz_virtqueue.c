@@ -57,6 +57,16 @@ static const struct virtio_ops copier_ops = {
 	.destroy = copier_destroy,
 };
 
+static const struct virtio_device_config copier_config = {
+	.ops = &copier_ops,
+	.name = "copier",
+	.features = 0x30,
+	.queue_count = QUEUES,
+	.queue_size = GUEST_SIZE,
+	.space = "0123456789abcdef",
+	.space_size = 16,
+};
+
 static void prepare(void)
 {
 	struct error err;
@@ -64,8 +74,7 @@ static void prepare(void)
 	guest = guest_create();
 	atomic_store(&guest->vm.log.level, -1);
 	device = calloc(1, sizeof(*device));
-	if (!device || virtio_device_create(&guest->vm, device, &copier_ops, "copier", 0x30, QUEUES,
-					    GUEST_SIZE, "0123456789abcdef", 16, &err) < 0)
+	if (!device || virtio_device_create(&guest->vm, device, &copier_config, &err) < 0)
 		abort();
 	/* Guest-physical, but not RAM: nobody may touch it. */
 	mprotect(guest->vm.memory.regions[2].hva, GUEST_HIGH_SIZE, PROT_NONE);

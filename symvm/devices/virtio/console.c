@@ -23,7 +23,7 @@
 struct console {
 	struct virtio_device virtio;
 	struct character *character;
-	bool quiet; /* quiesced: no access to guest memory */
+	bool quiesced; /* no access to guest memory */
 	/* Bytes of the transmit queue's first request that are written already. */
 	uint64_t sent;
 	struct iovec iov[QUEUE_SIZE];
@@ -110,13 +110,13 @@ static void console_writable(void *opaque)
 {
 	struct console *console = opaque;
 
-	if (!console->quiet)
+	if (!console->quiesced)
 		virtio_queue_run(&console->virtio.queues[QUEUE_TRANSMIT]);
 }
 
 static bool receiving(struct console *console)
 {
-	return atomic_load(&console->virtio.active) && !console->quiet &&
+	return atomic_load(&console->virtio.active) && !console->quiesced &&
 	       console->virtio.queues[QUEUE_RECEIVE].enabled;
 }
 
@@ -173,7 +173,7 @@ static int console_activate(struct virtio_device *virtio)
 {
 	struct console *console = to_console(virtio);
 
-	console->quiet = false;
+	console->quiesced = false;
 	return 0;
 }
 
@@ -186,7 +186,7 @@ static void console_quiesce(struct virtio_device *virtio)
 {
 	struct console *console = to_console(virtio);
 
-	console->quiet = true;
+	console->quiesced = true;
 }
 
 static void console_reset(struct virtio_device *virtio)
@@ -244,9 +244,19 @@ static const struct virtio_ops console_ops = {
 	.describe = console_describe,
 };
 
+static const struct virtio_console_config console_space = {.max_nr_ports = 1};
+
+static const struct virtio_device_config console_config = {
+	.ops = &console_ops,
+	.name = "console",
+	.queue_count = 2,
+	.queue_size = QUEUE_SIZE,
+	.space = &console_space,
+	.space_size = sizeof(console_space),
+};
+
 static int console_create(struct vm *vm, const char *argument, struct error *err)
 {
-	const struct virtio_console_config config = {.max_nr_ports = 1};
 	struct console *console = calloc(1, sizeof(*console));
 	int status;
 
@@ -257,8 +267,7 @@ static int console_create(struct vm *vm, const char *argument, struct error *err
 	if (status == 0 && character_has_socket(console->character))
 		vm->jail_needs.features |= JAIL_FEATURE_CONSOLE_SOCKET;
 	if (status == 0)
-		status = virtio_device_create(vm, &console->virtio, &console_ops, "console", 0, 2,
-					      QUEUE_SIZE, &config, sizeof(config), err);
+		status = virtio_device_create(vm, &console->virtio, &console_config, err);
 	if (status < 0) {
 		character_close(console->character);
 		free(console);

@@ -124,11 +124,11 @@ static uint16_t do_unplug(struct mem *mem, const struct range *range,
 		return VIRTIO_MEM_RESP_ERROR;
 	if (chain_lies_in(chain, start, range->length))
 		return VIRTIO_MEM_RESP_ERROR;
-	status = virtio_devices_let_go(mem->virtio.vm, start, range->length);
+	status = virtio_devices_quiesce(mem->virtio.vm, start, range->length);
 	if (status < 0)
 		return status == -EAGAIN ? VIRTIO_MEM_RESP_BUSY : VIRTIO_MEM_RESP_ERROR;
 	response = unplug_pieces(mem, range);
-	virtio_devices_go_on(mem->virtio.vm);
+	virtio_devices_resume(mem->virtio.vm);
 	return response;
 }
 
@@ -497,7 +497,16 @@ int virtio_mem_set_floor(struct vm *vm, uint64_t size)
 static int mem_create(struct vm *vm, const char *argument, struct error *err)
 {
 	struct memory_region *region = memory_plug_region(&vm->memory);
-	struct virtio_mem_config config;
+	struct virtio_mem_config space;
+	const struct virtio_device_config config = {
+		.ops = &mem_ops,
+		.name = "mem",
+		.features = 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE,
+		.queue_count = 1,
+		.queue_size = QUEUE_SIZE,
+		.space = &space,
+		.space_size = sizeof(space),
+	};
 	struct mem *mem;
 	int status;
 
@@ -510,10 +519,8 @@ static int mem_create(struct vm *vm, const char *argument, struct error *err)
 	mem->region = region;
 	mem->limit = vm->config.memory.max - vm->config.memory.size;
 	mem->limit -= mem->limit % region->blocks->block_size;
-	config_fill(mem, &config);
-	status = virtio_device_create(vm, &mem->virtio, &mem_ops, "mem",
-				      1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1, QUEUE_SIZE,
-				      &config, sizeof(config), err);
+	config_fill(mem, &space);
+	status = virtio_device_create(vm, &mem->virtio, &config, err);
 	if (status < 0)
 		mem_free(mem);
 	return status;

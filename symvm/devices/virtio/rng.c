@@ -155,6 +155,13 @@ static const struct virtio_ops rng_ops = {
 	.describe = rng_describe,
 };
 
+static const struct virtio_device_config rng_config = {
+	.ops = &rng_ops,
+	.name = "rng",
+	.queue_count = 1,
+	.queue_size = RNG_QUEUE_SIZE,
+};
+
 static int rng_open(struct rng *rng, struct vm *vm, const char *source, struct error *err)
 {
 	rng->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -186,8 +193,7 @@ static int rng_create(struct vm *vm, const char *argument, struct error *err)
 	if (status == 0)
 		status = rng_open(rng, vm, source, err);
 	if (status == 0)
-		status = virtio_device_create(vm, &rng->virtio, &rng_ops, "rng", 0, 1,
-					      RNG_QUEUE_SIZE, NULL, 0, err);
+		status = virtio_device_create(vm, &rng->virtio, &rng_config, err);
 	if (status < 0)
 		rng_free(rng);
 	free(source);

@@ -5,13 +5,11 @@
  * host's programs use AF_VSOCK; the event queue is ours.
  */
 #include <errno.h>
-#include <linux/vhost.h>
 #include <linux/virtio_vsock.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
-#include "devices/virtio/core/vhost.h"
+#include "devices/virtio/core/vhost_kernel.h"
 #include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
 #include "util/container_of.h"
@@ -25,15 +23,10 @@
 
 struct vsock {
 	struct virtio_device virtio;
-	struct vhost vhost;
+	struct vhost *vhost;
 	uint64_t cid;
 	bool reset_due; /* the guest's connections are gone: tell it */
 };
-
-static int set_running(struct vsock *vsock, int running)
-{
-	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_RUNNING, &running) < 0 ? -errno : 0;
-}
 
 static struct vsock *to_vsock(struct virtio_device *virtio)
 {
@@ -42,25 +35,14 @@ static struct vsock *to_vsock(struct virtio_device *virtio)
 
 static void vsock_quiesce(struct virtio_device *virtio)
 {
-	struct vsock *vsock = to_vsock(virtio);
-
-	if (!vsock->vhost.started)
-		return;
-	if (set_running(vsock, 0) < 0 || vhost_stop(&vsock->vhost, VHOST_COUNT) < 0)
+	if (vhost_stop(to_vsock(virtio)->vhost) < 0)
 		log_limited(&virtio->vm->log, LOG_LEVEL_WARN,
 			    "%s: vhost-vsock did not stop cleanly", virtio->device.name);
 }
 
 static int vsock_activate(struct virtio_device *virtio)
 {
-	struct vsock *vsock = to_vsock(virtio);
-	int status = vhost_start(&vsock->vhost, virtio, VHOST_COUNT);
-
-	if (status == 0)
-		status = set_running(vsock, 1);
-	if (status < 0)
-		vsock_quiesce(virtio);
-	return status;
+	return vhost_start(to_vsock(virtio)->vhost, virtio, VHOST_COUNT);
 }
 
 static void vsock_resume(struct virtio_device *virtio)
@@ -100,13 +82,13 @@ static void vsock_destroy(struct virtio_device *virtio)
 {
 	struct vsock *vsock = to_vsock(virtio);
 
-	vhost_close(&vsock->vhost);
+	vhost_close(vsock->vhost);
 	free(vsock);
 }
 
 static int vsock_save(struct virtio_device *virtio, struct serialize_writer *writer)
 {
-	/* Connections live in the host's kernel and cannot be taken along. */
+	/* Connections are in the host's kernel and cannot be saved. */
 	return writer->status;
 }
 
@@ -142,38 +124,24 @@ static const struct virtio_ops vsock_ops = {
 	.describe = vsock_describe,
 };
 
-static int open_kernel_side(struct vsock *vsock, struct error *err)
-{
-	int status = vhost_open(&vsock->vhost, "/dev/vhost-vsock", "vhost_vsock", "vsock", err);
-
-	if (status < 0)
-		return status;
-	if (ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &vsock->cid) == 0)
-		return 0;
-	status = -errno;
-	if (status == -EADDRINUSE)
-		error_set(err, status, "--vsock: cid=%llu is in use by another VM",
-			  (unsigned long long)vsock->cid);
-	else
-		error_set_errno(err, status, "--vsock: cid=%llu", (unsigned long long)vsock->cid);
-	vhost_close(&vsock->vhost);
-	return status;
-}
-
 static int create_device(struct vm *vm, struct vsock *vsock, struct error *err)
 {
-	struct virtio_vsock_config config = {.guest_cid = vsock->cid};
-	int status = open_kernel_side(vsock, err);
+	const struct virtio_vsock_config space = {.guest_cid = vsock->cid};
+	const struct virtio_device_config config = {
+		.ops = &vsock_ops,
+		.name = "vsock",
+		.queue_count = 3,
+		.queue_size = QUEUE_SIZE,
+		.space = &space,
+		.space_size = sizeof(space),
+	};
+	int status = vhost_kernel_open_vsock(vsock->cid, &vsock->vhost, err);
 
 	vm->jail_needs.features |= JAIL_FEATURE_NET_HOST;
+	if (status == 0)
+		status = virtio_device_create(vm, &vsock->virtio, &config, err);
 	if (status < 0)
 		return status;
-	status = virtio_device_create(vm, &vsock->virtio, &vsock_ops, "vsock", 0, 3, QUEUE_SIZE,
-				      &config, sizeof(config), err);
-	if (status < 0) {
-		vhost_close(&vsock->vhost);
-		return status;
-	}
 	for (unsigned i = 0; i < VHOST_COUNT; i++)
 		vsock->virtio.queues[i].external = true;
 	return 0;
@@ -199,8 +167,10 @@ static int vsock_create(struct vm *vm, const char *argument, struct error *err)
 		return error_set(err, -ENOMEM, "--vsock: out of memory");
 	vsock->cid = cid;
 	status = create_device(vm, vsock, err);
-	if (status < 0)
+	if (status < 0) {
+		vhost_close(vsock->vhost);
 		free(vsock);
+	}
 	return status;
 }
 

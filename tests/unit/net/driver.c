@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio/core/transport.h"
+#include "util/container_of.h"
 
 #define RAM_BASE 0x100000ull
 
@@ -35,50 +35,65 @@ void vm_end(struct vm *vm, enum vm_end reason)
 {
 }
 
-int virtio_transport_create(struct virtio_device *device, struct error *err)
+/* The transport: counts interrupts, and that is all. */
+static int fake_create(struct virtio_device *device, struct error *err);
+
+static void fake_destroy(struct virtio_transport *transport)
+{
+}
+
+static void fake_interrupt(struct virtio_transport *transport, unsigned queue)
+{
+	driver.interrupts[queue]++;
+}
+
+static void fake_config_interrupt(struct virtio_transport *transport)
+{
+}
+
+static int fake_call_fd(struct virtio_transport *transport, unsigned queue)
+{
+	return -1;
+}
+
+static void fake_reset(struct virtio_transport *transport)
+{
+}
+
+static int fake_save(struct virtio_transport *transport, struct serialize_writer *writer)
 {
 	return 0;
 }
 
-void virtio_transport_destroy(struct virtio_device *device)
-{
-}
-
-void virtio_transport_reset(struct virtio_device *device)
-{
-}
-
-int virtio_transport_save(struct virtio_device *device, struct serialize_writer *writer)
+static int fake_load(struct virtio_transport *transport, struct serialize_reader *reader)
 {
 	return 0;
 }
 
-int virtio_transport_load(struct virtio_device *device, struct serialize_reader *reader)
-{
-	return 0;
-}
-
-bool virtio_transport_driver_ok(struct virtio_device *device)
+static bool fake_driver_ok(struct virtio_transport *transport)
 {
 	return true;
 }
 
-void virtio_transport_interrupt(struct virtio_queue *queue)
-{
-	driver.interrupts[queue->index]++;
-}
+static const struct virtio_transport_ops fake_transport = {
+	.name = "fake",
+	.create = fake_create,
+	.destroy = fake_destroy,
+	.interrupt = fake_interrupt,
+	.config_interrupt = fake_config_interrupt,
+	.call_fd = fake_call_fd,
+	.reset = fake_reset,
+	.save = fake_save,
+	.load = fake_load,
+	.driver_ok = fake_driver_ok,
+};
+VIRTIO_TRANSPORT(fake_transport);
 
-void virtio_transport_config_interrupt(struct virtio_device *device)
+static int fake_create(struct virtio_device *device, struct error *err)
 {
-}
-
-void virtio_transport_describe(struct virtio_device *device, json_t *object)
-{
-}
-
-int virtio_queue_call_fd(struct virtio_queue *queue)
-{
-	return -1;
+	driver.transport = (struct virtio_transport){.ops = &fake_transport, .device = device};
+	device->transport = &driver.transport;
+	return 0;
 }
 
 const char *driver_create(const char *option, const char *argument)
@@ -97,7 +112,7 @@ const char *driver_create(const char *option, const char *argument)
 			continue;
 		if ((*it)->create(&driver.vm, argument, &create_error) < 0)
 			return create_error.text;
-		driver.device = (struct virtio_device *)added;
+		driver.device = container_of(added, struct virtio_device, device);
 		return NULL;
 	}
 	abort();

@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_NET_DRIVER_H
 #define TESTS_UNIT_NET_DRIVER_H
 
+#include "devices/virtio/core/transport.h"
 #include "devices/virtio/core/virtio.h"
 #include "machine/vm.h"
 
@@ -16,6 +17,7 @@ struct driver {
 	struct vm vm;
 	uint8_t *ram;
 	struct virtio_device *device;
+	struct virtio_transport transport;
 	uint32_t ram_used;
 	uint16_t descriptors[4]; /* handed out, per queue */
 	uint16_t used_seen[4];

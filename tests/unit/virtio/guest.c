@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include "jail/jail.h"
+#include "util/container_of.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -171,12 +172,12 @@ struct virtio_device *guest_virtio(struct guest *guest)
 
 	while (device->next)
 		device = device->next;
-	return (struct virtio_device *)device;
+	return container_of(device, struct virtio_device, device);
 }
 
 static struct guest *to_guest(struct irq_router *irq)
 {
-	return (struct guest *)((char *)irq - offsetof(struct guest, vm.irq));
+	return container_of(irq, struct guest, vm.irq);
 }
 
 int irq_msi_alloc(struct irq_router *irq)

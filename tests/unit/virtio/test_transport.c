@@ -94,6 +94,16 @@ static const struct virtio_ops echo_ops = {
 	.config_written = echo_config_written,
 };
 
+static const struct virtio_device_config echo_config = {
+	.ops = &echo_ops,
+	.name = "echo",
+	.features = 1ull << FEATURE,
+	.queue_count = 2,
+	.queue_size = GUEST_SIZE,
+	.space = "config!",
+	.space_size = 8,
+};
+
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -102,8 +112,7 @@ static int setup(void **state)
 	fixture->guest = guest_create();
 	fixture->echo = calloc(1, sizeof(*fixture->echo));
 	assert_int_equal(virtio_device_create(&fixture->guest->vm, &fixture->echo->virtio,
-					      &echo_ops, "echo", 1ull << FEATURE, 2, GUEST_SIZE,
-					      "config!", 8, &err),
+					      &echo_config, &err),
 			 0);
 	assert_string_equal(fixture->echo->virtio.device.name, "echo0");
 	assert_true(driver_probe(fixture->guest, 1, &fixture->driver));

@@ -44,6 +44,13 @@ static const struct virtio_ops plain_ops = {
 	.destroy = device_free,
 };
 
+static const struct virtio_device_config plain_config = {
+	.ops = &plain_ops,
+	.name = "plain",
+	.queue_count = 1,
+	.queue_size = GUEST_SIZE,
+};
+
 static int setup_with(void **state, uint64_t features)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -51,9 +58,8 @@ static int setup_with(void **state, uint64_t features)
 
 	fixture->guest = guest_create();
 	fixture->device = calloc(1, sizeof(*fixture->device));
-	assert_int_equal(virtio_device_create(&fixture->guest->vm, fixture->device, &plain_ops,
-					      "plain", 0, 1, GUEST_SIZE, NULL, 0, &err),
-			 0);
+	assert_int_equal(
+		virtio_device_create(&fixture->guest->vm, fixture->device, &plain_config, &err), 0);
 	fixture->queue = &fixture->device->queues[0];
 	assert_true(driver_probe(fixture->guest, 1, &fixture->driver));
 	driver_msix_enable(&fixture->driver, 2);

@@ -299,7 +299,7 @@ static void blk_quiesce(struct virtio_device *device)
 	struct blk_request *request;
 
 	/* For a save they cannot be given up: the guest would take it for an error of the disk. */
-	while (!atomic_load(&device->saved) && (request = held_take(blk)))
+	while (!atomic_load(&device->quiesced_for_save) && (request = held_take(blk)))
 		request_finish(blk, request, VIRTIO_BLK_S_IOERR);
 	blk_submit(blk);
 }

@@ -145,6 +145,22 @@ static int options_parse(const char *argument, struct blk_options *options, stru
 	return 0;
 }
 
+static int blk_device_create(struct blk *blk, struct vm *vm, unsigned queues, struct error *err)
+{
+	const struct virtio_blk_config space = blk_config(blk, queues);
+	const struct virtio_device_config config = {
+		.ops = &blk_ops,
+		.name = "disk",
+		.features = blk_features(blk, queues),
+		.queue_count = queues,
+		.queue_size = BLK_QUEUE_SIZE,
+		.space = &space,
+		.space_size = sizeof(space),
+	};
+
+	return virtio_device_create(vm, &blk->virtio, &config, err);
+}
+
 static int blk_make(struct vm *vm, const struct blk_options *options, struct error *err)
 {
 	struct blk *blk = calloc(1, sizeof(*blk));
@@ -154,7 +170,6 @@ static int blk_make(struct vm *vm, const struct blk_options *options, struct err
 		.any_format = options->format != NULL,
 	};
 	unsigned queues = (unsigned)options->queues;
-	struct virtio_blk_config config;
 	int status;
 
 	if (!blk)
@@ -170,12 +185,8 @@ static int blk_make(struct vm *vm, const struct blk_options *options, struct err
 			   : error_set(err, -ENOMEM, "--disk: out of memory");
 	if (status == 0)
 		status = blk_prepare(blk, vm, queues * BLK_QUEUE_SIZE, options->ring, err);
-	if (status == 0) {
-		config = blk_config(blk, queues);
-		status = virtio_device_create(vm, &blk->virtio, &blk_ops, "disk",
-					      blk_features(blk, queues), queues, BLK_QUEUE_SIZE,
-					      &config, sizeof(config), err);
-	}
+	if (status == 0)
+		status = blk_device_create(blk, vm, queues, err);
 	if (status < 0)
 		blk_free(blk);
 	else

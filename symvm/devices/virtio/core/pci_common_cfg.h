@@ -8,14 +8,15 @@
 #define SYMVM_DEVICES_VIRTIO_CORE_PCI_COMMON_CFG_H
 
 #include "devices/pci.h"
-#include "devices/virtio/core/virtio.h"
+#include "devices/virtio/core/transport.h"
+#include "devices/virtio/core/virtqueue.h"
 
 #define VIRTIO_REGISTERS_SIZE 0x38u
 #define VIRTIO_ISR_QUEUE      0x1u
 
-struct virtio_transport {
-	struct pci_function function; /* first: callbacks cast */
-	struct virtio_device *device;
+struct virtio_pci {
+	struct virtio_transport transport;
+	struct pci_function function;
 	struct msix *msix;
 	unsigned window;	      /* offset of the PCI access capability */
 	_Atomic uint64_t notify_base; /* where the ioeventfds are; 0: nowhere. Set by the PCI bus */
@@ -32,13 +33,15 @@ struct virtio_transport {
 	uint16_t queue_select;
 };
 
+/* Whether the driver set DRIVER_OK. */
+bool virtio_registers_driver_ok(struct virtio_pci *pci);
 /* Registers back to power-on; the device is inactive. The lock is held, or nothing runs. */
-void virtio_registers_reset(struct virtio_transport *transport);
+void virtio_registers_reset(struct virtio_pci *pci);
 /* An access at @offset of the common configuration. vCPU threads. */
-void virtio_registers_access(struct virtio_transport *transport, unsigned offset, void *data,
-			     unsigned length, bool is_write);
-void virtio_registers_save(struct virtio_transport *transport, struct serialize_writer *writer);
-/* -EINVAL where a driver could not have brought them there. */
-int virtio_registers_load(struct virtio_transport *transport, struct serialize_reader *reader);
+void virtio_registers_access(struct virtio_pci *pci, unsigned offset, void *data, unsigned length,
+			     bool is_write);
+void virtio_registers_save(struct virtio_pci *pci, struct serialize_writer *writer);
+/* -EINVAL if a driver could not have brought them there. */
+int virtio_registers_load(struct virtio_pci *pci, struct serialize_reader *reader);
 
 #endif

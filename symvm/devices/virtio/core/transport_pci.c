@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 #include "devices/virtio/core/pci_common_cfg.h"
-#include "devices/virtio/core/transport.h"
+#include "devices/virtio/core/virtio_device.h"
 #include "machine/vm.h"
+#include "util/container_of.h"
 
 #define BAR_NOTIFY 0u
 #define BAR_REST   1u
@@ -33,37 +34,42 @@
 #define PBA_OFFSET    0x3800u
 #define REST_SIZE     0x4000u
 
-void virtio_transport_interrupt(struct virtio_queue *queue)
+static struct virtio_pci *to_pci(struct virtio_transport *transport)
 {
-	struct virtio_transport *transport = queue->device->transport;
-	uint16_t vector = atomic_load(&transport->vectors[queue->index]);
+	return container_of(transport, struct virtio_pci, transport);
+}
 
-	atomic_fetch_or(&transport->isr, VIRTIO_ISR_QUEUE);
+static void transport_interrupt(struct virtio_transport *transport, unsigned queue)
+{
+	struct virtio_pci *pci = to_pci(transport);
+	uint16_t vector = atomic_load(&pci->vectors[queue]);
+
+	atomic_fetch_or(&pci->isr, VIRTIO_ISR_QUEUE);
 	if (vector != VIRTIO_MSI_NO_VECTOR)
-		msix_notify(transport->msix, vector);
+		msix_notify(pci->msix, vector);
 }
 
-void virtio_transport_config_interrupt(struct virtio_device *device)
+static void transport_config_interrupt(struct virtio_transport *transport)
 {
-	struct virtio_transport *transport = device->transport;
-	uint16_t vector = atomic_load(&transport->config_vector);
+	struct virtio_pci *pci = to_pci(transport);
+	uint16_t vector = atomic_load(&pci->config_vector);
 
-	atomic_fetch_or(&transport->isr, VIRTIO_PCI_ISR_CONFIG);
+	atomic_fetch_or(&pci->isr, VIRTIO_PCI_ISR_CONFIG);
 	if (vector != VIRTIO_MSI_NO_VECTOR)
-		msix_notify(transport->msix, vector);
+		msix_notify(pci->msix, vector);
 }
 
-int virtio_queue_call_fd(struct virtio_queue *queue)
+static int transport_call_fd(struct virtio_transport *transport, unsigned queue)
 {
-	struct virtio_transport *transport = queue->device->transport;
+	struct virtio_pci *pci = to_pci(transport);
 
-	return msix_eventfd(transport->msix, atomic_load(&transport->vectors[queue->index]));
+	return msix_eventfd(pci->msix, atomic_load(&pci->vectors[queue]));
 }
 
-static void config_access(struct virtio_transport *transport, unsigned offset, void *data,
-			  unsigned length, bool is_write)
+static void config_access(struct virtio_pci *pci, unsigned offset, void *data, unsigned length,
+			  bool is_write)
 {
-	struct virtio_device *device = transport->device;
+	struct virtio_device *device = pci->transport.device;
 
 	if (offset >= device->config_size || length > device->config_size - offset)
 		return;
@@ -78,27 +84,27 @@ static void config_access(struct virtio_transport *transport, unsigned offset, v
 
 static void rest_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
 {
-	struct virtio_transport *transport = opaque;
+	struct virtio_pci *pci = opaque;
 
 	if (offset < COMMON_OFFSET + VIRTIO_REGISTERS_SIZE) {
-		virtio_registers_access(transport, (unsigned)offset - COMMON_OFFSET, data, length,
+		virtio_registers_access(pci, (unsigned)offset - COMMON_OFFSET, data, length,
 					is_write);
 	} else if (offset == ISR_OFFSET && !is_write) {
 		memset(data, 0, length);
-		*(uint8_t *)data = atomic_exchange(&transport->isr, 0);
+		*(uint8_t *)data = atomic_exchange(&pci->isr, 0);
 	} else if (offset >= CONFIG_OFFSET && offset < CONFIG_OFFSET + CONFIG_SIZE) {
-		config_access(transport, (unsigned)offset - CONFIG_OFFSET, data, length, is_write);
+		config_access(pci, (unsigned)offset - CONFIG_OFFSET, data, length, is_write);
 	} else {
-		msix_access(transport->msix, offset, data, length, is_write);
+		msix_access(pci->msix, offset, data, length, is_write);
 	}
 }
 
 /* A kick that no ioeventfd took: of another width than 2, or where KVM has none. */
 static void notify_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
 {
-	struct virtio_transport *transport = opaque;
+	struct virtio_pci *pci = opaque;
 	uint64_t index = offset / NOTIFY_STRIDE, one = 1;
-	struct virtio_device *device = transport->device;
+	struct virtio_device *device = pci->transport.device;
 
 	if (!is_write || offset % NOTIFY_STRIDE || index >= device->queue_count)
 		return;
@@ -107,9 +113,9 @@ static void notify_access(void *opaque, uint64_t offset, void *data, unsigned le
 		return;
 }
 
-static void ioeventfds_set(struct virtio_transport *transport, uint64_t base, uint32_t flags)
+static void ioeventfds_set(struct virtio_pci *pci, uint64_t base, uint32_t flags)
 {
-	struct virtio_device *device = transport->device;
+	struct virtio_device *device = pci->transport.device;
 
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		struct kvm_ioeventfd request = {
@@ -129,19 +135,19 @@ static void ioeventfds_set(struct virtio_transport *transport, uint64_t base, ui
 /* The notify BAR came to @base or went away: ioeventfds follow. The PCI bus's lock is held. */
 static void notify_moved(void *opaque, uint64_t base)
 {
-	struct virtio_transport *transport = opaque;
+	struct virtio_pci *pci = opaque;
 
-	if (transport->notify_base)
-		ioeventfds_set(transport, transport->notify_base, KVM_IOEVENTFD_FLAG_DEASSIGN);
-	transport->notify_base = base;
+	if (pci->notify_base)
+		ioeventfds_set(pci, pci->notify_base, KVM_IOEVENTFD_FLAG_DEASSIGN);
+	pci->notify_base = base;
 	if (base)
-		ioeventfds_set(transport, base, 0);
+		ioeventfds_set(pci, base, 0);
 }
 
-void virtio_transport_describe(struct virtio_device *device, json_t *object)
+static void transport_describe(struct virtio_transport *transport, json_t *object)
 {
-	uint64_t base = atomic_load(&device->transport->notify_base);
-	json_int_t size = (json_int_t)NOTIFY_STRIDE * device->queue_count;
+	uint64_t base = atomic_load(&to_pci(transport)->notify_base);
+	json_int_t size = (json_int_t)NOTIFY_STRIDE * transport->device->queue_count;
 
 	if (base)
 		json_object_set_new(object, "doorbells",
@@ -153,13 +159,13 @@ void virtio_transport_describe(struct virtio_device *device, json_t *object)
  * The access window (4.1.4.9): the driver writes BAR, offset and length into the
  * capability; an access to its data then is one to the BAR. The PCI bus's lock is held.
  */
-static void window_access(struct virtio_transport *transport, bool is_write)
+static void window_access(struct virtio_pci *pci, bool is_write)
 {
-	struct pci_function *function = &transport->function;
+	struct pci_function *function = &pci->function;
 	struct virtio_pci_cfg_cap cap;
 	const struct pci_bar *bar;
 
-	memcpy(&cap, function->config + transport->window, sizeof(cap));
+	memcpy(&cap, function->config + pci->window, sizeof(cap));
 	if (cap.cap.bar != BAR_NOTIFY && cap.cap.bar != BAR_REST)
 		return;
 	bar = &function->bars[cap.cap.bar];
@@ -171,38 +177,37 @@ static void window_access(struct virtio_transport *transport, bool is_write)
 		memset(cap.pci_cfg_data, 0xff, sizeof(cap.pci_cfg_data));
 	bar->access(bar->opaque, cap.cap.offset, cap.pci_cfg_data, cap.cap.length, is_write);
 	if (!is_write)
-		memcpy(function->config + transport->window +
+		memcpy(function->config + pci->window +
 			       offsetof(struct virtio_pci_cfg_cap, pci_cfg_data),
 		       cap.pci_cfg_data, sizeof(cap.pci_cfg_data));
 }
 
-static bool touches_window(const struct virtio_transport *transport, unsigned offset,
-			   unsigned length)
+static bool touches_window(const struct virtio_pci *pci, unsigned offset, unsigned length)
 {
-	unsigned data = transport->window + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+	unsigned data = pci->window + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
 
-	return transport->window && offset < data + 4 && data < offset + length;
+	return pci->window && offset < data + 4 && data < offset + length;
 }
 
 static void config_written(struct pci_function *function, unsigned offset, unsigned length)
 {
-	struct virtio_transport *transport = (struct virtio_transport *)function;
+	struct virtio_pci *pci = container_of(function, struct virtio_pci, function);
 
-	msix_config_written(transport->msix, offset, length);
-	if (touches_window(transport, offset, length))
-		window_access(transport, true);
+	msix_config_written(pci->msix, offset, length);
+	if (touches_window(pci, offset, length))
+		window_access(pci, true);
 }
 
 static void config_reading(struct pci_function *function, unsigned offset, unsigned length)
 {
-	struct virtio_transport *transport = (struct virtio_transport *)function;
+	struct virtio_pci *pci = container_of(function, struct virtio_pci, function);
 
-	if (touches_window(transport, offset, length))
-		window_access(transport, false);
+	if (touches_window(pci, offset, length))
+		window_access(pci, false);
 }
 
-static int capability_add(struct virtio_transport *transport, uint8_t type, uint8_t bar,
-			  uint32_t offset, uint32_t length, struct error *err)
+static int capability_add(struct virtio_pci *pci, uint8_t type, uint8_t bar, uint32_t offset,
+			  uint32_t length, struct error *err)
 {
 	union {
 		struct virtio_pci_cap cap;
@@ -218,42 +223,125 @@ static int capability_add(struct virtio_transport *transport, uint8_t type, uint
 	} else if (type == VIRTIO_PCI_CAP_PCI_CFG) {
 		u.cap.cap_len = sizeof(u.window);
 	}
-	at = pci_capability_add(&transport->function, PCI_CAP_ID_VNDR, &u, u.cap.cap_len);
+	at = pci_capability_add(&pci->function, PCI_CAP_ID_VNDR, &u, u.cap.cap_len);
 	if (at < 0)
 		return error_set(err, at, "%s: PCI config space is full",
-				 transport->device->ops->name);
+				 pci->transport.device->ops->name);
 	return at;
 }
 
-static int capabilities_add(struct virtio_transport *transport, struct error *err)
+static int capabilities_add(struct virtio_pci *pci, struct error *err)
 {
-	struct virtio_device *device = transport->device;
-	uint8_t *writable = transport->function.writable;
+	struct virtio_device *device = pci->transport.device;
+	uint8_t *writable = pci->function.writable;
 	int status;
 
-	status = capability_add(transport, VIRTIO_PCI_CAP_COMMON_CFG, BAR_REST, COMMON_OFFSET,
+	status = capability_add(pci, VIRTIO_PCI_CAP_COMMON_CFG, BAR_REST, COMMON_OFFSET,
 				VIRTIO_REGISTERS_SIZE, err);
 	if (status >= 0)
-		status = capability_add(transport, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0,
+		status = capability_add(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0,
 					NOTIFY_STRIDE * device->queue_count, err);
 	if (status >= 0)
-		status = capability_add(transport, VIRTIO_PCI_CAP_ISR_CFG, BAR_REST, ISR_OFFSET,
-					ISR_SIZE, err);
+		status = capability_add(pci, VIRTIO_PCI_CAP_ISR_CFG, BAR_REST, ISR_OFFSET, ISR_SIZE,
+					err);
 	if (status >= 0 && device->config_size)
-		status = capability_add(transport, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_REST,
-					CONFIG_OFFSET, device->config_size, err);
+		status = capability_add(pci, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_REST, CONFIG_OFFSET,
+					device->config_size, err);
 	if (status >= 0)
-		status = capability_add(transport, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0, err);
+		status = capability_add(pci, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0, err);
 	if (status < 0)
 		return status;
-	transport->window = (unsigned)status;
+	pci->window = (unsigned)status;
 	writable[status + (int)offsetof(struct virtio_pci_cap, bar)] = 0xff;
 	memset(&writable[status + (int)offsetof(struct virtio_pci_cap, offset)], 0xff,
 	       sizeof(struct virtio_pci_cfg_cap) - offsetof(struct virtio_pci_cap, offset));
 	return 0;
 }
 
-int virtio_transport_create(struct virtio_device *device, struct error *err)
+static void transport_destroy(struct virtio_transport *transport)
+{
+	struct virtio_pci *pci = to_pci(transport);
+
+	pci_function_remove(&pci->function);
+	msix_destroy(pci->msix);
+	pthread_mutex_destroy(&pci->lock);
+	transport->device->transport = NULL;
+	free(pci);
+}
+
+static void transport_reset(struct virtio_transport *transport)
+{
+	struct virtio_pci *pci = to_pci(transport);
+
+	pthread_mutex_lock(&pci->lock);
+	virtio_registers_reset(pci);
+	pthread_mutex_unlock(&pci->lock);
+	msix_reset(pci->msix);
+	pci_function_reset(&pci->function);
+}
+
+static int transport_save(struct virtio_transport *transport, struct serialize_writer *writer)
+{
+	struct virtio_pci *pci = to_pci(transport);
+	int status = pci_function_save(&pci->function, writer);
+
+	if (status == 0)
+		status = msix_save(pci->msix, writer);
+	virtio_registers_save(pci, writer);
+	return writer->status < 0 ? writer->status : status;
+}
+
+static int transport_load(struct virtio_transport *transport, struct serialize_reader *reader)
+{
+	struct virtio_pci *pci = to_pci(transport);
+	int status = pci_function_load(&pci->function, reader);
+
+	if (status == 0)
+		status = msix_load(pci->msix, reader);
+	return status < 0 ? status : virtio_registers_load(pci, reader);
+}
+
+static bool transport_driver_ok(struct virtio_transport *transport)
+{
+	return virtio_registers_driver_ok(to_pci(transport));
+}
+
+static int transport_create(struct virtio_device *device, struct error *err);
+
+static const struct virtio_transport_ops pci_transport = {
+	.name = "pci",
+	.create = transport_create,
+	.destroy = transport_destroy,
+	.interrupt = transport_interrupt,
+	.config_interrupt = transport_config_interrupt,
+	.call_fd = transport_call_fd,
+	.reset = transport_reset,
+	.save = transport_save,
+	.load = transport_load,
+	.driver_ok = transport_driver_ok,
+	.describe = transport_describe,
+};
+VIRTIO_TRANSPORT(pci_transport);
+
+static struct virtio_pci *pci_make(struct virtio_device *device)
+{
+	struct virtio_pci *pci = calloc(1, sizeof(*pci));
+
+	if (!pci)
+		return NULL;
+	pthread_mutex_init(&pci->lock, NULL);
+	pci->transport = (struct virtio_transport){.ops = &pci_transport, .device = device};
+	virtio_registers_reset(pci);
+	pci->function.vm = device->vm;
+	pci->function.config_written = config_written;
+	pci->function.config_reading = config_reading;
+	pci_bar_set(&pci->function, BAR_NOTIFY, NOTIFY_STRIDE * device->queue_count, true,
+		    notify_access, pci, notify_moved);
+	pci_bar_set(&pci->function, BAR_REST, REST_SIZE, false, rest_access, pci, NULL);
+	return pci;
+}
+
+static int transport_create(struct virtio_device *device, struct error *err)
 {
 	const struct pci_identity identity = {
 		.vendor = 0x1af4,
@@ -263,80 +351,23 @@ int virtio_transport_create(struct virtio_device *device, struct error *err)
 		.class_code = device->ops->class_code,
 		.revision = 1,
 	};
-	struct virtio_transport *transport = calloc(1, sizeof(*transport));
+	struct virtio_pci *pci;
 	int status;
 
-	if (!transport)
-		return error_set(err, -ENOMEM, "%s: out of memory", device->ops->name);
-	if (device->config_size > CONFIG_SIZE) {
-		free(transport);
+	if (device->config_size > CONFIG_SIZE)
 		return error_set(err, -EINVAL, "%s: its config space is too large",
 				 device->ops->name);
-	}
-	pthread_mutex_init(&transport->lock, NULL);
-	transport->device = device;
-	virtio_registers_reset(transport);
-	transport->function.vm = device->vm;
-	transport->function.config_written = config_written;
-	transport->function.config_reading = config_reading;
-	device->transport = transport;
-	pci_bar_set(&transport->function, BAR_NOTIFY, NOTIFY_STRIDE * device->queue_count, true,
-		    notify_access, transport, notify_moved);
-	pci_bar_set(&transport->function, BAR_REST, REST_SIZE, false, rest_access, transport, NULL);
-	status = msix_create(&transport->function, device->queue_count + 1, BAR_REST, MSIX_OFFSET,
-			     PBA_OFFSET, &transport->msix, err);
+	pci = pci_make(device);
+	if (!pci)
+		return error_set(err, -ENOMEM, "%s: out of memory", device->ops->name);
+	device->transport = &pci->transport;
+	status = msix_create(&pci->function, device->queue_count + 1, BAR_REST, MSIX_OFFSET,
+			     PBA_OFFSET, &pci->msix, err);
 	if (status == 0)
-		status = capabilities_add(transport, err);
+		status = capabilities_add(pci, err);
 	if (status == 0)
-		status = pci_function_add(device->vm, &transport->function, &identity, err);
+		status = pci_function_add(device->vm, &pci->function, &identity, err);
 	if (status < 0)
-		virtio_transport_destroy(device);
+		transport_destroy(&pci->transport);
 	return status;
-}
-
-void virtio_transport_destroy(struct virtio_device *device)
-{
-	struct virtio_transport *transport = device->transport;
-
-	if (!transport)
-		return;
-	pci_function_remove(&transport->function);
-	msix_destroy(transport->msix);
-	pthread_mutex_destroy(&transport->lock);
-	free(transport);
-	device->transport = NULL;
-}
-
-void virtio_transport_reset(struct virtio_device *device)
-{
-	struct virtio_transport *transport = device->transport;
-
-	pthread_mutex_lock(&transport->lock);
-	virtio_registers_reset(transport);
-	pthread_mutex_unlock(&transport->lock);
-	msix_reset(transport->msix);
-	pci_function_reset(&transport->function);
-}
-
-int virtio_transport_save(struct virtio_device *device, struct serialize_writer *writer)
-{
-	struct virtio_transport *transport = device->transport;
-	int status = pci_function_save(&transport->function, writer);
-
-	if (status == 0)
-		status = msix_save(transport->msix, writer);
-	virtio_registers_save(transport, writer);
-	return writer->status < 0 ? writer->status : status;
-}
-
-int virtio_transport_load(struct virtio_device *device, struct serialize_reader *reader)
-{
-	struct virtio_transport *transport = device->transport;
-	int status = pci_function_load(&transport->function, reader);
-
-	if (status == 0)
-		status = msix_load(transport->msix, reader);
-	if (status < 0)
-		return status;
-	return virtio_registers_load(transport, reader);
 }

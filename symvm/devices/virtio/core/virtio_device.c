@@ -1,65 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What all virtio devices share: creation, activation, failure, state, counters. */
-#include "devices/virtio/core/virtio.h"
-
+/*
+ * The life of a virtio device: activation, kicks, quiescing and resuming, reset.
+ *
+ *	created --DRIVER_OK--> active --reset--> (quiesced for reset, while busy) --> created
+ *	active --save---> quiesced for save ---resume--> active
+ *	active --unplug-> quiesced for range --resume--> active
+ *
+ * All changes happen on the I/O loop's thread.
+ */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "devices/virtio/core/virtio_device_state.h"
 #include "devices/virtio/core/transport.h"
+#include "devices/virtio/core/virtio_device_internal.h"
+#include "devices/virtio/core/virtqueue.h"
 #include "machine/vm.h"
 #include "util/clock.h"
 
 /* How long a save waits for requests that the host does not complete, and a reset silently. */
 #define STOP_MS	     5000u
 #define STOP_STEP_US 2000u
-/* The same at the end of the VM, when nothing depends on the outcome any more. */
-#define DESTROY_STEPS	10u
-#define DESTROY_STEP_MS 100u
-
-static struct virtio_device *to_virtio(struct device *device)
-{
-	return (struct virtio_device *)device;
-}
-
-void virtio_device_fail(struct virtio_device *device, const char *format, ...)
-{
-	char reason[256];
-	va_list args;
-
-	if (atomic_exchange(&device->failed, true))
-		return;
-	va_start(args, format);
-	vsnprintf(reason, sizeof(reason), format, args);
-	va_end(args);
-	log_limited(&device->vm->log, LOG_LEVEL_WARN, "%s: stopped until its driver resets it: %s",
-		    device->device.name, reason);
-	virtio_transport_config_interrupt(device);
-}
-
-void virtio_device_config_store(struct virtio_device *device, unsigned offset, const void *data,
-				unsigned length)
-{
-	pthread_mutex_lock(&device->config_lock);
-	if (offset <= device->config_size && length <= device->config_size - offset) {
-		memcpy(device->config + offset, data, length);
-		device->config_generation++;
-	}
-	pthread_mutex_unlock(&device->config_lock);
-}
-
-void virtio_device_config_update(struct virtio_device *device, unsigned offset, const void *data,
-				 unsigned length)
-{
-	virtio_device_config_store(device, offset, data, length);
-	virtio_transport_config_interrupt(device);
-}
 
 /* A kick may come late: after a quiesce() nothing of the guest's may be touched. */
 void virtio_queue_run(struct virtio_queue *queue)
@@ -67,7 +29,7 @@ void virtio_queue_run(struct virtio_queue *queue)
 	struct virtio_device *device = queue->device;
 
 	if (atomic_load(&device->active) && !atomic_load(&device->failed) &&
-	    !atomic_load(&device->saved) && queue->enabled && !queue->external)
+	    !atomic_load(&device->quiesced_for_save) && queue->enabled && !queue->external)
 		device->ops->notified(device, queue);
 }
 
@@ -150,15 +112,15 @@ static void deactivate_end(struct virtio_device *device)
 		device->ops->reset(device);
 	device->features = 0;
 	atomic_store(&device->failed, false);
-	atomic_store(&device->saved, false);
-	atomic_store(&device->stopping, false);
+	atomic_store(&device->quiesced_for_save, false);
+	atomic_store(&device->quiesced_for_reset, false);
 }
 
 static void deactivate_on_loop(void *opaque)
 {
 	struct virtio_device *device = opaque;
 
-	if (atomic_load(&device->stopping)) {
+	if (atomic_load(&device->quiesced_for_reset)) {
 		if (device->ops->wait)
 			device->ops->wait(device, 0);
 		virtio_device_idle(device);
@@ -172,14 +134,14 @@ static void deactivate_on_loop(void *opaque)
 	if (atomic_exchange(&device->active, false) && device->ops->quiesce)
 		device->ops->quiesce(device);
 	if (is_busy(device))
-		atomic_store(&device->stopping, true);
+		atomic_store(&device->quiesced_for_reset, true);
 	else
 		deactivate_end(device);
 }
 
 void virtio_device_idle(struct virtio_device *device)
 {
-	if (atomic_load(&device->stopping) && !is_busy(device))
+	if (atomic_load(&device->quiesced_for_reset) && !is_busy(device))
 		deactivate_end(device);
 }
 
@@ -194,7 +156,7 @@ bool virtio_device_deactivate(struct virtio_device *device)
 	/* Without memory for the message the reset would be lost, and DMA could go on. */
 	while (event_loop_call(device->vm->io_loop, deactivate_on_loop, device) == -ENOMEM)
 		usleep(1000);
-	return !atomic_load(&device->stopping);
+	return !atomic_load(&device->quiesced_for_reset);
 }
 
 /*
@@ -221,13 +183,13 @@ static bool deactivate_whole(struct virtio_device *device)
 }
 
 /* The VM core may call quiesce() first; then there is nothing to wait for here. */
-static void device_reset(struct device *device)
+void virtio_device_op_reset(struct device *device)
 {
-	struct virtio_device *virtio = to_virtio(device);
+	struct virtio_device *virtio = virtio_device_of(device);
 
 	if (!deactivate_whole(virtio))
 		return;
-	virtio_transport_reset(virtio);
+	virtio->transport->ops->reset(virtio->transport);
 	if (virtio->ops->power_on)
 		virtio->ops->power_on(virtio);
 }
@@ -235,9 +197,9 @@ static void device_reset(struct device *device)
 /* The next virtio device of the VM from @device on, that one included; NULL. */
 static struct virtio_device *next_virtio(struct device *device)
 {
-	while (device && device->ops->reset != device_reset)
+	while (device && device->ops->reset != virtio_device_op_reset)
 		device = device->next;
-	return device ? to_virtio(device) : NULL;
+	return device ? virtio_device_of(device) : NULL;
 }
 
 static bool overlaps(const void *start, uint64_t size, const uint8_t *memory, uint64_t length)
@@ -254,21 +216,21 @@ static bool queue_lies_in(const struct virtio_queue *queue, const void *memory, 
 	       overlaps(queue->used, 6 + 8ull * queue->size, memory, length);
 }
 
-/* Gives back what the device holds of the driver's. A busy one was asked what it holds. */
-static void device_settle(struct virtio_device *device)
+/* Has the device give back the driver's requests. A device with holds() was asked already. */
+static void range_quiesce(struct virtio_device *device)
 {
 	bool holds = false;
 
 	for (unsigned i = 0; i < device->queue_count; i++)
 		holds |= !device->queues[i].external && device->queues[i].in_flight;
 	if (!holds || !device->ops->quiesce || device->ops->holds ||
-	    !atomic_load(&device->active) || atomic_load(&device->saved))
+	    !atomic_load(&device->active) || atomic_load(&device->quiesced_for_save))
 		return;
 	device->ops->quiesce(device);
-	device->settled = true;
+	device->quiesced_for_range = true;
 }
 
-int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length)
+int virtio_devices_quiesce(struct vm *vm, const void *memory, uint64_t length)
 {
 	struct virtio_device *device;
 
@@ -280,18 +242,18 @@ int virtio_devices_let_go(struct vm *vm, const void *memory, uint64_t length)
 		if (device->ops->holds && device->ops->holds(device, memory, length))
 			return -EAGAIN;
 	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
-		device_settle(device);
+		range_quiesce(device);
 	return 0;
 }
 
-void virtio_devices_go_on(struct vm *vm)
+void virtio_devices_resume(struct vm *vm)
 {
 	struct virtio_device *device;
 
 	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next)) {
-		if (!device->settled)
+		if (!device->quiesced_for_range)
 			continue;
-		device->settled = false;
+		device->quiesced_for_range = false;
 		if (device->ops->resume)
 			device->ops->resume(device);
 		for (unsigned i = 0; i < device->queue_count; i++)
@@ -307,34 +269,9 @@ void virtio_devices_stop(struct vm *vm)
 		deactivate_whole(device);
 }
 
-static bool device_quiesce(struct device *device)
+bool virtio_device_op_quiesce(struct device *device)
 {
-	return virtio_device_deactivate(to_virtio(device));
-}
-
-static void device_free_parts(struct virtio_device *device)
-{
-	for (unsigned i = 0; i < device->queue_count; i++)
-		if (device->queues[i].kick_fd >= 0)
-			close(device->queues[i].kick_fd);
-	free(device->queues);
-	free(device->config);
-	pthread_mutex_destroy(&device->config_lock);
-	device->queues = NULL;
-	device->config = NULL;
-	device->queue_count = 0;
-}
-
-static void device_destroy(struct device *opaque)
-{
-	struct virtio_device *device = to_virtio(opaque);
-
-	/* No loop runs any more. What is under way beyond this the device leaves to the kernel. */
-	for (unsigned i = 0; i < DESTROY_STEPS && !virtio_device_deactivate(device); i++)
-		device->ops->wait(device, DESTROY_STEP_MS);
-	virtio_transport_destroy(device);
-	device_free_parts(device);
-	device->ops->destroy(device);
+	return virtio_device_deactivate(virtio_device_of(device));
 }
 
 static void quiesce_on_loop(void *opaque)
@@ -343,7 +280,7 @@ static void quiesce_on_loop(void *opaque)
 
 	if (!atomic_load(&device->active))
 		return;
-	atomic_store(&device->saved, true);
+	atomic_store(&device->quiesced_for_save, true);
 	if (device->ops->quiesce)
 		device->ops->quiesce(device);
 }
@@ -352,7 +289,7 @@ static void resume_on_loop(void *opaque)
 {
 	struct virtio_device *device = opaque;
 
-	if (!atomic_exchange(&device->saved, false) || !atomic_load(&device->active))
+	if (!atomic_exchange(&device->quiesced_for_save, false) || !atomic_load(&device->active))
 		return;
 	if (device->ops->resume)
 		device->ops->resume(device);
@@ -360,28 +297,13 @@ static void resume_on_loop(void *opaque)
 		virtio_queue_run(&device->queues[i]);
 }
 
-static void device_resume(struct device *opaque)
+void virtio_device_op_resume(struct device *opaque)
 {
-	struct virtio_device *device = to_virtio(opaque);
+	struct virtio_device *device = virtio_device_of(opaque);
 
-	if (atomic_load(&device->saved) &&
+	if (atomic_load(&device->quiesced_for_save) &&
 	    event_loop_call(device->vm->io_loop, resume_on_loop, device) < 0)
 		virtio_device_fail(device, "out of memory");
-}
-
-static int device_start(struct device *opaque, struct error *err)
-{
-	struct virtio_device *device = to_virtio(opaque);
-
-	return device->ops->start ? device->ops->start(device, err) : 0;
-}
-
-static void device_resumed(struct device *opaque)
-{
-	struct virtio_device *device = to_virtio(opaque);
-
-	if (device->ops->resumed)
-		device->ops->resumed(device);
 }
 
 static void wait_on_loop(void *opaque)
@@ -404,105 +326,4 @@ int virtio_device_quiesce(struct virtio_device *device)
 		status = event_loop_call(device->vm->io_loop, wait_on_loop, device);
 	}
 	return status;
-}
-
-static void device_describe(struct device *opaque, json_t *object)
-{
-	struct virtio_device *device = to_virtio(opaque);
-	json_t *queues = json_array();
-
-	for (unsigned i = 0; i < device->queue_count; i++) {
-		struct virtio_queue *queue = &device->queues[i];
-
-		json_array_append_new(
-			queues, json_pack("{s:I,s:I,s:I}", "requests",
-					  (json_int_t)atomic_load(&queue->requests), "kicks",
-					  (json_int_t)atomic_load(&queue->kicks), "interrupts",
-					  (json_int_t)atomic_load(&queue->interrupts)));
-	}
-	json_object_set_new(object, "queues", queues);
-	virtio_transport_describe(device, object);
-	json_object_set_new(object, "active", json_boolean(atomic_load(&device->active)));
-	json_object_set_new(object, "failed", json_boolean(atomic_load(&device->failed)));
-	if (device->ops->describe)
-		device->ops->describe(device, object);
-}
-
-static int queues_create(struct virtio_device *device, unsigned count, uint16_t size,
-			 struct error *err)
-{
-	device->queues = calloc(count, sizeof(*device->queues));
-	if (!device->queues)
-		return error_set(err, -ENOMEM, "%s: out of memory", device->ops->name);
-	for (; device->queue_count < count; device->queue_count++) {
-		struct virtio_queue *queue = &device->queues[device->queue_count];
-
-		queue->device = device;
-		queue->index = device->queue_count;
-		queue->size_max = size;
-		queue->size = size;
-		queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (queue->kick_fd < 0)
-			return error_set_errno(err, -errno, "%s: eventfd", device->ops->name);
-	}
-	return 0;
-}
-
-/* How many devices of this type there are already. */
-static unsigned device_number(const struct vm *vm, const char *type)
-{
-	unsigned number = 0;
-
-	for (const struct device *device = vm->devices; device; device = device->next)
-		number += strcmp(device->ops->name, type) == 0;
-	return number;
-}
-
-int virtio_device_create(struct vm *vm, struct virtio_device *device, const struct virtio_ops *ops,
-			 const char *prefix, uint64_t features, unsigned queue_count,
-			 uint16_t queue_size, const void *config, unsigned config_size,
-			 struct error *err)
-{
-	char name[sizeof(device->device.name)];
-	int status;
-
-	if (queue_count == 0 || queue_count > VIRTIO_QUEUES_MAX || queue_size == 0 ||
-	    queue_size > VIRTIO_QUEUE_SIZE_MAX || (queue_size & (queue_size - 1)))
-		return error_set(err, -EINVAL, "%s: %u queues of %u entries", ops->name,
-				 queue_count, queue_size);
-	device->ops = ops;
-	device->vm = vm;
-	device->features_offered = features | 1ull << VIRTIO_F_VERSION_1 |
-				   1ull << VIRTIO_RING_F_EVENT_IDX |
-				   1ull << VIRTIO_RING_F_INDIRECT_DESC;
-	device->device_ops = (struct device_ops){
-		.name = ops->name,
-		.version = ops->version,
-		.start = device_start,
-		.quiesce = device_quiesce,
-		.reset = device_reset,
-		.destroy = device_destroy,
-		.save = virtio_device_save,
-		.resume = device_resume,
-		.resumed = device_resumed,
-		.load = virtio_device_load,
-		.describe = device_describe,
-	};
-	pthread_mutex_init(&device->config_lock, NULL);
-	device->config_size = config_size;
-	device->config = calloc(1, config_size ? config_size : 1);
-	status = device->config ? queues_create(device, queue_count, queue_size, err)
-				: error_set(err, -ENOMEM, "%s: out of memory", ops->name);
-	if (status == 0) {
-		if (config_size)
-			memcpy(device->config, config, config_size);
-		status = virtio_transport_create(device, err);
-	}
-	if (status < 0) {
-		device_free_parts(device);
-		return status;
-	}
-	snprintf(name, sizeof(name), "%s%u", prefix, device_number(vm, ops->name));
-	device_add(vm, &device->device, &device->device_ops, name, false);
-	return 0;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "devices/virtio/core/virtio_device_state.h"
-
+/* The saved state of virtio devices: what all types share, and in it the part of the type. */
 #include <errno.h>
 #include <unistd.h>
 
 #include "devices/virtio/core/transport.h"
+#include "devices/virtio/core/virtio_device_internal.h"
+#include "devices/virtio/core/virtqueue.h"
 #include "machine/vm.h"
 
 /* Of the part of the state that all virtio devices share. */
@@ -21,15 +22,15 @@ static void queue_save(const struct virtio_queue *queue, struct serialize_writer
 	serialize_put_u16(writer, queue->used_next);
 }
 
-int virtio_device_save(struct device *opaque, struct serialize_writer *writer)
+int virtio_device_op_save(struct device *opaque, struct serialize_writer *writer)
 {
-	struct virtio_device *device = (struct virtio_device *)opaque;
+	struct virtio_device *device = virtio_device_of(opaque);
 	int status = virtio_device_quiesce(device);
 
 	if (status < 0)
 		return status;
 	serialize_put_u32(writer, STATE_VERSION);
-	status = virtio_transport_save(device, writer);
+	status = device->transport->ops->save(device->transport, writer);
 	if (status < 0)
 		return status;
 	serialize_put_u64(writer, device->features);
@@ -104,9 +105,9 @@ static void queue_kick(struct virtio_queue *queue)
 		virtio_device_fail(queue->device, "queue %u: no kick after loading", queue->index);
 }
 
-int virtio_device_load(struct device *opaque, struct serialize_reader *reader, uint32_t version)
+int virtio_device_op_load(struct device *opaque, struct serialize_reader *reader, uint32_t version)
 {
-	struct virtio_device *device = (struct virtio_device *)opaque;
+	struct virtio_device *device = virtio_device_of(opaque);
 	struct virtio_queue_state states[VIRTIO_QUEUES_MAX];
 	bool failed;
 	int status;
@@ -114,12 +115,12 @@ int virtio_device_load(struct device *opaque, struct serialize_reader *reader, u
 	opaque->ops->reset(opaque);
 	if (serialize_get_u32(reader) != STATE_VERSION)
 		return -EINVAL;
-	status = virtio_transport_load(device, reader);
+	status = device->transport->ops->load(device->transport, reader);
 	if (status == 0)
 		status = shared_load(device, reader, states);
 	if (status == 0 && device->ops->load)
 		status = device->ops->load(device, reader, version);
-	if (status == 0 && virtio_transport_driver_ok(device)) {
+	if (status == 0 && device->transport->ops->driver_ok(device->transport)) {
 		failed = atomic_load(&device->failed);
 		device->loading = states;
 		virtio_device_activate(device);

@@ -4,11 +4,13 @@
  * hostile: each value is read from guest memory once, then checked. What breaks
  * the rules fails the device, never more.
  */
-#include "devices/virtio/core/virtio.h"
+#include "devices/virtio/core/virtqueue.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "devices/virtio/core/transport.h"
+#include "devices/virtio/core/virtio_device.h"
 #include "memory/memory.h"
 #include "machine/vm.h"
 
@@ -169,7 +171,7 @@ struct walk {
 	bool indirect;
 };
 
-/* Goes on in the indirect table that @desc names (2.7.5.3). */
+/* Continues in the indirect table that @desc names (2.7.5.3). */
 static int walk_indirect(struct virtio_queue *queue, struct walk *walk,
 			 const struct vring_desc *desc)
 {
@@ -330,7 +332,7 @@ void virtio_queue_flush(struct virtio_queue *queue)
 	if (!wanted)
 		return;
 	atomic_fetch_add_explicit(&queue->interrupts, 1, memory_order_relaxed);
-	virtio_transport_interrupt(queue);
+	queue->device->transport->ops->interrupt(queue->device->transport, queue->index);
 }
 
 void virtio_queue_notify_disable(struct virtio_queue *queue)
@@ -394,4 +396,11 @@ size_t virtio_chain_write(const struct virtio_chain *chain, uint64_t offset, con
 {
 	return iov_copy(chain->iov + chain->out_count, chain->in_count, offset, (uint8_t *)data,
 			length, true);
+}
+
+int virtio_queue_call_fd(struct virtio_queue *queue)
+{
+	struct virtio_transport *transport = queue->device->transport;
+
+	return transport->ops->call_fd(transport, queue->index);
 }

@@ -30,7 +30,7 @@ struct backlog_frame {
 struct net_device {
 	struct virtio_device virtio;
 	struct net_backend *backend;
-	bool quiet; /* quiesced: no access to guest memory */
+	bool quiesced; /* no access to guest memory */
 
 	struct iovec tx_iov[VIRTIO_QUEUE_SIZE_MAX];
 	uint8_t tx_frame[NET_FRAME_MAX];
@@ -205,7 +205,7 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		atomic_fetch_add(&net->rx_dropped, 1);
 		return true;
 	}
-	while (!net->quiet && !net->backlog && looks--) {
+	while (!net->quiesced && !net->backlog && looks--) {
 		status = deliver(net, header, frame, length);
 		if (status != -EAGAIN || !wait_for_buffers(queue))
 			break;
@@ -224,7 +224,7 @@ void net_receive_flush(struct net_device *net)
 {
 	struct virtio_queue *queue = &net->virtio.queues[NET_QUEUE_RX];
 
-	if (atomic_load(&net->virtio.active) && !net->quiet && queue->enabled)
+	if (atomic_load(&net->virtio.active) && !net->quiesced && queue->enabled)
 		virtio_queue_flush(queue);
 }
 
@@ -326,7 +326,7 @@ static int net_activate(struct virtio_device *virtio)
 	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
-	net->quiet = false;
+	net->quiesced = false;
 	return ops->activate ? ops->activate(net->backend) : 0;
 }
 
@@ -344,7 +344,7 @@ static void net_quiesce(struct virtio_device *virtio)
 	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
-	net->quiet = true;
+	net->quiesced = true;
 	if (ops->quiesce)
 		ops->quiesce(net->backend);
 }
@@ -450,23 +450,30 @@ static unsigned device_count(const struct vm *vm)
 static int create_device(struct vm *vm, struct net_device *net,
 			 const struct net_parameters *parameters, struct error *err)
 {
-	struct virtio_net_config config = {
+	struct virtio_net_config space = {
 		.status = VIRTIO_NET_S_LINK_UP,
 		.max_virtqueue_pairs = 1,
 		.mtu = parameters->mtu,
 	};
-	uint64_t features = parameters->features | 1ull << VIRTIO_NET_F_MAC |
-			    1ull << VIRTIO_NET_F_STATUS | 1ull << VIRTIO_NET_F_MRG_RXBUF;
+	struct virtio_device_config config = {
+		.ops = &net_ops,
+		.name = "net",
+		.features = parameters->features | 1ull << VIRTIO_NET_F_MAC |
+			    1ull << VIRTIO_NET_F_STATUS | 1ull << VIRTIO_NET_F_MRG_RXBUF,
+		.queue_count = 2,
+		.queue_size = NET_QUEUE_SIZE,
+		.space = &space,
+		.space_size = sizeof(space),
+	};
 	int status;
 
 	if (parameters->mac_made)
-		net_mac_make(vm->config.name, device_count(vm), config.mac);
+		net_mac_make(vm->config.name, device_count(vm), space.mac);
 	else
-		memcpy(config.mac, parameters->mac, sizeof(config.mac));
+		memcpy(space.mac, parameters->mac, sizeof(space.mac));
 	if (parameters->mtu)
-		features |= 1ull << VIRTIO_NET_F_MTU;
-	status = virtio_device_create(vm, &net->virtio, &net_ops, "net", features, 2,
-				      NET_QUEUE_SIZE, &config, sizeof(config), err);
+		config.features |= 1ull << VIRTIO_NET_F_MTU;
+	status = virtio_device_create(vm, &net->virtio, &config, err);
 	if (status < 0)
 		return status;
 	for (unsigned i = 0; i < 2; i++)

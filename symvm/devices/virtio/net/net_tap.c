@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/vhost.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 #include <unistd.h>
 
 #include "devices/virtio/net/net.h"
-#include "devices/virtio/core/vhost.h"
+#include "devices/virtio/core/vhost_kernel.h"
 #include "machine/vm.h"
 #include "util/container_of.h"
 #include "util/keyval.h"
@@ -37,8 +36,8 @@ struct net_tap {
 	int fd;
 	char name[IFNAMSIZ];
 	struct event_source *source;
-	bool paused;	    /* the guest gives no receive buffers */
-	struct vhost vhost; /* fd -1: we carry the frames */
+	bool paused;	     /* the guest gives no receive buffers */
+	struct vhost *vhost; /* NULL: we carry the frames */
 	_Atomic uint64_t send_errors;
 	uint8_t frame[NET_HEADER_SIZE + NET_FRAME_MAX];
 };
@@ -119,25 +118,11 @@ static int set_offloads(struct net_tap *tap)
 	return ioctl(tap->fd, TUNSETOFFLOAD, offloads) < 0 ? -errno : 0;
 }
 
-/* Gives the tap to vhost's queues, or takes it back (@fd -1). */
-static int set_vhost_backend(struct net_tap *tap, int fd)
-{
-	for (unsigned i = 0; i < VHOST_COUNT; i++) {
-		struct vhost_vring_file file = {.index = i, .fd = fd};
-
-		if (ioctl(tap->vhost.fd, VHOST_NET_SET_BACKEND, &file) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 static void net_tap_quiesce(struct net_backend *backend)
 {
 	struct net_tap *tap = to_tap(backend);
 
-	if (tap->vhost.fd < 0 || !tap->vhost.started)
-		return;
-	if (set_vhost_backend(tap, -1) < 0 || vhost_stop(&tap->vhost, VHOST_COUNT) < 0)
+	if (tap->vhost && vhost_stop(tap->vhost) < 0)
 		log_limited(&backend->vm->log, LOG_LEVEL_WARN,
 			    "net: %s: vhost-net did not stop cleanly", tap->name);
 }
@@ -147,14 +132,9 @@ static int net_tap_activate(struct net_backend *backend)
 	struct net_tap *tap = to_tap(backend);
 	int status = set_offloads(tap);
 
-	if (status < 0 || tap->vhost.fd < 0)
+	if (status < 0 || !tap->vhost)
 		return status;
-	status = vhost_start(&tap->vhost, net_virtio(backend->net), VHOST_COUNT);
-	if (status == 0)
-		status = set_vhost_backend(tap, tap->fd);
-	if (status < 0)
-		net_tap_quiesce(backend);
-	return status;
+	return vhost_start(tap->vhost, net_virtio(backend->net), VHOST_COUNT);
 }
 
 static void net_tap_destroy(struct net_backend *backend)
@@ -162,7 +142,7 @@ static void net_tap_destroy(struct net_backend *backend)
 	struct net_tap *tap = to_tap(backend);
 
 	event_source_remove(tap->source);
-	vhost_close(&tap->vhost);
+	vhost_close(tap->vhost);
 	if (tap->fd >= 0)
 		close(tap->fd);
 	free(tap);
@@ -174,7 +154,7 @@ static void net_tap_describe(struct net_backend *backend, json_t *object)
 
 	json_object_set_new(object, "backend", json_string("tap"));
 	json_object_set_new(object, "interface", json_string(tap->name));
-	json_object_set_new(object, "vhost", json_boolean(tap->vhost.fd >= 0));
+	json_object_set_new(object, "vhost", json_boolean(tap->vhost));
 	json_object_set_new(object, "send_errors",
 			    json_integer((json_int_t)atomic_load(&tap->send_errors)));
 }
@@ -260,7 +240,7 @@ static int open_vhost(struct vm *vm, struct net_tap *tap, enum vhost_choice choi
 
 	if (choice == VHOST_OFF)
 		return 0;
-	status = vhost_open(&tap->vhost, "/dev/vhost-net", "vhost_net", "net", &reason);
+	status = vhost_kernel_open_net(tap->fd, &tap->vhost, &reason);
 	if (status < 0 && choice == VHOST_ON)
 		return error_set(err, status, "%s", reason.text);
 	if (status < 0)
@@ -279,12 +259,11 @@ static int create_tap(struct vm *vm, const char *name, enum vhost_choice choice,
 		return error_set(err, -ENOMEM, "--net: out of memory");
 	vm->jail_needs.features |= JAIL_FEATURE_NET_HOST;
 	tap->backend.ops = &net_tap_ops;
-	tap->vhost.fd = -1;
 	strcpy(tap->name, name);
 	status = open_tap(tap, &vm->log, err);
 	if (status == 0)
 		status = open_vhost(vm, tap, choice, err);
-	if (status == 0 && tap->vhost.fd < 0) {
+	if (status == 0 && !tap->vhost) {
 		tap->source = event_loop_add(vm->io_loop, tap->fd, EPOLLIN, tap_ready, tap);
 		if (!tap->source)
 			status = error_set(err, -ENOMEM, "--net: out of memory");
@@ -342,7 +321,7 @@ static int net_tap_create(struct vm *vm, const char *argument, struct net_parame
 	if (status == 0) {
 		parameters->mtu = (uint16_t)mtu;
 		parameters->features = FEATURES;
-		parameters->external = ((struct net_tap *)*backend)->vhost.fd >= 0;
+		parameters->external = to_tap(*backend)->vhost;
 	}
 	free(name);
 	free(mac);
