@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "machine/vm.h"
 
@@ -50,25 +49,10 @@ void services_stop(struct vm *vm)
 	}
 }
 
-void services_on_exit(struct vcpu *vcpu, struct kvm_run *run)
-{
-	for (struct service *service = vcpu->vm->services; service; service = service->next)
-		if (service->ops->on_exit)
-			service->ops->on_exit(service->state, vcpu, run);
-}
-
 void *service_find(struct vm *vm, const struct service_ops *ops)
 {
 	for (struct service *service = vm->services; service; service = service->next)
 		if (service->ops == ops)
-			return service->state;
-	return NULL;
-}
-
-void *services_find(struct vm *vm, const char *name)
-{
-	for (struct service *service = vm->services; service; service = service->next)
-		if (strcmp(service->ops->name, name) == 0)
 			return service->state;
 	return NULL;
 }

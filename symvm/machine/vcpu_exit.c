@@ -5,7 +5,6 @@
 #include <symbiotic/symcall.h>
 
 #include "machine/host_guard.h"
-#include "machine/service.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 
@@ -169,8 +168,6 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 	host_guard_on_exit(vcpu, run);
 	if (exit_is_observed(&vcpu->vm->exit_observers, reason))
 		exit_observers_show(&vcpu->vm->exit_observers, vcpu, run);
-	if (vcpu->vm->services)
-		services_on_exit(vcpu, run);
 	switch (reason) {
 	case KVM_EXIT_IO:
 		handle_pio(vcpu, run);

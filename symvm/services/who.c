@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The service behind `who`: sees each exit before the devices do. If an exit matches the watch of
- * the client that waits, the service asks the guest, synchronously on that vCPU.
+ * The service behind `who`. While a client waits, the service observes the exits that the client
+ * means (machine/exit_observer.h) and asks the guest about each, synchronously on that vCPU.
  */
 #include "services/who.h"
 
@@ -19,7 +19,7 @@
 
 struct who_service {
 	struct guest guest;
-	_Atomic bool armed; /* the quick look of who_on_exit() */
+	_Atomic bool armed; /* the client waits for more exits */
 	pthread_mutex_t lock;
 	pthread_cond_t caught;
 	struct who_watch *watch; /* of the one client that waits; NULL: none */
@@ -45,16 +45,14 @@ static void catch_exit(struct who_service *service, struct vcpu *vcpu, const str
 	}
 }
 
-static void who_on_exit(void *state, struct vcpu *vcpu, struct kvm_run *run)
+static void exit_seen(void *opaque, struct vcpu *vcpu, struct kvm_run *run)
 {
-	struct who_service *service = state;
+	struct who_service *service = opaque;
 
-	if (!atomic_load_explicit(&service->armed, memory_order_relaxed))
-		return;
 	/* A vCPU that handles a call's nested exit may hold the lock already. */
 	if (pthread_mutex_trylock(&service->lock))
 		return;
-	if (atomic_load(&service->armed) && guest_watch_matches(&service->watch->exits, run))
+	if (atomic_load(&service->armed))
 		catch_exit(service, vcpu, run);
 	pthread_mutex_unlock(&service->lock);
 }
@@ -85,7 +83,6 @@ static const struct service_ops who_ops = {
 	.name = "who",
 	.start = who_start,
 	.stop = who_stop,
-	.on_exit = who_on_exit,
 };
 SERVICE(who_ops);
 
@@ -113,6 +110,35 @@ static int wait_caught(struct vm *vm, struct who_service *service, const struct 
 	return status;
 }
 
+/*
+ * Observes the exits of @watch until the wait is over. The lock is held, but not while the observer
+ * is removed: that waits for a vCPU which may be in exit_seen(). service->watch is set all the
+ * time, so no other client comes in between.
+ */
+static int observe(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
+		   struct error *err)
+{
+	const struct guest_watch *exits = &service->watch->exits;
+	struct exit_observer observer = {
+		.match = {.reason = exits->mmio ? KVM_EXIT_MMIO : KVM_EXIT_IO,
+			  .first = exits->first,
+			  .last = exits->last},
+		.seen = exit_seen,
+		.opaque = service,
+	};
+	int status = exit_observer_add(&vm->exit_observers, &observer);
+
+	if (status < 0)
+		return error_set_errno(err, status, "who: these exits cannot be watched");
+	atomic_store(&service->armed, true);
+	status = wait_caught(vm, service, limit, err);
+	atomic_store(&service->armed, false);
+	pthread_mutex_unlock(&service->lock);
+	exit_observer_remove(&vm->exit_observers, &observer);
+	pthread_mutex_lock(&service->lock);
+	return status;
+}
+
 int who_watch_wait(struct vm *vm, struct who_watch *watch, const struct wait_limit *limit,
 		   struct error *err)
 {
@@ -132,9 +158,7 @@ int who_watch_wait(struct vm *vm, struct who_watch *watch, const struct wait_lim
 		return error_set(err, -EBUSY, "who: another client watches exits of this VM");
 	}
 	service->watch = watch;
-	atomic_store(&service->armed, true);
-	status = wait_caught(vm, service, limit, err);
-	atomic_store(&service->armed, false);
+	status = observe(vm, service, limit, err);
 	service->watch = NULL;
 	pthread_mutex_unlock(&service->lock);
 	return status;

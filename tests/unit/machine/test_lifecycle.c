@@ -30,7 +30,6 @@
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
-#include "machine/service.h"
 #include "util/clock.h"
 
 #define VCPUS	   2u
@@ -172,10 +171,6 @@ void vcpu_state_free(struct vcpu_power_on *state)
 int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct error *err)
 {
 	return 0;
-}
-
-void services_on_exit(struct vcpu *vcpu, struct kvm_run *run)
-{
 }
 
 void host_guard_on_exit(struct vcpu *vcpu, const struct kvm_run *run)

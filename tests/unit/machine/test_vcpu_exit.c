@@ -14,7 +14,6 @@
 #include "machine/boot.h"
 #include "machine/host_guard.h"
 #include "machine/vm.h"
-#include "machine/service.h"
 
 static int ended;
 static unsigned resets;
@@ -46,10 +45,6 @@ bool vcpu_must_stop(struct vcpu *vcpu)
 bool bus_dispatch(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write)
 {
 	return false;
-}
-
-void services_on_exit(struct vcpu *vcpu, struct kvm_run *run)
-{
 }
 
 int sym_vcpu_answer_fault(struct sym_vcpu *vcpu)

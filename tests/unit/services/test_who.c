@@ -50,13 +50,15 @@ static void cause(unsigned vcpu, uint16_t port)
 
 	run.io.port = port;
 	run.io.size = 1;
-	services_on_exit(fixture.vm.vcpus[vcpu], &run);
+	if (exit_is_observed(&fixture.vm.exit_observers, run.exit_reason))
+		exit_observers_show(&fixture.vm.exit_observers, fixture.vm.vcpus[vcpu], &run);
 }
 
 static int setup(void **state)
 {
 	memset(&fixture, 0, sizeof(fixture));
 	fake_vm_init(&fixture.vm, answer);
+	exit_observers_init(&fixture.vm.exit_observers);
 	log_init(&fixture.vm.log, STDERR_FILENO, LOG_LEVEL_ERROR);
 	wait_limit_init(&fixture.limit, 3600000);
 	fixture.watch.exits.first = fixture.watch.exits.last = PORT;
@@ -66,7 +68,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	/* A client that returns leaves nothing behind. */
+	assert_false(exit_is_observed(&fixture.vm.exit_observers, KVM_EXIT_IO));
 	services_stop(&fixture.vm);
+	exit_observers_destroy(&fixture.vm.exit_observers);
 	guest_who_ring_destroy(fixture.watch.ring);
 	return 0;
 }
