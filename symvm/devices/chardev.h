@@ -15,17 +15,17 @@
 #include "util/log.h"
 #include "util/event_loop.h"
 
-#define CHARACTER_OUTPUT_SIZE 65536u /* bytes kept for a slow reader */
-#define CHARACTER_INPUT_SIZE  4096u  /* bytes read at once */
+#define CHARDEV_OUTPUT_SIZE 65536u /* bytes kept for a slow reader */
+#define CHARDEV_INPUT_SIZE  4096u  /* bytes read at once */
 
-struct character;
+struct chardev;
 
 /* All run on the loop's thread, without a lock of the stream held. */
-struct character_ops {
-	/* How many bytes the device takes now, at most CHARACTER_INPUT_SIZE are given at once. */
+struct chardev_ops {
+	/* How many bytes the device takes now, at most CHARDEV_INPUT_SIZE are given at once. */
 	size_t (*room)(void *opaque);
 	void (*input)(void *opaque, const uint8_t *data, size_t length);
-	/* Output that was refused by character_write() may be tried again; may be NULL. */
+	/* Output that was refused by chardev_write() may be tried again; may be NULL. */
 	void (*writable)(void *opaque);
 	/* The user typed Ctrl-A x on a terminal. */
 	void (*quit)(void *opaque);
@@ -36,13 +36,13 @@ struct character_ops {
  * the option's name for messages. A file keeps the newest SIZE bytes (64 MiB unless said). Main
  * thread. @log and @loop must outlive it.
  */
-int character_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
-		   const struct character_ops *ops, void *opaque, struct character **character,
-		   struct error *err);
+int chardev_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
+		 const struct chardev_ops *ops, void *opaque, struct chardev **chardev,
+		 struct error *err);
 /* Whether clients come and go on a socket (a need of the jail, see jail/jail.h). Any thread. */
-bool character_has_socket(const struct character *character);
+bool chardev_has_socket(const struct chardev *chardev);
 /* Writes out what can be written at once, restores the terminal, frees. The loop is stopped. */
-void character_close(struct character *character);
+void chardev_close(struct chardev *chardev);
 
 /*
  * Takes up to @length bytes for output and returns how many it took; they are
@@ -51,15 +51,15 @@ void character_close(struct character *character);
  * second without progress drops (and counts) until the reader moves again; never set @wait on
  * the loop's thread. Any thread.
  */
-size_t character_write(struct character *character, const uint8_t *data, size_t length, bool wait);
+size_t chardev_write(struct chardev *chardev, const uint8_t *data, size_t length, bool wait);
 
 /* The device has room for input again. Any thread. */
-void character_resume(struct character *character);
+void chardev_resume(struct chardev *chardev);
 
 /* Writes pending output, as far as the reader takes it now. vCPUs stopped. */
-void character_flush(struct character *character);
+void chardev_flush(struct chardev *chardev);
 
 /* Adds counters to @object. Any thread. */
-void character_describe(struct character *character, json_t *object);
+void chardev_describe(struct chardev *chardev, json_t *object);
 
 #endif

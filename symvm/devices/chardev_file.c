@@ -12,7 +12,7 @@
 #define FILE_ALIGN   65536u /* a multiple of all blocks of file systems */
 #define COMPLAINT_NS (60 * NS_PER_SECOND)
 
-static void complain(struct character_file *file, int status, struct log *log)
+static void complain(struct chardev_file *file, int status, struct log *log)
 {
 	uint64_t now = clock_now_ns();
 
@@ -26,7 +26,7 @@ static void complain(struct character_file *file, int status, struct log *log)
  * The file has reached its limit: frees the older half. Where the file system cannot cut it off
  * (ext4 and XFS can), it leaves a hole, which takes no space.
  */
-static int file_trim(struct character_file *file)
+static int file_trim(struct chardev_file *file)
 {
 	uint64_t half = file->limit / 2 / FILE_ALIGN * FILE_ALIGN;
 	struct stat st;
@@ -49,8 +49,8 @@ static int file_trim(struct character_file *file)
 	return 0;
 }
 
-size_t character_file_write(struct character_file *file, const uint8_t *data, size_t length,
-			    struct log *log)
+size_t chardev_file_write(struct chardev_file *file, const uint8_t *data, size_t length,
+			  struct log *log)
 {
 	while (length) {
 		int status = 0;

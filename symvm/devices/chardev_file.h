@@ -8,7 +8,7 @@
 
 #include "util/log.h"
 
-struct character_file {
+struct chardev_file {
 	int fd;			  /* opened with O_APPEND where there is a limit; not owned */
 	uint64_t limit;		  /* bytes that the file may take on the host; 0: no limit */
 	uint64_t taken;		  /* bytes that it takes */
@@ -20,7 +20,7 @@ struct character_file {
  * Writes @length bytes. At the limit the older half of the file goes. What the file does not take
  * is lost: returns how many bytes that are, and @log hears of it once a minute. Not locked.
  */
-size_t character_file_write(struct character_file *file, const uint8_t *data, size_t length,
-			    struct log *log);
+size_t chardev_file_write(struct chardev_file *file, const uint8_t *data, size_t length,
+			  struct log *log);
 
 #endif

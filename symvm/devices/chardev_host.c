@@ -33,7 +33,7 @@ static const char *socket_name(const char *path)
  */
 static void clear_away(void *opaque, int dir_fd)
 {
-	const struct character_host *host = opaque;
+	const struct chardev_host *host = opaque;
 	struct stat status;
 	const char *name;
 
@@ -60,7 +60,7 @@ static int open_socket_dir(const char *path)
 	return open(length ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int start_guard(struct character_host *host, struct error *err)
+static int start_guard(struct chardev_host *host, struct error *err)
 {
 	int dir_fd = host->socket_path ? open_socket_dir(host->socket_path) : -1, status;
 
@@ -70,7 +70,7 @@ static int start_guard(struct character_host *host, struct error *err)
 	return status;
 }
 
-static int open_stdio(struct character_host *host, struct error *err)
+static int open_stdio(struct chardev_host *host, struct error *err)
 {
 	struct stat status;
 
@@ -84,8 +84,7 @@ static int open_stdio(struct character_host *host, struct error *err)
 }
 
 /* Takes ",max=SIZE" off the end of @path. */
-static int take_limit(struct character_host *host, const char *option, char *path,
-		      struct error *err)
+static int take_limit(struct chardev_host *host, const char *option, char *path, struct error *err)
 {
 	char *max = strrchr(path, ',');
 
@@ -104,7 +103,7 @@ static int take_limit(struct character_host *host, const char *option, char *pat
 	return 0;
 }
 
-static int open_file(struct character_host *host, const char *option, const char *spec,
+static int open_file(struct chardev_host *host, const char *option, const char *spec,
 		     struct error *err)
 {
 	/* Appended: what is cut off at the front moves the end. */
@@ -147,7 +146,7 @@ static bool is_stale_socket(const struct sockaddr_un *address)
 	return stale;
 }
 
-static int open_socket(struct character_host *host, const char *option, const char *path,
+static int open_socket(struct chardev_host *host, const char *option, const char *path,
 		       struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -186,7 +185,7 @@ static int open_socket(struct character_host *host, const char *option, const ch
 	return code;
 }
 
-static int open_spec(struct character_host *host, const char *option, const char *spec,
+static int open_spec(struct chardev_host *host, const char *option, const char *spec,
 		     struct error *err)
 {
 	if (strcmp(spec, "none") == 0)
@@ -202,19 +201,19 @@ static int open_spec(struct character_host *host, const char *option, const char
 			 option, spec);
 }
 
-int character_host_open(struct character_host *host, const char *option, const char *spec,
-			struct error *err)
+int chardev_host_open(struct chardev_host *host, const char *option, const char *spec,
+		      struct error *err)
 {
 	int status;
 
-	*host = (struct character_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
+	*host = (struct chardev_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
 	status = open_spec(host, option, spec, err);
 	if (status < 0)
-		character_host_close(host);
+		chardev_host_close(host);
 	return status;
 }
 
-size_t character_host_filter(struct character_host *host, uint8_t *data, size_t length, bool *quit)
+size_t chardev_host_filter(struct chardev_host *host, uint8_t *data, size_t length, bool *quit)
 {
 	size_t kept = 0;
 
@@ -237,7 +236,7 @@ size_t character_host_filter(struct character_host *host, uint8_t *data, size_t 
 	return kept;
 }
 
-size_t character_host_drain(struct character_host *host, uint8_t *data, size_t size)
+size_t chardev_host_drain(struct chardev_host *host, uint8_t *data, size_t size)
 {
 	size_t count = 0;
 
@@ -251,23 +250,23 @@ size_t character_host_drain(struct character_host *host, uint8_t *data, size_t s
 	return count;
 }
 
-void character_host_close_input(struct character_host *host)
+void chardev_host_close_input(struct chardev_host *host)
 {
 	if (host->input_fd >= 0 && (host->own_input || host->is_socket))
 		close(host->input_fd);
 	host->input_fd = -1;
 }
 
-void character_host_close(struct character_host *host)
+void chardev_host_close(struct chardev_host *host)
 {
 	jail_guard_end(&host->guard);
 	terminal_close(host->terminal);
-	character_host_close_input(host);
+	chardev_host_close_input(host);
 	if (host->output_fd >= 0 && (host->own_output || host->is_socket))
 		close(host->output_fd);
 	if (host->listen_fd >= 0)
 		close(host->listen_fd);
 	free(host->socket_path);
 	free(host->file_path);
-	*host = (struct character_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
+	*host = (struct chardev_host){.listen_fd = -1, .input_fd = -1, .output_fd = -1};
 }

@@ -11,7 +11,7 @@
 #include "jail/guard.h"
 #include "util/error.h"
 
-struct character_host {
+struct chardev_host {
 	int listen_fd; /* -1 where not a socket */
 	int input_fd;  /* -1: none, or nobody connected */
 	int output_fd;
@@ -30,21 +30,21 @@ struct character_host {
 };
 
 /*
- * Opens what @spec names (see character_open()). On failure nothing is left open.
+ * Opens what @spec names (see chardev_open()). On failure nothing is left open.
  * Main thread, before other threads run: for a terminal or a socket it forks a guard, which
  * puts the terminal right and removes the socket however this process ends.
  */
-int character_host_open(struct character_host *host, const char *option, const char *spec,
-			struct error *err);
-void character_host_close(struct character_host *host);
+int chardev_host_open(struct chardev_host *host, const char *option, const char *spec,
+		      struct error *err);
+void chardev_host_close(struct chardev_host *host);
 /*
  * Takes Ctrl-A sequences out of what was typed on a terminal. Returns the new length; *@quit
  * becomes true where Ctrl-A x was among it.
  */
-size_t character_host_filter(struct character_host *host, uint8_t *data, size_t length, bool *quit);
+size_t chardev_host_filter(struct chardev_host *host, uint8_t *data, size_t length, bool *quit);
 /* Reads what is there of a client's input, up to @size bytes; returns how many. */
-size_t character_host_drain(struct character_host *host, uint8_t *data, size_t size);
+size_t chardev_host_drain(struct chardev_host *host, uint8_t *data, size_t size);
 /* Closes the input only, for good. */
-void character_host_close_input(struct character_host *host);
+void chardev_host_close_input(struct chardev_host *host);
 
 #endif

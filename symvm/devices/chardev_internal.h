@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files of a character stream share; for devices/character*.c alone. */
+/* What the files of a character stream share; for devices/chardev*.c alone. */
 #ifndef SYMVM_DEVICES_CHARDEV_INTERNAL_H
 #define SYMVM_DEVICES_CHARDEV_INTERNAL_H
 
@@ -10,13 +10,13 @@
 #include "devices/chardev_file.h"
 #include "devices/chardev_host.h"
 
-struct character {
+struct chardev {
 	struct event_loop *loop;
 	struct log *log;
-	const struct character_ops *ops;
+	const struct chardev_ops *ops;
 	void *opaque;
 
-	struct character_host host;
+	struct chardev_host host;
 	bool is_file; /* always writable; epoll refuses it */
 
 	/* Loop's thread only. */
@@ -31,11 +31,11 @@ struct character {
 	int retry_fd;	   /* a timer: the host had no descriptor for a client */
 	uint8_t *leftover; /* input of a client that left; given before the next one's */
 	size_t leftover_at, leftover_count;
-	struct character_file file; /* where is_file */
+	struct chardev_file file; /* where is_file */
 
 	pthread_mutex_t lock;
 	pthread_cond_t room; /* output was taken */
-	uint8_t output[CHARACTER_OUTPUT_SIZE];
+	uint8_t output[CHARDEV_OUTPUT_SIZE];
 	size_t head, count;
 	bool armed;   /* the timer or EPOLLOUT will flush */
 	bool refused; /* a writer wants ops->writable */
@@ -46,6 +46,6 @@ struct character {
 };
 
 /* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
-int character_write_pending(struct character *character);
+int chardev_write_pending(struct chardev *chardev);
 
 #endif

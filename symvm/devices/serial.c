@@ -68,7 +68,7 @@ enum {
 
 struct serial {
 	struct device device;
-	struct character *character;
+	struct chardev *chardev;
 	pthread_mutex_t lock;
 	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
 	uint8_t msr_delta;
@@ -301,10 +301,10 @@ static void serial_access(void *opaque, uint64_t offset, void *data, unsigned le
 		update_line(serial);
 		pthread_mutex_unlock(&serial->lock);
 		if (send)
-			character_write(serial->character, &bytes[i], 1, true);
+			chardev_write(serial->chardev, &bytes[i], 1, true);
 	}
 	if (made_room)
-		character_resume(serial->character);
+		chardev_resume(serial->chardev);
 }
 
 static size_t serial_room(void *opaque)
@@ -338,7 +338,7 @@ static void serial_quit(void *opaque)
 	vm_end(serial->device.vm, VM_END_STOPPED);
 }
 
-static const struct character_ops serial_character_ops = {
+static const struct chardev_ops serial_chardev_ops = {
 	.room = serial_room,
 	.input = serial_input,
 	.quit = serial_quit,
@@ -375,7 +375,7 @@ static void serial_destroy(struct device *device)
 	struct serial *serial = to_serial(device);
 
 	bus_remove(&device->vm->pio, SERIAL_BASE);
-	character_close(serial->character);
+	chardev_close(serial->chardev);
 	pthread_mutex_destroy(&serial->lock);
 	free(serial);
 }
@@ -455,7 +455,7 @@ static void serial_describe(struct device *device, json_t *object)
 	json_object_set_new(object, "accesses", json_integer((json_int_t)serial->accesses));
 	json_object_set_new(object, "interrupts", json_integer((json_int_t)serial->interrupts));
 	pthread_mutex_unlock(&serial->lock);
-	character_describe(serial->character, object);
+	chardev_describe(serial->chardev, object);
 }
 
 static const struct device_ops serial_ops = {
@@ -477,11 +477,11 @@ static int serial_create(struct vm *vm, const char *argument, struct error *err)
 		return error_set(err, -ENOMEM, "serial port: out of memory");
 	serial->device.vm = vm;
 	pthread_mutex_init(&serial->lock, NULL);
-	status = character_open("console", argument ? argument : "stdio", vm->io_loop, &vm->log,
-				&serial_character_ops, serial, &serial->character, err);
+	status = chardev_open("console", argument ? argument : "stdio", vm->io_loop, &vm->log,
+			      &serial_chardev_ops, serial, &serial->chardev, err);
 	if (status < 0)
 		goto fail;
-	if (character_has_socket(serial->character))
+	if (chardev_has_socket(serial->chardev))
 		vm->jail_needs.features |= JAIL_FEATURE_CONSOLE_SOCKET;
 	status = bus_add(&vm->pio, SERIAL_BASE, SERIAL_SIZE, serial_access, serial);
 	if (status < 0) {
@@ -495,7 +495,7 @@ static int serial_create(struct vm *vm, const char *argument, struct error *err)
 	serial_reset(&serial->device);
 	return 0;
 fail:
-	character_close(serial->character);
+	chardev_close(serial->chardev);
 	pthread_mutex_destroy(&serial->lock);
 	free(serial);
 	return status;

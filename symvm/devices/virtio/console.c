@@ -22,7 +22,7 @@
 
 struct console {
 	struct virtio_device virtio;
-	struct character *character;
+	struct chardev *chardev;
 	bool quiesced; /* no access to guest memory */
 	/* Bytes of the transmit queue's first request that are written already. */
 	uint64_t sent;
@@ -47,7 +47,7 @@ static enum transmitted transmit_one(struct console *console, const struct virti
 		if (*budget == 0)
 			return TRANSMIT_BUDGET;
 		length = virtio_chain_read(chain, console->sent, piece, sizeof(piece));
-		taken = character_write(console->character, piece, length, false);
+		taken = chardev_write(console->chardev, piece, length, false);
 		console->sent += taken;
 		*budget -= taken < *budget ? taken : *budget;
 		if (taken < length)
@@ -95,7 +95,7 @@ static void console_notified(struct virtio_device *virtio, struct virtio_queue *
 
 	/* Receive buffers came: the host's side may read on. */
 	if (queue->index == QUEUE_RECEIVE) {
-		character_resume(console->character);
+		chardev_resume(console->chardev);
 		return;
 	}
 	do {
@@ -162,7 +162,7 @@ static void console_quit(void *opaque)
 	vm_end(console->virtio.vm, VM_END_STOPPED);
 }
 
-static const struct character_ops console_character_ops = {
+static const struct chardev_ops console_chardev_ops = {
 	.room = console_room,
 	.input = console_input,
 	.writable = console_writable,
@@ -200,7 +200,7 @@ static void console_destroy(struct virtio_device *virtio)
 {
 	struct console *console = to_console(virtio);
 
-	character_close(console->character);
+	chardev_close(console->chardev);
 	free(console);
 }
 
@@ -225,7 +225,7 @@ static void console_describe(struct virtio_device *virtio, json_t *object)
 {
 	struct console *console = to_console(virtio);
 
-	character_describe(console->character, object);
+	chardev_describe(console->chardev, object);
 }
 
 static const struct virtio_ops console_ops = {
@@ -262,14 +262,14 @@ static int console_create(struct vm *vm, const char *argument, struct error *err
 
 	if (!console)
 		return error_set(err, -ENOMEM, "--virtio-console: out of memory");
-	status = character_open("virtio-console", argument ? argument : "", vm->io_loop, &vm->log,
-				&console_character_ops, console, &console->character, err);
-	if (status == 0 && character_has_socket(console->character))
+	status = chardev_open("virtio-console", argument ? argument : "", vm->io_loop, &vm->log,
+			      &console_chardev_ops, console, &console->chardev, err);
+	if (status == 0 && chardev_has_socket(console->chardev))
 		vm->jail_needs.features |= JAIL_FEATURE_CONSOLE_SOCKET;
 	if (status == 0)
 		status = virtio_device_create(vm, &console->virtio, &console_config, err);
 	if (status < 0) {
-		character_close(console->character);
+		chardev_close(console->chardev);
 		free(console);
 	}
 	return status;

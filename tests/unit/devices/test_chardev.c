@@ -44,25 +44,25 @@ static void quit(void *opaque)
 	event_loop_quit(loop);
 }
 
-static const struct character_ops ops = {.room = room, .input = input, .quit = quit};
+static const struct chardev_ops ops = {.room = room, .input = input, .quit = quit};
 
-static struct character *open_it(const char *spec)
+static struct chardev *open_it(const char *spec)
 {
-	struct character *character = NULL;
+	struct chardev *chardev = NULL;
 	struct error err = {0};
 
 	log_init(&test_log, 2, LOG_LEVEL_ERROR);
 	received_count = 0;
 	quit_asked = false;
 	assert_int_equal(event_loop_create(&loop), 0);
-	if (character_open("console", spec, loop, &test_log, &ops, NULL, &character, &err) < 0)
+	if (chardev_open("console", spec, loop, &test_log, &ops, NULL, &chardev, &err) < 0)
 		fail_msg("%s", err.text);
-	return character;
+	return chardev;
 }
 
-static void close_it(struct character *character)
+static void close_it(struct chardev *chardev)
 {
-	character_close(character);
+	chardev_close(chardev);
 	event_loop_destroy(loop);
 }
 
@@ -79,19 +79,19 @@ static void bad_specs_are_named(void **state)
 					    "file:/tmp/x,max=1K",
 					    "file:/tmp/x,max=lots"};
 	char long_path[300] = "socket:/";
-	struct character *character;
+	struct chardev *chardev;
 	struct error err;
 
 	assert_int_equal(event_loop_create(&loop), 0);
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
 		err.text[0] = '\0';
-		assert_true(character_open("console", specs[i], loop, &test_log, &ops, NULL,
-					   &character, &err) < 0);
+		assert_true(chardev_open("console", specs[i], loop, &test_log, &ops, NULL, &chardev,
+					 &err) < 0);
 		assert_non_null(strstr(err.text, "--console"));
 	}
 	memset(long_path + 8, 'a', sizeof(long_path) - 9);
 	assert_int_equal(
-		character_open("console", long_path, loop, &test_log, &ops, NULL, &character, &err),
+		chardev_open("console", long_path, loop, &test_log, &ops, NULL, &chardev, &err),
 		-ENAMETOOLONG);
 	event_loop_destroy(loop);
 }
@@ -100,7 +100,7 @@ static void a_socket_left_behind_is_replaced(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	struct character *character, *second;
+	struct chardev *chardev, *second;
 	struct stat status;
 	struct error err;
 	char spec[128];
@@ -110,32 +110,31 @@ static void a_socket_left_behind_is_replaced(void **state)
 	snprintf(spec, sizeof(spec), "socket:%s", address.sun_path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
-	character = open_it(spec);
+	chardev = open_it(spec);
 	assert_int_equal(stat(address.sun_path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
 	/* One that is in use is not. */
-	assert_int_equal(
-		character_open("console", spec, loop, &test_log, &ops, NULL, &second, &err),
-		-EADDRINUSE);
-	close_it(character);
+	assert_int_equal(chardev_open("console", spec, loop, &test_log, &ops, NULL, &second, &err),
+			 -EADDRINUSE);
+	close_it(chardev);
 	assert_int_equal(access(address.sun_path, F_OK), -1);
 }
 
 static void a_file_gets_everything(void **state)
 {
-	struct character *character;
+	struct chardev *chardev;
 	char path[64], spec[80], got[16] = {0};
 	struct stat status;
 	int fd;
 
 	snprintf(path, sizeof(path), "/tmp/test_character.%d", getpid());
 	snprintf(spec, sizeof(spec), "file:%s", path);
-	character = open_it(spec);
+	chardev = open_it(spec);
 	for (unsigned i = 0; i < 200000; i += 10)
-		character_write(character, (const uint8_t *)"0123456789", 10, false);
-	character_flush(character);
-	assert_int_equal(character_write(character, (const uint8_t *)"the end", 7, false), 7);
-	close_it(character);
+		chardev_write(chardev, (const uint8_t *)"0123456789", 10, false);
+	chardev_flush(chardev);
+	assert_int_equal(chardev_write(chardev, (const uint8_t *)"the end", 7, false), 7);
+	close_it(chardev);
 	fd = open(path, O_RDONLY);
 	assert_int_equal(fstat(fd, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
@@ -149,29 +148,28 @@ static void a_silent_reader_costs_a_second_at_most(void **state)
 {
 	static uint8_t data[8192];
 	int saved = dup(STDOUT_FILENO), ends[2];
-	struct character *character;
+	struct chardev *chardev;
 	struct timespec start, end;
 	json_t *object = json_object();
 
 	assert_int_equal(pipe(ends), 0);
 	dup2(ends[1], STDOUT_FILENO);
-	character = open_it("stdio");
+	chardev = open_it("stdio");
 	dup2(saved, STDOUT_FILENO);
-	character_flush(character);
+	chardev_flush(chardev);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (unsigned i = 0; i < 64; i++)
-		assert_int_equal(character_write(character, data, sizeof(data), true),
-				 sizeof(data));
+		assert_int_equal(chardev_write(chardev, data, sizeof(data), true), sizeof(data));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	assert_in_range(end.tv_sec - start.tv_sec, 1, 3);
-	character_describe(character, object);
+	chardev_describe(chardev, object);
 	assert_true(json_integer_value(json_object_get(object, "bytes_dropped")) >= 300000);
 	json_decref(object);
 	close(ends[0]);
 	close(ends[1]);
 	close(saved);
 	signal(SIGPIPE, SIG_IGN);
-	close_it(character);
+	close_it(chardev);
 }
 
 static void *run_loop(void *opaque)
@@ -185,12 +183,12 @@ static size_t no_room(void *opaque)
 	return 0;
 }
 
-static const struct character_ops deaf_ops = {.room = no_room, .input = input, .quit = quit};
+static const struct chardev_ops deaf_ops = {.room = no_room, .input = input, .quit = quit};
 
 /* A console of a guest that takes no input, on a socket; the loop runs on a thread. */
-static struct character *open_deaf(char *path, size_t size, pthread_t *thread)
+static struct chardev *open_deaf(char *path, size_t size, pthread_t *thread)
 {
-	struct character *character = NULL;
+	struct chardev *chardev = NULL;
 	struct error err = {0};
 	char spec[128];
 
@@ -199,17 +197,17 @@ static struct character *open_deaf(char *path, size_t size, pthread_t *thread)
 	log_init(&test_log, 2, LOG_LEVEL_ERROR);
 	received_count = 0;
 	assert_int_equal(event_loop_create(&loop), 0);
-	if (character_open("console", spec, loop, &test_log, &deaf_ops, NULL, &character, &err) < 0)
+	if (chardev_open("console", spec, loop, &test_log, &deaf_ops, NULL, &chardev, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(pthread_create(thread, NULL, run_loop, NULL), 0);
-	return character;
+	return chardev;
 }
 
-static void close_deaf(struct character *character, pthread_t thread)
+static void close_deaf(struct chardev *chardev, pthread_t thread)
 {
 	event_loop_quit(loop);
 	pthread_join(thread, NULL);
-	close_it(character);
+	close_it(chardev);
 }
 
 static int connect_to(const char *path)
@@ -223,12 +221,12 @@ static int connect_to(const char *path)
 }
 
 /* Whether a client gets what is written now. */
-static bool sees(struct character *character, int fd, const char *text)
+static bool sees(struct chardev *chardev, int fd, const char *text)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	char got[64];
 
-	character_write(character, (const uint8_t *)text, strlen(text), false);
+	chardev_write(chardev, (const uint8_t *)text, strlen(text), false);
 	for (size_t have = 0; have < strlen(text);) {
 		ssize_t count;
 
@@ -245,15 +243,15 @@ static bool sees(struct character *character, int fd, const char *text)
 /* Clients that type and leave, or only stop reading or writing, do not keep others out. */
 static void a_client_that_leaves_lets_the_next_in(void **state)
 {
-	struct character *character;
+	struct chardev *chardev;
 	pthread_t thread;
 	char path[64];
 
-	character = open_deaf(path, sizeof(path), &thread);
+	chardev = open_deaf(path, sizeof(path), &thread);
 	for (unsigned i = 0; i < 6; i++) {
 		int fd = connect_to(path);
 
-		assert_true(sees(character, fd, "hello\n"));
+		assert_true(sees(chardev, fd, "hello\n"));
 		assert_int_equal(send(fd, "keys", 4, MSG_NOSIGNAL), 4);
 		if (i % 3 == 1)
 			shutdown(fd, SHUT_WR);
@@ -262,10 +260,10 @@ static void a_client_that_leaves_lets_the_next_in(void **state)
 		/* With and without the time for the keys to be noticed. */
 		usleep(i < 3 ? 30000 : 0);
 		if (i % 3 == 2)
-			character_write(character, (const uint8_t *)"x", 1, false);
+			chardev_write(chardev, (const uint8_t *)"x", 1, false);
 		close(fd);
 	}
-	close_deaf(character, thread);
+	close_deaf(chardev, thread);
 }
 
 static size_t limited_room;
@@ -278,9 +276,9 @@ static size_t some_room(void *opaque)
 /* What a client typed before it left reaches the guest, once that takes input. */
 static void what_was_typed_before_is_kept(void **state)
 {
-	static const struct character_ops late_ops = {
+	static const struct chardev_ops late_ops = {
 		.room = some_room, .input = input, .quit = quit};
-	struct character *character = NULL;
+	struct chardev *chardev = NULL;
 	struct error err = {0};
 	char path[64], spec[128];
 	pthread_t thread;
@@ -292,18 +290,17 @@ static void what_was_typed_before_is_kept(void **state)
 	received_count = 0;
 	assert_int_equal(event_loop_create(&loop), 0);
 	assert_int_equal(
-		character_open("console", spec, loop, &test_log, &late_ops, NULL, &character, &err),
-		0);
+		chardev_open("console", spec, loop, &test_log, &late_ops, NULL, &chardev, &err), 0);
 	assert_int_equal(pthread_create(&thread, NULL, run_loop, NULL), 0);
 	fd = connect_to(path);
-	assert_true(sees(character, fd, "hello\n"));
+	assert_true(sees(chardev, fd, "hello\n"));
 	assert_int_equal(send(fd, "reboot\n", 7, MSG_NOSIGNAL), 7);
 	usleep(30000);
 	close(fd);
 	fd = connect_to(path);
-	assert_true(sees(character, fd, "again\n"));
+	assert_true(sees(chardev, fd, "again\n"));
 	limited_room = 64;
-	character_resume(character);
+	chardev_resume(chardev);
 	for (unsigned i = 0; i < 10000 && received_count < 7; i++)
 		usleep(1000);
 	close(fd);
@@ -311,7 +308,7 @@ static void what_was_typed_before_is_kept(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(received_count, 7);
 	assert_memory_equal(received, "reboot\n", 7);
-	close_it(character);
+	close_it(chardev);
 }
 
 static double cpu_seconds(void)
@@ -324,14 +321,14 @@ static double cpu_seconds(void)
 
 /* Without a descriptor for a client nothing spins; later it is let in. */
 /* What is written while a client that has left is still served is lost: written again and again. */
-static bool sees_at_last(struct character *character, int fd)
+static bool sees_at_last(struct chardev *chardev, int fd)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	char byte;
 
 	for (unsigned i = 0; i < 100; i++) {
-		character_write(character, (const uint8_t *)"x", 1, false);
-		character_flush(character);
+		chardev_write(chardev, (const uint8_t *)"x", 1, false);
+		chardev_flush(chardev);
 		if (poll(&ready, 1, 200) == 1)
 			return recv(fd, &byte, 1, 0) == 1;
 	}
@@ -340,14 +337,14 @@ static bool sees_at_last(struct character *character, int fd)
 
 static void out_of_descriptors(void **state)
 {
-	struct character *character;
+	struct chardev *chardev;
 	struct rlimit limit, none;
 	pthread_t thread;
 	char path[64];
 	double before;
 	int fd;
 
-	character = open_deaf(path, sizeof(path), &thread);
+	chardev = open_deaf(path, sizeof(path), &thread);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	none = limit;
@@ -362,36 +359,36 @@ static void out_of_descriptors(void **state)
 	usleep(500000);
 	assert_true(cpu_seconds() - before < 0.25);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_true(sees_at_last(character, fd));
+	assert_true(sees_at_last(chardev, fd));
 	close(fd);
-	close_deaf(character, thread);
+	close_deaf(chardev, thread);
 }
 
-static void write_much(struct character *character, unsigned bytes)
+static void write_much(struct chardev *chardev, unsigned bytes)
 {
 	char line[32];
 
 	for (unsigned i = 0; i < bytes; i += 16) {
 		snprintf(line, sizeof(line), "%15u\n", i);
-		character_write(character, (const uint8_t *)line, 16, false);
+		chardev_write(chardev, (const uint8_t *)line, 16, false);
 		if (i % 32768 == 0)
-			character_flush(character);
+			chardev_flush(chardev);
 	}
-	character_flush(character);
+	chardev_flush(chardev);
 }
 
 /* A chatty guest fills no disk: the file keeps the newest. */
 static void a_file_has_a_limit(void **state)
 {
-	struct character *character;
+	struct chardev *chardev;
 	char path[64], spec[96], end[17] = "";
 	struct stat status;
 	int fd;
 
 	snprintf(path, sizeof(path), "/tmp/test_character.%d", getpid());
 	snprintf(spec, sizeof(spec), "file:%s,max=256K", path);
-	character = open_it(spec);
-	write_much(character, 4 << 20);
+	chardev = open_it(spec);
+	write_much(chardev, 4 << 20);
 	fd = open(path, O_RDWR);
 	assert_int_equal(fstat(fd, &status), 0);
 	assert_in_range(status.st_blocks * 512, 65536, 256 << 10);
@@ -399,10 +396,10 @@ static void a_file_has_a_limit(void **state)
 	assert_int_equal(atoi(end), (4 << 20) - 16);
 	/* Emptied by somebody: it is counted anew. */
 	assert_int_equal(ftruncate(fd, 0), 0);
-	write_much(character, 4 << 20);
+	write_much(chardev, 4 << 20);
 	assert_int_equal(fstat(fd, &status), 0);
 	assert_in_range(status.st_blocks * 512, 65536, 256 << 10);
-	close_it(character);
+	close_it(chardev);
 	close(fd);
 	unlink(path);
 }
@@ -410,7 +407,7 @@ static void a_file_has_a_limit(void **state)
 /* A file that takes no more costs the output; when it does again, that continues. */
 static void a_full_disk_loses_output_only(void **state)
 {
-	struct character *character;
+	struct chardev *chardev;
 	struct rlimit limit, small;
 	char path[64], spec[96];
 	struct stat status;
@@ -418,19 +415,19 @@ static void a_full_disk_loses_output_only(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	snprintf(path, sizeof(path), "/tmp/test_character.%d", getpid());
 	snprintf(spec, sizeof(spec), "file:%s,max=none", path);
-	character = open_it(spec);
+	chardev = open_it(spec);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
 	small = limit;
 	small.rlim_cur = 100000;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	write_much(character, 1 << 20);
+	write_much(chardev, 1 << 20);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_size, 100000);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	write_much(character, 1 << 20);
+	write_much(chardev, 1 << 20);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_size, 100000 + (1 << 20));
-	close_it(character);
+	close_it(chardev);
 	unlink(path);
 }
 
@@ -445,12 +442,12 @@ static bool is_raw(int fd)
 static void escapes_end_the_vm(void **state)
 {
 	int primary, terminal, saved_in = dup(0), saved_out = dup(1);
-	struct character *character;
+	struct chardev *chardev;
 
 	assert_int_equal(openpty(&primary, &terminal, NULL, NULL, NULL), 0);
 	dup2(terminal, 0);
 	dup2(terminal, 1);
-	character = open_it("stdio");
+	chardev = open_it("stdio");
 	dup2(saved_out, 1);
 	assert_true(is_raw(terminal));
 	assert_int_equal(write(primary,
@@ -465,7 +462,7 @@ static void escapes_end_the_vm(void **state)
 			    "a\x01"
 			    "bc\x03",
 			    5);
-	close_it(character);
+	close_it(chardev);
 	assert_false(is_raw(terminal));
 	dup2(saved_in, 0);
 	close(primary);
@@ -514,14 +511,14 @@ static void take_terminal(int terminal)
 /* What the VM's process does: reads the terminal until Ctrl-A x. Tells how many keys came. */
 static void run_console(int told)
 {
-	struct character *character = open_it("stdio");
+	struct chardev *chardev = open_it("stdio");
 	uint8_t count;
 
 	if (write(told, "r", 1) != 1)
 		_exit(1);
 	event_loop_run(loop);
 	count = (uint8_t)received_count;
-	close_it(character);
+	close_it(chardev);
 	_exit(write(told, &count, 1) == 1 ? 0 : 1);
 }
 
@@ -632,20 +629,20 @@ static void a_background_job_leaves_the_terminal_alone(void **state)
 static void flags_of_shared_streams_stay(void **state)
 {
 	int in[2], out[2], saved_in = dup(0), saved_out = dup(1);
-	struct character *character;
+	struct chardev *chardev;
 
 	assert_int_equal(pipe(in), 0);
 	assert_int_equal(pipe(out), 0);
 	dup2(in[0], 0);
 	dup2(out[1], 1);
-	character = open_it("stdio");
+	chardev = open_it("stdio");
 	assert_false(fcntl(in[0], F_GETFL) & O_NONBLOCK);
 	assert_false(fcntl(out[1], F_GETFL) & O_NONBLOCK);
 	/* Closed for good at the end of its input, and no loop spins on it. */
 	close(in[1]);
 	event_loop_post(loop, (event_function)event_loop_quit, loop);
 	event_loop_run(loop);
-	close_it(character);
+	close_it(chardev);
 	dup2(saved_in, 0);
 	dup2(saved_out, 1);
 	close(in[0]);
