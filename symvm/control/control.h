@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of a running VM: one JSON object a line, each answered by
- * one line, in order (docs/reference/control.md). Commands are a table in a linker
- * section: a service adds one without touching a file here.
+ * The control socket of a running VM: one JSON object a line. Each is answered by one line, in
+ * order (docs/reference/control.md). Commands are a table in a linker section: one file for each,
+ * NAME.c, as for the subcommand cli/NAME.c.
  */
 #ifndef SYMVM_CONTROL_CONTROL_H
 #define SYMVM_CONTROL_CONTROL_H
@@ -21,29 +21,29 @@ struct state_name;
 struct control_command {
 	const char *name; /* "info" */
 	const char *help; /* one line, with the arguments' names */
-	/* Runs on the main loop, and must not wait for anything: for what must work while all
-	 * workers wait, and for clients beyond the limit. */
+	/* Runs on the main loop, and must not wait for anything. For a command that must work while
+	 * all workers wait, and for clients beyond the limit. */
 	bool immediate;
-	/* Only answers: it is dropped when its client leaves. Any other command is carried out. */
+	/* Changes nothing. It is dropped if its client leaves; any other command is carried out. */
 	bool is_query;
-	/* May wait for a guest, for a bounded time. Others wait for nothing but locks. */
+	/* May wait for a guest, for a bounded time. Other commands wait for nothing but locks. */
 	bool may_wait;
 	unsigned limit_ms; /* from the request to its end; 0: CONTROL_LIMIT_MS */
 	/*
 	 * Does the command, on a worker thread unless @immediate. Commands of different clients
-	 * may run at the same time: it locks for itself. @arguments is an object (empty where the
+	 * may run at the same time: it locks for itself. @arguments is an object (empty if the
 	 * client gave none), whose values are untrusted. On success returns 0 and may set *@result,
 	 * a new reference (NULL: an empty object is answered). On failure returns a negative errno
 	 * value and words in @err; the answer is then {"error": {"code", "message"}}.
 	 */
 	int (*handle)(struct vm *vm, json_t *arguments, json_t **result, struct error *err);
-	/* Instead of handle(), for one that may wait: it ends soon after @limit is over (at its
-	 * time, when the client left, when the VM ended). JAIL_THREAD_WORKER. */
+	/* Instead of handle(), for a command that may wait. It ends soon after @limit is over: at
+	 * its time, or if the client left or the VM ended. JAIL_THREAD_WORKER. */
 	int (*handle_until)(struct vm *vm, json_t *arguments, struct wait_limit *limit,
 			    json_t **result, struct error *err);
 };
 
-/* Less than clients wait, so that they hear why. */
+/* Clients wait longer, so that they receive the reason. */
 #define CONTROL_LIMIT_MS 9000u
 #define CONTROL_COMMAND(object) \
 	REGISTRY_ENTRY(symvm_control_commands, struct control_command, object)
@@ -60,9 +60,11 @@ int control_argument_integer(json_t *arguments, const char *key, json_int_t mini
 int control_argument_text(json_t *arguments, const char *key, const char **value,
 			  struct error *err);
 int control_arguments_known(json_t *arguments, const char *const *known, struct error *err);
+/* For a command that takes none. */
+int control_arguments_none(json_t *arguments, struct error *err);
 
-/* A JSON string of @text, in which bytes above 0x7f are replaced where it is no UTF-8 (a file's
- * name may be anything). New reference. */
+/* A JSON string of @text. If @text is not UTF-8 (a guest's text or a file's name may be anything),
+ * its bytes above 0x7f become '?'. New reference. */
 json_t *control_text(const char *text);
 
 /*

@@ -99,11 +99,10 @@ static json_t *describe_devices(const struct vm *vm)
 
 static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
-	static const char *const known[] = {NULL};
 	const struct report *const *it;
 	char panic[SYM_PANIC_SIZE];
 	json_t *info, *vcpus;
-	int status = control_arguments_known(arguments, known, err);
+	int status = control_arguments_none(arguments, err);
 
 	if (status < 0)
 		return status;

@@ -137,12 +137,11 @@ static void write_vm(struct vm *vm, FILE *out)
 
 static int handle_metrics(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
-	static const char *const known[] = {NULL};
 	const struct report *const *it;
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out;
-	int status = control_arguments_known(arguments, known, err);
+	int status = control_arguments_none(arguments, err);
 
 	if (status < 0)
 		return status;

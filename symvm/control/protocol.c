@@ -285,3 +285,10 @@ int control_arguments_known(json_t *arguments, const char *const *known, struct 
 	}
 	return 0;
 }
+
+int control_arguments_none(json_t *arguments, struct error *err)
+{
+	static const char *const known[] = {NULL};
+
+	return control_arguments_known(arguments, known, err);
+}

@@ -36,16 +36,6 @@ static int answer(struct vcpu *vcpu, const struct sym_call_request *request,
 	return 0;
 }
 
-int vm_pause(struct vm *vm)
-{
-	return 0;
-}
-
-int vm_resume(struct vm *vm)
-{
-	return 0;
-}
-
 int vm_power_off(struct vm *vm, unsigned seconds)
 {
 	atomic_fetch_add(&fixture.presses, 1);
