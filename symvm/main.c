@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 		command_error("unknown command '%s' (see 'symvm help')", name);
 		return COMMAND_USAGE;
 	}
-	status = command->run(argc - 1, argv + 1);
+	status = command_run(command, argc - 1, argv + 1);
 	if (fflush(stdout) != 0 && status == COMMAND_SUCCESS) {
 		command_error("%s: standard output could not be written", name);
 		status = COMMAND_FAILURE;

@@ -12,10 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/output.h"
 #include "control/state_find.h"
 #include "util/clock.h"
-
-#define KEY_JSON 256
 
 /*
  * Waits until @fd is ready for @events, or its other end is gone: 0, -ETIMEDOUT after @end
@@ -292,57 +291,34 @@ int client_wait_end(struct client *client, unsigned timeout_ms)
 	}
 }
 
-error_t client_take_name(struct argp_state *state, char *arg, const char **name, struct error *err)
+const struct argument client_words[] = {CLIENT_NAME, {0}};
+const struct argument client_json_options[] = {CLIENT_JSON, {0}};
+
+int client_take_name(void *input, const struct argument *argument, const char *value,
+		     struct error *err)
 {
-	if (*name) {
-		error_set(err, -EINVAL, "%s: unexpected argument '%s'", state->argv[0], arg);
-		return EINVAL;
-	}
-	*name = arg;
-	return 0;
+	struct command_input *command_input = input;
+
+	command_input->vm = value;
+	return state_find_check(value, err);
 }
 
-error_t client_need_name(struct argp_state *state, const char *name, struct error *err)
+int client_run(const struct command *command, struct command_input *input)
 {
-	if (!name) {
-		error_set(err, -EINVAL, "%s: the VM's NAME is missing (see 'symvm list')",
-			  state->argv[0]);
-		return EINVAL;
+	struct error err;
+	json_t *answer = NULL;
+
+	if (client_ask(input->vm, command->name, json_incref(input->request),
+		       command->silent ? NULL : &answer, &err) < 0) {
+		command_error("%s: %s", command->name, err.text);
+		return COMMAND_FAILURE;
 	}
-	return state_find_check(name, err) < 0 ? EINVAL : 0;
-}
-
-static error_t parse_name(int key, char *arg, struct argp_state *state)
-{
-	struct client_options *options = state->input;
-
-	switch (key) {
-	case KEY_JSON:
-		options->json = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		return client_take_name(state, arg, &options->name, options->err);
-	case ARGP_KEY_END:
-		return client_need_name(state, options->name, options->err);
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-int client_parse(int argc, char **argv, const char *doc, bool with_json,
-		 struct client_options *options, struct error *err)
-{
-	static const struct argp_option json_options[] = {
-		{"json", KEY_JSON, NULL, 0, "Print JSON", 0},
-		{0},
-	};
-	const struct argp argp = {
-		.options = with_json ? json_options : NULL,
-		.parser = parse_name,
-		.args_doc = "NAME",
-		.doc = doc,
-	};
-
-	*options = (struct client_options){.err = err};
-	return command_parse_or_report(&argp, argc, argv, options, err);
+	if (command->silent)
+		return COMMAND_SUCCESS;
+	if (input->json || !command->print)
+		output_json(answer);
+	else
+		command->print(answer);
+	json_decref(answer);
+	return COMMAND_SUCCESS;
 }

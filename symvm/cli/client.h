@@ -47,23 +47,29 @@ int client_ask(const char *name, const char *command, json_t *arguments, json_t 
 /* Waits until the VM closes the connection, at most @timeout_ms. 0, or -ETIMEDOUT. */
 int client_wait_end(struct client *client, unsigned timeout_ms);
 
-/* What commands of the form `COMMAND NAME [--json]` are given. */
-struct client_options {
-	const char *name;
-	bool json;
-	struct error *err;
-};
+/* The positional NAME of a VM, for a command's .words. */
+#define CLIENT_NAME                                                                             \
+	{                                                                                       \
+		.name = "NAME", .type = ARGUMENT_CUSTOM, .metavar = "NAME",                     \
+		.help = "the name of a running VM (see 'symvm list')", .take = client_take_name \
+	}
+/* --json, for .options. */
+#define CLIENT_JSON                                                          \
+	{                                                                    \
+		.name = "json", .type = ARGUMENT_FLAG, .help = "Print JSON", \
+		ARGUMENT_INTO(struct command_input, json)                    \
+	}
+/* The .words of a command that takes a NAME and nothing else, and the .options that are --json. */
+extern const struct argument client_words[], client_json_options[];
+
+/* A .take: checks NAME and puts it into the struct command_input @input. */
+int client_take_name(void *input, const struct argument *argument, const char *value,
+		     struct error *err);
 
 /*
- * Parses such a command's arguments (@with_json: whether --json is known) and reports
- * what is wrong. Returns -1 to go on, or the exit status.
+ * A command's .run: sends its request under its name, then shows the answer: as JSON with --json or
+ * without .print, not at all if .silent. Returns the exit status.
  */
-int client_parse(int argc, char **argv, const char *doc, bool with_json,
-		 struct client_options *options, struct error *err);
-
-/* For argp parsers of other forms: takes @arg as the one NAME. 0 or EINVAL. */
-error_t client_take_name(struct argp_state *state, char *arg, const char **name, struct error *err);
-/* At the end of the arguments: EINVAL with words unless the name was given. */
-error_t client_need_name(struct argp_state *state, const char *name, struct error *err);
+int client_run(const struct command *command, struct command_input *input);
 
 #endif

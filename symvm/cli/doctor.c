@@ -112,22 +112,12 @@ static bool run_check(const struct doctor_machine *machine, const struct doctor_
 	return check->need == DOCTOR_REQUIRED;
 }
 
-static int doctor_run(int argc, char **argv)
+static int doctor_run(const struct command *command, struct command_input *input)
 {
-	const struct argp argp = {
-		.doc = "Say whether guests can run on this machine, why, and what to do.\v"
-		       "Status 0 when they can, else 1. 'MISSING': nothing runs without it; "
-		       "'missing': something that is on by default won't work; 'absent': "
-		       "an option won't work.",
-	};
 	struct doctor_machine machine;
-	struct error err;
 	struct cpu cpu;
 	bool good;
-	int status = command_parse_or_report(&argp, argc, argv, NULL, &err);
 
-	if (status >= 0)
-		return status;
 	look_at_cpu(&cpu);
 	doctor_machine_open(&machine);
 	good = judge_kvm(&machine, &cpu);
@@ -144,8 +134,11 @@ static int doctor_run(int argc, char **argv)
 
 static const struct command doctor_command = {
 	.name = "doctor",
-	.arguments = "",
-	.summary = "Say whether guests can run on this machine, and what to do",
+	.summary = "Show whether guests can run on this machine, and what to do if not",
+	.arguments = {.about = "Show whether guests can run on this machine, why, and what to do.",
+		      .notes = "The exit status is 0 if they can, else 1. 'MISSING': nothing runs "
+			       "without it. 'missing': something that is on by default will not "
+			       "work. 'absent': an option will not work."},
 	.run = doctor_run,
 };
 COMMAND(doctor_command);

@@ -34,30 +34,35 @@ static int list_commands(void)
 	return COMMAND_SUCCESS;
 }
 
-static int help_run(int argc, char **argv)
+static int help_run(const struct command *command, struct command_input *input)
 {
-	const struct command *command;
-	char *help_argv[3];
+	const char *name = json_string_value(json_object_get(input->request, "command"));
+	char help[] = "--help";
 
-	if (argc < 2 || strcmp(argv[1], "--help") == 0)
+	if (!name)
 		return list_commands();
-	command = command_find(argv[1]);
-	if (!command || argc > 2) {
-		command_error("help: no command '%s'", argv[argc > 2 ? 2 : 1]);
+	command = command_find(name);
+	if (!command) {
+		command_error("help: no command '%s'", name);
 		return COMMAND_USAGE;
 	}
-	if (strcmp(argv[1], "help") == 0)
-		return list_commands();
-	help_argv[0] = argv[1];
-	help_argv[1] = (char[]){"--help"};
-	help_argv[2] = NULL;
-	return command->run(2, help_argv);
+	return command_run(command, 2, (char *[]){(char *)command->name, help, NULL});
 }
+
+static const struct argument help_words[] = {
+	{.name = "COMMAND",
+	 .type = ARGUMENT_TEXT,
+	 .key = "command",
+	 .optional = true,
+	 .help = "Show this command's arguments"},
+	{0},
+};
 
 static const struct command help_command = {
 	.name = "help",
-	.arguments = "[COMMAND]",
 	.summary = "List the commands, or show one command's options",
+	.arguments = {.about = "List the commands, or show one command's options.",
+		      .words = help_words},
 	.run = help_run,
 };
 COMMAND(help_command);

@@ -94,33 +94,13 @@ static void print_info(json_t *info)
 	print_vcpus(json_object_get(info, "vcpus"));
 }
 
-static int info_run(int argc, char **argv)
-{
-	struct client_options options;
-	struct error err;
-	json_t *info = NULL;
-	int status = client_parse(argc, argv,
-				  "Show a VM's state, devices and exit counters, while it runs.",
-				  true, &options, &err);
-
-	if (status >= 0)
-		return status;
-	if (client_ask(options.name, "info", NULL, &info, &err) < 0) {
-		command_error("info: %s", err.text);
-		return COMMAND_FAILURE;
-	}
-	if (options.json)
-		output_json(info);
-	else
-		print_info(info);
-	json_decref(info);
-	return COMMAND_SUCCESS;
-}
-
 static const struct command info_command = {
 	.name = "info",
-	.arguments = "NAME [--json]",
 	.summary = "Show a VM's state, devices and exit counters",
-	.run = info_run,
+	.arguments = {.about = "Show a VM's state, devices and exit counters while it runs.",
+		      .words = client_words,
+		      .options = client_json_options},
+	.run = client_run,
+	.print = print_info,
 };
 COMMAND(info_command);

@@ -11,31 +11,18 @@
 
 #define LIST_TIMEOUT_MS 2000u
 
-enum {
-	KEY_JSON = 256,
-	KEY_ALL,
+static const struct argument list_options[] = {
+	{.name = "all",
+	 .type = ARGUMENT_FLAG,
+	 .key = "all",
+	 .help = "Also list VMs of other users, as USER/NAME, as far as this user may see them "
+		 "(root: all)"},
+	{.name = "json",
+	 .type = ARGUMENT_FLAG,
+	 .help = "Print JSON: what 'symvm info --json' prints of each",
+	 ARGUMENT_INTO(struct command_input, json)},
+	{0},
 };
-
-struct list_options {
-	bool json;
-	bool all;
-};
-
-static error_t parse_list(int key, char *arg, struct argp_state *state)
-{
-	struct list_options *options = state->input;
-
-	switch (key) {
-	case KEY_JSON:
-		options->json = true;
-		return 0;
-	case KEY_ALL:
-		options->all = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
 
 /* What a VM says about itself, or, where it can't, why. NULL when it ended. New reference. */
 static json_t *ask_found(const struct state_found *found)
@@ -139,30 +126,16 @@ static void print_table(json_t *list)
 	output_table_print(table);
 }
 
-static int list_run(int argc, char **argv)
+static int list_run(const struct command *command, struct command_input *input)
 {
-	static const struct argp_option table[] = {
-		{"all", KEY_ALL, NULL, 0,
-		 "Also those of other users, as USER/NAME, as far as they can be seen (root: all)",
-		 0},
-		{"json", KEY_JSON, NULL, 0, "Print JSON: what 'symvm info --json' prints of each",
-		 0},
-		{0},
-	};
-	const struct argp argp = {
-		.options = table, .parser = parse_list, .doc = "List the running VMs."};
-	struct list_options options = {0};
+	bool all = json_is_true(json_object_get(input->request, "all"));
+	json_t *list = json_array();
 	struct error err;
-	json_t *list;
-	int status = command_parse_or_report(&argp, argc, argv, &options, &err);
+	int status = state_find_each(all, add_vm, list, &err);
 
-	if (status >= 0)
-		return status;
-	list = json_array();
-	status = state_find_each(options.all, add_vm, list, &err);
 	if (status < 0)
 		command_error("list: %s", err.text);
-	else if (options.json)
+	else if (input->json)
 		output_json(list);
 	else
 		print_table(list);
@@ -172,8 +145,8 @@ static int list_run(int argc, char **argv)
 
 static const struct command list_command = {
 	.name = "list",
-	.arguments = "[--all] [--json]",
 	.summary = "List the running VMs",
+	.arguments = {.about = "List the running VMs.", .options = list_options},
 	.run = list_run,
 };
 COMMAND(list_command);

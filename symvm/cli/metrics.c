@@ -5,20 +5,15 @@
 #include "cli/client.h"
 #include "cli/output.h"
 
-static int metrics_run(int argc, char **argv)
+static int metrics_run(const struct command *command, struct command_input *input)
 {
-	struct client_options options;
 	struct error err;
 	json_t *result = NULL;
 	const char *text = NULL;
-	int status = client_parse(argc, argv, "Print a VM's counters in Prometheus' text format.",
-				  false, &options, &err);
+	int status = client_ask(input->vm, "metrics", NULL, &result, &err);
 
-	if (status >= 0)
-		return status;
-	status = client_ask(options.name, "metrics", NULL, &result, &err);
 	if (status == 0 && !(text = json_string_value(json_object_get(result, "text"))))
-		status = error_set(&err, -EPROTO, "the VM's answer holds no text");
+		status = error_set(&err, -EPROTO, "the VM's answer has no text");
 	if (status == 0)
 		output_metrics(text);
 	else
@@ -29,8 +24,9 @@ static int metrics_run(int argc, char **argv)
 
 static const struct command metrics_command = {
 	.name = "metrics",
-	.arguments = "NAME",
 	.summary = "Print a VM's counters in Prometheus' text format",
+	.arguments = {.about = "Print a VM's counters in Prometheus' text format.",
+		      .words = client_words},
 	.run = metrics_run,
 };
 COMMAND(metrics_command);

@@ -37,32 +37,18 @@ static void print_tasks(json_t *tasks)
 	output_table_print(table);
 }
 
-static int ps_run(int argc, char **argv)
+static void print_ps(json_t *answer)
 {
-	struct client_options options;
-	struct error err;
-	json_t *result = NULL;
-	int status = client_parse(argc, argv, "Lists the processes of a running guest.", true,
-				  &options, &err);
-
-	if (status >= 0)
-		return status;
-	if (client_ask(options.name, "ps", NULL, &result, &err) < 0) {
-		command_error("ps: %s", err.text);
-		return COMMAND_FAILURE;
-	}
-	if (options.json)
-		output_json(result);
-	else
-		print_tasks(json_object_get(result, "tasks"));
-	json_decref(result);
-	return COMMAND_SUCCESS;
+	print_tasks(json_object_get(answer, "tasks"));
 }
 
 static const struct command ps_command = {
 	.name = "ps",
-	.arguments = "NAME [--json]",
 	.summary = "List the processes of a running guest, without an agent",
-	.run = ps_run,
+	.arguments = {.about = "List the processes of a running guest.",
+		      .words = client_words,
+		      .options = client_json_options},
+	.run = client_run,
+	.print = print_ps,
 };
 COMMAND(ps_command);

@@ -408,8 +408,7 @@ static int run_run(int argc, char **argv)
 
 static const struct command run_command = {
 	.name = "run",
-	.arguments = "--kernel FILE [OPTIONS]",
 	.summary = "Boot a kernel in a new virtual machine and stay until it ends",
-	.run = run_run,
+	.run_unparsed = run_run,
 };
 COMMAND(run_command);

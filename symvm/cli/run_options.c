@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "cli/command.h"
 #include "cli/run_options.h"
 
 #include <errno.h>
@@ -8,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/arguments.h"
 #include "util/keyval.h"
+#include "util/registry.h"
 
 #define MIB		     (1024ull * 1024)
 #define DEFAULT_MEMORY	     (512 * MIB)
@@ -19,110 +20,9 @@
 
 REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
-enum {
-	KEY_KERNEL = 256,
-	KEY_INITRD,
-	KEY_APPEND,
-	KEY_MEMORY,
-	KEY_CPUS,
-	KEY_NAME,
-	KEY_SYMBIOTIC,
-	KEY_ON_REBOOT,
-	KEY_ON_DISK_FULL,
-	KEY_ON_TRIPLE_FAULT,
-	KEY_JAIL,
-	KEY_USER,
-	KEY_PAUSED,
-	KEY_PUBLISH_HOST,
-	KEY_GRACE,
-	KEY_LOG_LEVEL,
-	KEY_LOG_FILE,
-	KEY_DEVICES = 1024, /* plus the index of the device class */
-};
-
-static const struct argp_option fixed_options[] = {
-	{"kernel", KEY_KERNEL, "FILE", 0, "Kernel to boot: bzImage or ELF (vmlinux)", 0},
-	{"initrd", KEY_INITRD, "FILE", 0, "Initial RAM disk", 0},
-	{"append", KEY_APPEND, "TEXT", 0,
-	 "The kernel's command line (default: " DEFAULT_COMMAND_LINE ")", 0},
-	{"memory", KEY_MEMORY, "SIZE[,max=SIZE][,huge]", 0,
-	 "RAM, in bytes or with K, M, G (default: 512M); max: with what may be plugged while it "
-	 "runs (virtio-mem); huge: from 2 MiB pages",
-	 0},
-	{"cpus", KEY_CPUS, "N", 0, "vCPUs, 1 to 16 (default: 1)", 0},
-	{"name", KEY_NAME, "NAME", 0, "Name for the other commands (default: vm-PID)", 0},
-	{"symbiotic", KEY_SYMBIOTIC, "on|off", 0, "Offer the symbiotic interface (default: on)", 0},
-	{"on-disk-full", KEY_ON_DISK_FULL, "error|pause", 0,
-	 "when the host has no room for what a disk writes: an I/O error in the guest (default), "
-	 "or the VM is paused until it is resumed",
-	 0},
-	{"on-reboot", KEY_ON_REBOOT, "restart|exit", 0,
-	 "What a guest's reboot does (default: restart)", 0},
-	{"on-triple-fault", KEY_ON_TRIPLE_FAULT, "announced|reset|crash", 0,
-	 "What a triple fault is: a reboot if the guest announced one (default), always a reboot, "
-	 "or always a crash",
-	 0},
-	{"jail", KEY_JAIL, "on|off|log|trap", 0,
-	 "Confine the VMM: user, namespaces, landlock, seccomp (default: on)", 0},
-	{"user", KEY_USER, "NAME|UID[:GID]", 0,
-	 "Run as this user once all is open; for root (default: the system user symvm, else the "
-	 "one who called sudo, else an id of its own)",
-	 0},
-	{"paused", KEY_PAUSED, NULL, 0, "Start paused; 'symvm resume' lets it run", 0},
-	{"publish-host", KEY_PUBLISH_HOST, "yes|no", 0,
-	 "Whether a symbiotic guest learns the host's load, CPU count and memory pressure "
-	 "(default: "
-	 "yes)",
-	 0},
-	{"grace", KEY_GRACE, "SECONDS", 0,
-	 "How long the guest may take to power off after SIGTERM, SIGINT or SIGHUP (default: 30; "
-	 "0: end at once)",
-	 0},
-	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn (default), info or debug", 0},
-	{"log-file", KEY_LOG_FILE, "FILE", 0, "Log to FILE, appending (default: standard error)",
-	 0},
-};
-#define FIXED_COUNT (sizeof(fixed_options) / sizeof(fixed_options[0]))
-
-struct parsing {
-	struct run_options *options;
-	struct error *err;
-	size_t device_capacity;
-};
-
 static size_t class_count(void)
 {
 	return (size_t)(__stop_symvm_device_classes - __start_symvm_device_classes);
-}
-
-static int set_text(char **text, const char *value, const char *option, struct error *err)
-{
-	if (!*value)
-		return error_set(err, -EINVAL, "--%s: a value is needed", option);
-	free(*text);
-	*text = strdup(value);
-	return *text ? 0 : error_set(err, -ENOMEM, "--%s: out of memory", option);
-}
-
-static int set_choice(bool *value, const char *option, const char *text, const char *yes,
-		      const char *no, struct error *err)
-{
-	*value = strcmp(text, yes) == 0;
-	if (!*value && strcmp(text, no) != 0)
-		return error_set(err, -EINVAL, "--%s: '%s' is neither %s nor %s", option, text, yes,
-				 no);
-	return 0;
-}
-
-static int set_grace(unsigned *seconds, const char *text, struct error *err)
-{
-	uint64_t number;
-
-	if (keyval_parse_number(text, &number) < 0 || number > GRACE_MAX_S)
-		return error_set(err, -EINVAL, "--grace: '%s' is not a number of seconds, 0 to %d",
-				 text, GRACE_MAX_S);
-	*seconds = (unsigned)number;
-	return 0;
 }
 
 /* @pages: why it must be whole 2 MiB pages, or NULL. */
@@ -142,8 +42,10 @@ static int set_memory_size(uint64_t *value, const char *text, const char *pages,
 	return 0;
 }
 
-static int set_memory(struct memory_config *memory, const char *text, struct error *err)
+static int take_memory(void *input, const struct argument *argument, const char *text,
+		       struct error *err)
 {
+	struct memory_config *memory = &((struct run_options *)input)->config.memory;
 	char *size = NULL, *max = NULL;
 	const char *pages = NULL;
 	const struct keyval_field fields[] = {
@@ -162,7 +64,7 @@ static int set_memory(struct memory_config *memory, const char *text, struct err
 	if (memory->huge_pages)
 		pages = ", the huge page size";
 	else if (max)
-		pages = ", as max= wants";
+		pages = ", as max= requires";
 	status = set_memory_size(&memory->size, size, pages, err);
 	if (status == 0 && max)
 		status = set_memory_size(&memory->max, max, pages, err);
@@ -173,155 +75,169 @@ static int set_memory(struct memory_config *memory, const char *text, struct err
 	return status;
 }
 
-static int set_cpus(unsigned *cpus, const char *text, struct error *err)
+static const char *const on_off[] = {"off", "on", NULL};
+static const char *const yes_no[] = {"yes", "no", NULL}; /* as hide_host counts */
+static const char *const reboot_choices[] = {"restart", "exit", NULL};
+static const char *const disk_full_choices[] = {"error", "pause", NULL};
+static const char *const triple_fault_choices[] = {
+	[VM_TRIPLE_FAULT_ANNOUNCED] = "announced",
+	[VM_TRIPLE_FAULT_RESET] = "reset",
+	[VM_TRIPLE_FAULT_CRASH] = "crash",
+	NULL,
+};
+static const char *const jail_choices[] = {
+	[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_LOG] = "log", [JAIL_TRAP] = "trap", NULL};
+static const char *const log_level_choices[] = {[LOG_LEVEL_ERROR] = "error",
+						[LOG_LEVEL_WARN] = "warn",
+						[LOG_LEVEL_INFO] = "info",
+						[LOG_LEVEL_DEBUG] = "debug",
+						NULL};
+
+#define INTO(member) ARGUMENT_INTO(struct run_options, member)
+
+static const struct argument fixed_options[] = {
+	{.name = "kernel",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "FILE",
+	 INTO(config.kernel),
+	 .copy = true,
+	 .help = "Kernel to boot: bzImage or ELF (vmlinux)"},
+	{.name = "initrd",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "FILE",
+	 INTO(config.initrd),
+	 .copy = true,
+	 .help = "Initial RAM disk"},
+	{.name = "append",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "TEXT",
+	 INTO(config.command_line),
+	 .copy = true,
+	 .may_be_empty = true,
+	 .help = "The kernel's command line (default: " DEFAULT_COMMAND_LINE ")"},
+	{.name = "memory",
+	 .type = ARGUMENT_CUSTOM,
+	 .metavar = "SIZE[,max=SIZE][,huge]",
+	 .take = take_memory,
+	 .help = "RAM, in bytes or with K, M, G (default: 512M). max: RAM including what may be "
+		 "plugged while the VM runs (virtio-mem). huge: use 2 MiB pages"},
+	{.name = "cpus",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "N",
+	 INTO(config.cpus),
+	 .minimum = 1,
+	 .maximum = VM_VCPUS_MAX,
+	 .help = "vCPUs, 1 to 16 (default: 1)"},
+	{.name = "name",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "NAME",
+	 INTO(config.name),
+	 .copy = true,
+	 .help = "Name for the other commands (default: vm-PID)"},
+	{.name = "symbiotic",
+	 .type = ARGUMENT_CHOICE,
+	 .metavar = "on|off",
+	 INTO(config.symbiotic),
+	 .choices = on_off,
+	 .help = "Offer the symbiotic interface (default: on)"},
+	{.name = "on-disk-full",
+	 .type = ARGUMENT_CHOICE,
+	 INTO(config.pause_on_disk_full),
+	 .choices = disk_full_choices,
+	 .help = "If the host has no room for what a disk writes: report an I/O error to the guest "
+		 "(default), or pause the VM until it is resumed"},
+	{.name = "on-reboot",
+	 .type = ARGUMENT_CHOICE,
+	 INTO(config.exit_on_reboot),
+	 .choices = reboot_choices,
+	 .help = "If the guest reboots (default: restart)"},
+	{.name = "on-triple-fault",
+	 .type = ARGUMENT_CHOICE,
+	 INTO(config.on_triple_fault),
+	 .choices = triple_fault_choices,
+	 .help = "If the guest has a triple fault: treat it as a reboot if the guest announced one "
+		 "(default), always as a reboot, or always as a crash"},
+	{.name = "jail",
+	 .type = ARGUMENT_CHOICE,
+	 .metavar = "on|off|log|trap",
+	 INTO(jail),
+	 .choices = jail_choices,
+	 .help = "Confine the VMM: user, namespaces, landlock, seccomp (default: on)"},
+	{.name = "user",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "NAME|UID[:GID]",
+	 INTO(user),
+	 .help = "Run as this user once all files are open; for root (default: the system user "
+		 "symvm, else the user that called sudo, else an id of its own)"},
+	{.name = "paused",
+	 .type = ARGUMENT_FLAG,
+	 INTO(config.start_paused),
+	 .help = "Start paused; 'symvm resume' lets the VM run"},
+	{.name = "publish-host",
+	 .type = ARGUMENT_CHOICE,
+	 INTO(config.hide_host),
+	 .choices = yes_no,
+	 .help = "Tell a symbiotic guest the host's load, CPU count and memory pressure "
+		 "(default: yes)"},
+	{.name = "grace",
+	 .type = ARGUMENT_DURATION,
+	 .metavar = "SECONDS",
+	 INTO(grace_s),
+	 .maximum = GRACE_MAX_S,
+	 .help = "How long the guest may take to power off after SIGTERM, SIGINT or SIGHUP "
+		 "(default: 30; 0: end at once)"},
+	{.name = "log-level",
+	 .type = ARGUMENT_CHOICE,
+	 .metavar = "LEVEL",
+	 INTO(log_level),
+	 .choices = log_level_choices,
+	 .help = "error, warn (default), info or debug"},
+	{.name = "log-file",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "FILE",
+	 INTO(log_file),
+	 .may_be_empty = true,
+	 .help = "Append the log to FILE (default: standard error)"},
+};
+#define FIXED_COUNT (sizeof(fixed_options) / sizeof(fixed_options[0]))
+
+static int add_device(struct run_options *options, const struct device_class *class,
+		      const char *argument, struct error *err)
 {
-	uint64_t value;
-	int status = keyval_parse_number(text, &value);
-
-	if (status == -EINVAL)
-		return error_set(err, -EINVAL, "--cpus: '%s' is not a number", text);
-	if (status < 0 || value < 1 || value > VM_VCPUS_MAX)
-		return error_set(err, -EINVAL, "--cpus: %s is outside of 1 to %u", text,
-				 VM_VCPUS_MAX);
-	*cpus = (unsigned)value;
-	return 0;
-}
-
-static int add_device(struct parsing *parsing, const struct device_class *class,
-		      const char *argument)
-{
-	struct run_options *options = parsing->options;
-
 	if (options->device_count >= DEVICES_MAX + class_count())
-		return error_set(parsing->err, -E2BIG, "run: more than %d devices", DEVICES_MAX);
+		return error_set(err, -E2BIG, "run: more than %d devices", DEVICES_MAX);
 	options->devices[options->device_count++] = (struct run_device){.class = class,
 									.argument = argument};
 	return 0;
 }
 
-static int set_triple_fault(enum vm_triple_fault *value, const char *text, struct error *err)
+static int take_device(void *input, const struct argument *argument, const char *value,
+		       struct error *err)
 {
-	static const char *const names[] = {
-		[VM_TRIPLE_FAULT_ANNOUNCED] = "announced",
-		[VM_TRIPLE_FAULT_RESET] = "reset",
-		[VM_TRIPLE_FAULT_CRASH] = "crash",
-	};
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(text, names[i]) == 0) {
-			*value = (enum vm_triple_fault)i;
-			return 0;
-		}
-	return error_set(err, -EINVAL, "--on-triple-fault: '%s' is not announced, reset or crash",
-			 text);
-}
-
-/* The options that don't go into the VM's own configuration. */
-static int set_host_option(struct run_options *options, int key, char *arg, struct error *err)
-{
-	bool flag;
-	int status;
-
-	switch (key) {
-	case KEY_ON_REBOOT:
-		status = set_choice(&flag, "on-reboot", arg, "exit", "restart", err);
-		options->config.exit_on_reboot = flag;
-		return status;
-	case KEY_ON_DISK_FULL:
-		status = set_choice(&flag, "on-disk-full", arg, "pause", "error", err);
-		options->config.pause_on_disk_full = flag;
-		return status;
-	case KEY_PUBLISH_HOST:
-		return set_choice(&options->config.hide_host, "publish-host", arg, "no", "yes",
-				  err);
-	case KEY_ON_TRIPLE_FAULT:
-		return set_triple_fault(&options->config.on_triple_fault, arg, err);
-	case KEY_SYMBIOTIC:
-		return set_choice(&options->config.symbiotic, "symbiotic", arg, "on", "off", err);
-	case KEY_JAIL:
-		if (jail_mode_parse(arg, &options->jail) < 0)
-			return error_set(err, -EINVAL, "--jail: '%s' is not on, off, log or trap",
-					 arg);
-		return 0;
-	case KEY_USER:
-		if (!*arg)
-			return error_set(err, -EINVAL, "--user: a value is needed");
-		options->user = arg;
-		return 0;
-	case KEY_LOG_LEVEL:
-		if (log_level_parse(arg, &options->log_level) < 0)
-			return error_set(err, -EINVAL,
-					 "--log-level: '%s' is not error, warn, info or debug",
-					 arg);
-		return 0;
-	case KEY_LOG_FILE:
-		options->log_file = arg;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-static int set_option(struct parsing *parsing, int key, char *arg)
-{
-	struct vm_config *config = &parsing->options->config;
-	struct error *err = parsing->err;
-
-	switch (key) {
-	case KEY_KERNEL:
-		return set_text(&config->kernel, arg, "kernel", err);
-	case KEY_INITRD:
-		return set_text(&config->initrd, arg, "initrd", err);
-	case KEY_APPEND:
-		free(config->command_line);
-		config->command_line = strdup(arg);
-		return config->command_line ? 0 : error_set(err, -ENOMEM, "out of memory");
-	case KEY_MEMORY:
-		return set_memory(&config->memory, arg, err);
-	case KEY_CPUS:
-		return set_cpus(&config->cpus, arg, err);
-	case KEY_NAME:
-		return set_text(&config->name, arg, "name", err);
-	case KEY_PAUSED:
-		config->start_paused = true;
-		return 0;
-	case KEY_GRACE:
-		return set_grace(&parsing->options->grace_s, arg, err);
-	}
-	if (key >= KEY_DEVICES && (size_t)(key - KEY_DEVICES) < class_count())
-		return add_device(parsing, __start_symvm_device_classes[key - KEY_DEVICES], arg);
-	return set_host_option(parsing->options, key, arg, err);
-}
-
-static error_t parse_option(int key, char *arg, struct argp_state *state)
-{
-	int status = set_option(state->input, key, arg);
-
-	return status < 0 ? EINVAL : status;
+	return add_device(input, argument->data, value, err);
 }
 
 /* All options of the command: the fixed ones and those of the device classes. */
-static struct argp_option *make_options(void)
+static struct argument *make_options(void)
 {
-	size_t classes = class_count(), used = FIXED_COUNT;
-	struct argp_option *options = calloc(FIXED_COUNT + classes + 1, sizeof(*options));
+	size_t used = FIXED_COUNT;
+	struct argument *options = calloc(FIXED_COUNT + class_count() + 1, sizeof(*options));
+	const struct device_class *const *it;
 
 	if (!options)
 		return NULL;
 	memcpy(options, fixed_options, sizeof(fixed_options));
-	for (size_t i = 0; i < classes; i++) {
-		const struct device_class *class = __start_symvm_device_classes[i];
-
-		if (!class->option)
+	REGISTRY_FOR_EACH(symvm_device_classes, it) {
+		if (!(*it)->option)
 			continue;
-		options[used++] = (struct argp_option){
-			.name = class->option,
-			.key = KEY_DEVICES + (int)i,
-			.arg = class->argument,
-			.flags = class->argument && class->optional_argument ? OPTION_ARG_OPTIONAL
-									     : 0,
-			.doc = class->help,
-			.group = 1,
+		options[used++] = (struct argument){
+			.name = (*it)->option,
+			.type = ARGUMENT_CUSTOM,
+			.metavar = (*it)->argument,
+			.value_optional = (*it)->argument && (*it)->optional_argument,
+			.help = (*it)->help,
+			.take = take_device,
+			.data = *it,
 		};
 	}
 	return options;
@@ -348,20 +264,19 @@ static bool is_given(const struct run_options *options, const struct device_clas
 	return false;
 }
 
-static int finish(struct parsing *parsing)
+static int finish(struct run_options *options, struct error *err)
 {
-	struct run_options *options = parsing->options;
 	const struct device_class *const *it;
 	char name[32];
 	int status = 0;
 
 	if (!options->config.kernel)
-		return error_set(parsing->err, -EINVAL, "run: --kernel FILE is missing");
+		return error_set(err, -EINVAL, "run: --kernel FILE is missing");
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (status == 0 && !(*it)->option)
-			status = add_device(parsing, *it, NULL);
+			status = add_device(options, *it, NULL, err);
 		else if (status == 0 && (*it)->default_argument && !is_given(options, *it))
-			status = add_device(parsing, *it, (*it)->default_argument);
+			status = add_device(options, *it, (*it)->default_argument, err);
 	}
 	if (status < 0)
 		return status;
@@ -373,22 +288,19 @@ static int finish(struct parsing *parsing)
 		options->config.name = strdup(name);
 	}
 	if (!options->config.command_line || !options->config.name)
-		return error_set(parsing->err, -ENOMEM, "run: out of memory");
+		return error_set(err, -ENOMEM, "run: out of memory");
 	return 0;
 }
 
 int run_options_parse(int argc, char **argv, struct run_options *options, struct error *err)
 {
-	struct parsing parsing = {.options = options, .err = err};
-	struct argp argp = {
-		.parser = parse_option,
-		.doc = "Boot a Linux kernel in a new virtual machine and stay until it ends.\v"
-		       "The exit status says how the guest ended: 0 it powered off, 1 symvm or the "
-		       "host failed, 2 usage, 3 its kernel panicked, 4 it crashed, 5 it was "
-		       "stopped "
-		       "by command or signal, 6 it rebooted under --on-reboot=exit.",
+	struct arguments arguments = {
+		.about = "Boot a Linux kernel in a new virtual machine and stay until it ends.",
+		.notes = "The exit status says how the guest ended: 0 powered off, 1 symvm or the "
+			 "host failed, 2 wrong usage, 3 kernel panic, 4 crash, 5 stopped by a "
+			 "command or a signal, 6 rebooted with --on-reboot=exit.",
 	};
-	struct argp_option *argp_options;
+	struct argument *list;
 	int status;
 
 	*options = (struct run_options){
@@ -397,16 +309,16 @@ int run_options_parse(int argc, char **argv, struct run_options *options, struct
 		.log_level = LOG_LEVEL_WARN,
 		.grace_s = GRACE_DEFAULT_S,
 	};
-	argp_options = make_options();
+	list = make_options();
 	options->devices = calloc(DEVICES_MAX + class_count(), sizeof(*options->devices));
-	if (!argp_options || !options->devices) {
-		free(argp_options);
+	if (!list || !options->devices) {
+		free(list);
 		return error_set(err, -ENOMEM, "run: out of memory");
 	}
-	argp.options = argp_options;
-	status = command_parse(&argp, argc, argv, &parsing, err);
-	free(argp_options);
-	return status == 0 ? finish(&parsing) : status;
+	arguments.options = list;
+	status = arguments_parse(&arguments, argc, argv, options, NULL, err);
+	free(list);
+	return status == 0 ? finish(options, err) : status;
 }
 
 void run_options_free(struct run_options *options)

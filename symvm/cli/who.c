@@ -1,61 +1,41 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* `symvm who NAME --port P|--address A [...]` */
-#include <errno.h>
-
+/* `symvm who NAME --port PORT|--address GPA [OPTION]...` */
 #include "cli/client.h"
 #include "cli/output.h"
-#include "util/keyval.h"
 
-enum { WHO_PORT = 256, WHO_ADDRESS, WHO_SIZE, WHO_COUNT, WHO_STACK, WHO_TIMEOUT, WHO_JSON };
-
-struct who_options {
-	const char *name;
-	bool json;
-	json_t *arguments;
-	struct error *err;
+static const struct argument who_options[] = {
+	{.name = "port",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "PORT",
+	 .key = "port",
+	 .help = "Exits at this I/O port"},
+	{.name = "address",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "GPA",
+	 .key = "address",
+	 .help = "Exits at this memory-mapped address"},
+	{.name = "size",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "N",
+	 .key = "size",
+	 .help = "Watch N ports or bytes (default: 1)"},
+	{.name = "count",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "N",
+	 .key = "count",
+	 .help = "Report N exits (default: 1)"},
+	{.name = "stack",
+	 .type = ARGUMENT_FLAG,
+	 .key = "stack",
+	 .help = "Ask for the kernel stack, too"},
+	{.name = "timeout",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "MS",
+	 .key = "timeout",
+	 .help = "Wait at most this long (default: 5000)"},
+	CLIENT_JSON,
+	{0},
 };
-
-static error_t take_number(struct who_options *options, const char *key, const char *arg)
-{
-	uint64_t value;
-
-	if (keyval_parse_number(arg, &value) < 0 || value > INT64_MAX) {
-		error_set(options->err, -EINVAL, "--%s: '%s' is not a number", key, arg);
-		return EINVAL;
-	}
-	json_object_set_new(options->arguments, key, json_integer((json_int_t)value));
-	return 0;
-}
-
-static error_t parse_option(int key, char *arg, struct argp_state *state)
-{
-	struct who_options *options = state->input;
-
-	switch (key) {
-	case WHO_PORT:
-		return take_number(options, "port", arg);
-	case WHO_ADDRESS:
-		return take_number(options, "address", arg);
-	case WHO_SIZE:
-		return take_number(options, "size", arg);
-	case WHO_COUNT:
-		return take_number(options, "count", arg);
-	case WHO_TIMEOUT:
-		return take_number(options, "timeout", arg);
-	case WHO_STACK:
-		json_object_set_new(options->arguments, "stack", json_true());
-		return 0;
-	case WHO_JSON:
-		options->json = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		return client_take_name(state, arg, &options->name, options->err);
-	case ARGP_KEY_END:
-		return client_need_name(state, options->name, options->err);
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
 
 static void print_exit(json_t *object)
 {
@@ -82,10 +62,10 @@ static void print_exit(json_t *object)
 }
 
 /* Whether the ports that were asked for meet those of @doorbells. */
-static bool asked_for(const struct who_options *options, json_t *doorbells)
+static bool asked_for(const struct command_input *input, json_t *doorbells)
 {
-	json_t *port = json_object_get(options->arguments, "port");
-	json_int_t size = json_integer_value(json_object_get(options->arguments, "size"));
+	json_t *port = json_object_get(input->request, "port");
+	json_int_t size = json_integer_value(json_object_get(input->request, "size"));
 	json_int_t first = json_integer_value(port), last = first + (size > 0 ? size : 1) - 1;
 	json_int_t base = json_integer_value(json_object_get(doorbells, "port"));
 	json_int_t ports = json_integer_value(json_object_get(doorbells, "ports"));
@@ -98,17 +78,17 @@ static bool asked_for(const struct who_options *options, json_t *doorbells)
  * Doorbells of virtio queues are answered by KVM itself, so no exit comes to be attributed. The
  * range of each device whose doorbells were asked for, in words.
  */
-static json_t *find_doorbells(const struct who_options *options)
+static json_t *find_doorbells(const struct command_input *input)
 {
 	json_t *found = json_array(), *info = NULL, *device, *doorbells;
 	struct error err;
 	size_t i;
 
-	if (client_ask(options->name, "info", NULL, &info, &err) < 0)
+	if (client_ask(input->vm, "info", NULL, &info, &err) < 0)
 		return found;
 	json_array_foreach(json_object_get(info, "devices"), i, device) {
 		doorbells = json_object_get(device, "doorbells");
-		if (asked_for(options, doorbells))
+		if (asked_for(input, doorbells))
 			json_array_append_new(found,
 					      json_pack("{s:s, s:O, s:O}", "device",
 							output_text(device, "name", "?"), "port",
@@ -134,15 +114,15 @@ static void report_doorbells(json_t *doorbells)
 	}
 }
 
-static int print_result(const struct who_options *options, json_t *result)
+static int print_result(const struct command_input *input, json_t *result)
 {
 	bool complete = json_is_true(json_object_get(result, "complete"));
 	json_t *object;
 	size_t i;
 
 	if (!complete)
-		json_object_set_new(result, "doorbells", find_doorbells(options));
-	if (options->json) {
+		json_object_set_new(result, "doorbells", find_doorbells(input));
+	if (input->json) {
 		output_json(result);
 	} else {
 		json_array_foreach(json_object_get(result, "exits"), i, object)
@@ -151,70 +131,44 @@ static int print_result(const struct who_options *options, json_t *result)
 	if (complete)
 		return COMMAND_SUCCESS;
 	report_doorbells(json_object_get(result, "doorbells"));
-	command_error("who: too few such exits in time (%zu; %lld at which the guest could not be "
-		      "asked)",
+	command_error("who: too few such exits in time (%zu; the guest could not be asked at %lld)",
 		      json_array_size(json_object_get(result, "exits")),
 		      (long long)json_integer_value(json_object_get(result, "missed")));
 	return COMMAND_FAILURE;
 }
 
-static int ask(struct who_options *options, struct error *err)
+static int who_run(const struct command *command, struct command_input *input)
 {
-	json_t *limit = json_object_get(options->arguments, "timeout");
+	json_int_t limit = json_integer_value(json_object_get(input->request, "timeout"));
 	unsigned timeout = CLIENT_TIMEOUT_MS;
 	struct client client;
+	struct error err;
 	json_t *result = NULL;
-	int status = client_open(&client, options->name, err);
+	int status = client_open(&client, input->vm, &err);
 
-	if (json_integer_value(limit) > 0 && json_integer_value(limit) < 1000000)
-		timeout += (unsigned)json_integer_value(limit);
+	if (limit > 0 && limit < 1000000)
+		timeout += (unsigned)limit;
 	if (status == 0) {
-		status = client_call(&client, "who", json_incref(options->arguments), timeout,
-				     &result, err);
+		status = client_call(&client, "who", json_incref(input->request), timeout, &result,
+				     &err);
 		client_close(&client);
 	}
 	if (status < 0) {
-		command_error("who: %s", err->text);
+		command_error("who: %s", err.text);
 		return COMMAND_FAILURE;
 	}
-	status = print_result(options, result);
+	status = print_result(input, result);
 	json_decref(result);
-	return status;
-}
-
-static int who_run(int argc, char **argv)
-{
-	static const struct argp_option known[] = {
-		{"port", WHO_PORT, "PORT", 0, "Exits by this I/O port", 0},
-		{"address", WHO_ADDRESS, "GPA", 0, "Exits by this memory-mapped address", 0},
-		{"size", WHO_SIZE, "N", 0, "That many ports or bytes (default 1)", 0},
-		{"count", WHO_COUNT, "N", 0, "That many exits (default 1)", 0},
-		{"stack", WHO_STACK, NULL, 0, "Ask for the kernel stack, too", 0},
-		{"timeout", WHO_TIMEOUT, "MS", 0, "Wait at most this long (default 5000)", 0},
-		{"json", WHO_JSON, NULL, 0, "Print JSON", 0},
-		{0},
-	};
-	static const struct argp argp = {
-		.options = known,
-		.parser = parse_option,
-		.args_doc = "NAME",
-		.doc = "Tells which task of the guest causes certain exits: the VMM asks the guest "
-		       "while it handles them.",
-	};
-	struct error err = {0};
-	struct who_options options = {.arguments = json_object(), .err = &err};
-	int status = command_parse_or_report(&argp, argc, argv, &options, &err);
-
-	if (status < 0)
-		status = ask(&options, &err);
-	json_decref(options.arguments);
 	return status;
 }
 
 static const struct command who_command = {
 	.name = "who",
-	.arguments = "NAME --port PORT|--address GPA [--count N] [--stack]",
-	.summary = "Tell which task of the guest causes certain exits",
+	.summary = "Show which task of the guest causes certain exits",
+	.arguments = {.about = "Show which task of the guest causes certain exits: the VMM asks "
+			       "the guest while it handles them.",
+		      .words = client_words,
+		      .options = who_options},
 	.run = who_run,
 };
 COMMAND(who_command);

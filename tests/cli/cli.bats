@@ -245,7 +245,7 @@ PYTHON
 }
 
 @test "run: publish-host and its wrong values" {
-	refused 2 "--publish-host: 'maybe' is neither no nor yes" run --kernel "$kernel" --publish-host maybe
+	refused 2 "--publish-host: 'maybe' is neither yes nor no" run --kernel "$kernel" --publish-host maybe
 }
 
 @test "root reaches the VMs of other users by USER/NAME; a link to another's socket does not" {
@@ -340,7 +340,7 @@ PYTHON
 
 @test "run: memory that may grow, wrongly" {
 	refused 2 "--memory: max=128M is less than 256M" run --kernel "$kernel" --memory 256M,max=128M
-	refused 2 "--memory: '257M' is not a multiple of 2 MiB, as max= wants" run --kernel "$kernel" --memory 257M,max=1G
+	refused 2 "--memory: '257M' is not a multiple of 2 MiB, as max= requires" run --kernel "$kernel" --memory 257M,max=1G
 	refused 2 "--memory: 'lots' is not a size" run --kernel "$kernel" --memory 256M,max=lots
 	refused 1 "max=943718400 MiB are more than the host's" run --kernel "$kernel" --memory 256M,max=900T
 }
