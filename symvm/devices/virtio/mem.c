@@ -425,10 +425,9 @@ static const struct virtio_ops mem_ops = {
 
 static struct mem *find(struct vm *vm)
 {
-	for (struct device *device = vm->devices; device; device = device->next)
-		if (strcmp(device->ops->name, NAME) == 0)
-			return to_mem(container_of(device, struct virtio_device, device));
-	return NULL;
+	struct virtio_device *device = virtio_device_find(vm, &mem_ops);
+
+	return device ? to_mem(device) : NULL;
 }
 
 int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state)

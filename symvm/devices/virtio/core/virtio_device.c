@@ -202,6 +202,25 @@ static struct virtio_device *next_virtio(struct device *device)
 	return device ? virtio_device_of(device) : NULL;
 }
 
+struct virtio_device *virtio_device_find(struct vm *vm, const struct virtio_ops *ops)
+{
+	struct virtio_device *device = next_virtio(vm->devices);
+
+	while (device && device->ops != ops)
+		device = next_virtio(device->device.next);
+	return device;
+}
+
+unsigned virtio_device_count(struct vm *vm, const struct virtio_ops *ops)
+{
+	struct virtio_device *device;
+	unsigned count = 0;
+
+	for (device = next_virtio(vm->devices); device; device = next_virtio(device->device.next))
+		count += device->ops == ops;
+	return count;
+}
+
 static bool overlaps(const void *start, uint64_t size, const uint8_t *memory, uint64_t length)
 {
 	const uint8_t *first = start;

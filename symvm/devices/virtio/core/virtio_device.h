@@ -172,6 +172,11 @@ void virtio_queue_again(struct virtio_queue *queue);
 /* Nothing is under way any more after a quiesce(). Loop thread, or nothing runs. */
 void virtio_device_idle(struct virtio_device *device);
 
+/* The first virtio device of @vm with these @ops, or NULL. Any thread, as device_find(). */
+struct virtio_device *virtio_device_find(struct vm *vm, const struct virtio_ops *ops);
+/* How many such devices @vm has. Any thread. */
+unsigned virtio_device_count(struct vm *vm, const struct virtio_ops *ops);
+
 /*
  * Before host memory [@memory, @memory + @length) stops being the guest's: quiesces the virtio
  * devices of @vm that hold requests, so that none has a part there. -EBUSY if a ring lies there,

@@ -103,16 +103,6 @@ static int queues_create(struct virtio_device *device, unsigned count, uint16_t 
 	return 0;
 }
 
-/* How many devices of this type there are already. */
-static unsigned device_number(const struct vm *vm, const char *type)
-{
-	unsigned number = 0;
-
-	for (const struct device *device = vm->devices; device; device = device->next)
-		number += strcmp(device->ops->name, type) == 0;
-	return number;
-}
-
 static int transport_create(struct virtio_device *device, struct error *err)
 {
 	const struct virtio_transport_ops *const *it;
@@ -179,7 +169,7 @@ int virtio_device_create(struct vm *vm, struct virtio_device *device,
 		device_free_parts(device);
 		return status;
 	}
-	snprintf(name, sizeof(name), "%s%u", config->name, device_number(vm, ops->name));
+	snprintf(name, sizeof(name), "%s%u", config->name, virtio_device_count(vm, ops));
 	device_add(vm, &device->device, &device->device_ops, name, false);
 	return 0;
 }

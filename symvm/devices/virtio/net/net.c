@@ -437,16 +437,6 @@ static const struct net_backend_class *find_class(const char *argument, const ch
 	return NULL;
 }
 
-/* Interfaces that the VM has already. */
-static unsigned device_count(const struct vm *vm)
-{
-	unsigned count = 0;
-
-	for (const struct device *device = vm->devices; device; device = device->next)
-		count += strncmp(device->name, "net", 3) == 0;
-	return count;
-}
-
 static int create_device(struct vm *vm, struct net_device *net,
 			 const struct net_parameters *parameters, struct error *err)
 {
@@ -468,7 +458,7 @@ static int create_device(struct vm *vm, struct net_device *net,
 	int status;
 
 	if (parameters->mac_made)
-		net_mac_make(vm->config.name, device_count(vm), space.mac);
+		net_mac_make(vm->config.name, virtio_device_count(vm, &net_ops), space.mac);
 	else
 		memcpy(space.mac, parameters->mac, sizeof(space.mac));
 	if (parameters->mtu)
