@@ -81,11 +81,6 @@ unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
 	return punched;
 }
 
-unsigned swap_looks(const struct swap_store *store)
-{
-	return store->slot_count / LOOK_SLOTS + store->group_count / LOOK_SLOTS + 2;
-}
-
 static void grow_old(struct swap_slot *what, bool is_free)
 {
 	bool was_free = what->flags & SLOT_SEEN_FREE;

@@ -99,29 +99,6 @@ static void header_fill(struct swap_store *store)
 	};
 }
 
-struct swap_mover *swap_mover_create(const struct swap_codec_library *codec)
-{
-	struct swap_mover *mover = aligned_alloc(SLOT_SIZE,
-						 round_up(sizeof(struct swap_mover), SLOT_SIZE));
-
-	if (!mover)
-		return NULL;
-	mover->count = 0;
-	mover->codec = swap_codec_create(codec);
-	if (!mover->codec) {
-		free(mover);
-		return NULL;
-	}
-	return mover;
-}
-
-void swap_mover_destroy(struct swap_mover *mover)
-{
-	if (mover)
-		swap_codec_destroy(mover->codec);
-	free(mover);
-}
-
 static int memory_create(struct swap_store *store)
 {
 	store->group_count = (store->slot_count + GROUP_SLOTS - 1) / GROUP_SLOTS;
@@ -239,25 +216,6 @@ void swap_store_destroy(struct swap_store *store)
 	free(store);
 }
 
-bool swap_thread_enter(struct swap_store *store, const char *name, bool ready)
-{
-	struct error err;
-
-	pthread_setname_np(pthread_self(), name);
-	if (!ready) {
-		log_error(store->log, "swap%u: %s: out of memory", store->config.index, name);
-	} else if (jail_enter_thread(store->jail, JAIL_THREAD_SWAP, &err) < 0) {
-		log_error(store->log, "swap%u: %s", store->config.index, err.text);
-		ready = false;
-	}
-	swap_lock(store);
-	store->threads_entered++;
-	store->threads_failed += !ready;
-	pthread_cond_broadcast(&store->room);
-	swap_unlock(store);
-	return ready;
-}
-
 static int thread_start(struct swap_store *store, void *(*function)(void *), struct error *err)
 {
 	int status = -pthread_create(&store->threads[store->thread_count], NULL, function, store);
@@ -293,49 +251,6 @@ int swap_store_start(struct swap_store *store, struct jail *jail, struct error *
 				   store->threads_failed, store->thread_count);
 	swap_unlock(store);
 	return status;
-}
-
-uint32_t swap_word_release_locked(struct swap_store *store, uint32_t slot, uint32_t state)
-{
-	uint32_t word = swap_word(store, slot);
-
-	while (SYM_SLOT_STATE(word) == SYM_SLOT_OWNED) {
-		uint32_t next = word & SYM_SLOT_DISCARD ? SYM_SLOT_FREE : state;
-
-		if (swap_word_change(store, slot, word, next))
-			return next;
-		word = swap_word(store, slot);
-	}
-	swap_count(store, violations, 1);
-	return SYM_SLOT_OWNED;
-}
-
-void swap_copy_drop_locked(struct swap_store *store, uint32_t slot)
-{
-	struct swap_slot *what = &store->slots[slot];
-
-	if (what->where == WHERE_NONE)
-		return;
-	if (what->where == WHERE_COMPRESSED)
-		arena_free(store->arena, (uint32_t)what->value);
-	if (what->where == WHERE_SPILLED)
-		store->spilled--;
-	if (what->flags & SLOT_IO)
-		what->flags |= SLOT_STALE;
-	what->where = WHERE_NONE;
-	store->groups[slot / GROUP_SLOTS].stored--;
-}
-
-void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_where where,
-			  uint64_t value, uint32_t length)
-{
-	struct swap_slot *what = &store->slots[slot];
-
-	what->where = (uint8_t)where;
-	what->value = value;
-	what->length = (uint16_t)length;
-	store->spilled += where == WHERE_SPILLED;
-	store->groups[slot / GROUP_SLOTS].stored++;
 }
 
 /* Forgets contents and pages of a group; the caller punches them. */

@@ -4,6 +4,9 @@
  * wants it held. Under it words are looked at and changed, pages put behind slots and taken away;
  * compression of batches and I/O go on without it, on slots marked BUSY or IO.
  *
+ * Files call downwards only: store > scan, writeback, uffd, reserve, save > fault > evict >
+ * residency > slot, worker.
+ *
  * Nobody here touches the guest's mapping, whose missing pages wait for the store: slots are read
  * and written through the memfd, header and words through a mapping of their own.
  */
@@ -107,7 +110,7 @@ struct swap_store {
 	_Atomic bool full;
 	_Atomic uint32_t verdicts;
 	uint64_t ceiling; /* budget, or what was used when it was lowered below that */
-	uint64_t unit;	  /* pages that are kept free, see pages.c */
+	uint64_t unit;	  /* pages that are kept free, see residency.c */
 	uint64_t counting[SWAP_STATES]; /* ... and of the one under way */
 	bool room_wanted;
 	bool in_vain; /* the scan thread looked at all slots and made no room */
@@ -199,7 +202,7 @@ static inline uint64_t swap_slot_offset(const struct swap_store *store, uint32_t
 	return store->slots_offset + (uint64_t)slot * SLOT_SIZE;
 }
 
-/* --- store.c --- */
+/* --- slot.c --- */
 
 /* Ends OWNED: to @state, or to FREE where the guest asked for it meanwhile. What it became, or
  * SYM_SLOT_OWNED where the guest had changed it. */
@@ -208,26 +211,33 @@ uint32_t swap_word_release_locked(struct swap_store *store, uint32_t slot, uint3
 void swap_copy_drop_locked(struct swap_store *store, uint32_t slot);
 void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_where where,
 			  uint64_t value, uint32_t length);
+/* How many looks of LOOK_SLOTS slots see all of them. */
+unsigned swap_looks(const struct swap_store *store);
+
+/* --- worker.c --- */
+
+/* NULL: out of memory. The caller destroys it. */
 struct swap_mover *swap_mover_create(const struct swap_codec_library *codec);
 void swap_mover_destroy(struct swap_mover *mover);
+/*
+ * Enters the store's jail and counts the thread for swap_store_start(), which waits for it. @ready:
+ * the thread has what it needs. False: the thread must end.
+ */
+bool swap_thread_enter(struct swap_store *store, const char *name, bool ready);
 
-/* --- pages.c: host memory behind slots --- */
+/* --- residency.c: host memory behind slots --- */
 
 /* After each change of what is used or allowed: tells the guest, wakes who makes room. */
 void swap_pressure_update_locked(struct swap_store *store);
 /* Backs slots [@first, @first + @count), none of which is populated. -ENOMEM, -errno. */
 int swap_populate_locked(struct swap_store *store, uint32_t first, uint32_t count);
-/* Backs a slot beyond the budget; takes another such one back where there are too many. */
-int swap_populate_over_locked(struct swap_store *store, uint32_t slot);
 /* Gives pages back; all populated, none BUSY, all words the VMM's or not to be used by the guest.
  */
 int swap_punch_locked(struct swap_store *store, uint32_t first, uint32_t count);
 /* Takes the page of a slot whose word is @word, of a state without contents in the window. */
 bool swap_punch_dead_locked(struct swap_store *store, uint32_t slot, uint32_t word);
-/* A missing page: what to do for it. Returns the first slot and *@count to wake. */
-uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *count);
 
-/* --- move.c: out of the window and back --- */
+/* --- evict.c: out of the window and back --- */
 
 /*
  * Moves up to @most slots out that have been resident for @age scans; looks at LOOK_SLOTS slots,
@@ -259,25 +269,25 @@ void swap_slot_fail_locked(struct swap_store *store, uint32_t slot, uint32_t sta
  * where the last such look ended.
  */
 unsigned swap_punch_free_locked(struct swap_store *store, unsigned most);
-/* How many looks of LOOK_SLOTS slots see all of them. */
-unsigned swap_looks(const struct swap_store *store);
 void *swap_scan_thread(void *store);
 
 /* --- fault.c --- */
 
+/* Serves a missing page. Returns the first slot to wake and their number in *@count; 0: no memory.
+ */
+uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *count);
+
+/* --- uffd.c --- */
+
 void *swap_event_thread(void *store);
 void *swap_fault_thread(void *store);
 
-/* --- spilling.c --- */
+/* --- writeback.c --- */
 
 void *swap_spill_thread(void *store);
 /* The contents of a spilled slot, waiting for the spill store: for saving. @page is aligned. */
 int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Queues the read of a spilled slot. */
 void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot);
-
-/* Enters the store's jail, and tells swap_store_start(), which waits for it. @ready: the thread has
- * what it needs. False: it must not go on. */
-bool swap_thread_enter(struct swap_store *store, const char *name, bool ready);
 
 #endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What each thread of the store needs: its jail, and buffers to move slots with. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "jail/jail.h"
+#include "swap/store/store_internal.h"
+
+struct swap_mover *swap_mover_create(const struct swap_codec_library *codec)
+{
+	struct swap_mover *mover = aligned_alloc(
+		SLOT_SIZE, (sizeof(struct swap_mover) + SLOT_SIZE - 1) / SLOT_SIZE * SLOT_SIZE);
+
+	if (!mover)
+		return NULL;
+	mover->count = 0;
+	mover->codec = swap_codec_create(codec);
+	if (!mover->codec) {
+		free(mover);
+		return NULL;
+	}
+	return mover;
+}
+
+void swap_mover_destroy(struct swap_mover *mover)
+{
+	if (mover)
+		swap_codec_destroy(mover->codec);
+	free(mover);
+}
+
+bool swap_thread_enter(struct swap_store *store, const char *name, bool ready)
+{
+	struct error err;
+
+	pthread_setname_np(pthread_self(), name);
+	if (!ready) {
+		log_error(store->log, "swap%u: %s: out of memory", store->config.index, name);
+	} else if (jail_enter_thread(store->jail, JAIL_THREAD_SWAP, &err) < 0) {
+		log_error(store->log, "swap%u: %s", store->config.index, err.text);
+		ready = false;
+	}
+	swap_lock(store);
+	store->threads_entered++;
+	store->threads_failed += !ready;
+	pthread_cond_broadcast(&store->room);
+	swap_unlock(store);
+	return ready;
+}
