@@ -13,13 +13,13 @@
 #include "memory/memory_backing.h"
 #include "memory/memory_host.h"
 #include "memory/memory_plug.h"
+#include "memory/memory_region.h"
 
 #define MEMORY_MINIMUM	 (16ull << 20)
 #define MEMORY_ALIGNMENT (1ull << 20)
 #define WINDOW_ALIGNMENT (1ull << 30)
 #define PAGE_SIZE	 4096ull
 #define HUGE_PAGE_SIZE	 (2ull << 20)
-#define GUARD_SIZE	 HUGE_PAGE_SIZE
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1; newer than Debian 12's headers of the C library */
 #endif
@@ -42,88 +42,6 @@ int memory_check_config(const struct memory_config *config, struct error *err)
 	memory_host_read(&host, "");
 	status = memory_host_check(&host, config, err);
 	return status < 0 ? status : memory_plug_check_config(config, host.total, err);
-}
-
-static int memslot_set(struct guest_memory *memory, const struct memory_region *region,
-		       uint32_t flags)
-{
-	struct kvm_userspace_memory_region slot = {
-		.slot = region->slot,
-		.flags = flags,
-		.guest_phys_addr = region->gpa,
-		.memory_size = region->size,
-		.userspace_addr = (uintptr_t)region->hva,
-	};
-
-	if (ioctl(memory->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-		return -errno;
-	return 0;
-}
-
-/*
- * Maps @size bytes of @fd between two guards of GUARD_SIZE that nobody can access, so that an
- * access beyond RAM faults instead of reaching whatever the host happened to map there. Aligned to
- * huge pages. NULL with errno.
- */
-static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset, int protection)
-{
-	/* One guard more than needed, of which the alignment takes a part. */
-	uint64_t reserved = size + 3 * GUARD_SIZE;
-	uint8_t *base = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			     -1, 0);
-	uint8_t *start, *end;
-
-	if (base == MAP_FAILED)
-		return NULL;
-	start = base + (HUGE_PAGE_SIZE - (uintptr_t)base % HUGE_PAGE_SIZE) % HUGE_PAGE_SIZE;
-	end = start + size + 2 * GUARD_SIZE;
-	if (start > base)
-		munmap(base, (size_t)(start - base));
-	if (base + reserved > end)
-		munmap(end, (size_t)(base + reserved - end));
-	if (mmap(start + GUARD_SIZE, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-		 (off_t)fd_offset) == MAP_FAILED) {
-		int error = errno;
-
-		munmap(start, size + 2 * GUARD_SIZE);
-		errno = error;
-		return NULL;
-	}
-	return start + GUARD_SIZE;
-}
-
-static void ram_unmap(uint8_t *hva, uint64_t size)
-{
-	munmap(hva - GUARD_SIZE, size + 2 * GUARD_SIZE);
-}
-
-int memory_region_add(struct guest_memory *memory, const struct memory_region *what, int protection,
-		      struct error *err)
-{
-	struct memory_region *region = &memory->regions[memory->count];
-	int status;
-
-	if (memory->count >= MEMORY_REGIONS_MAX)
-		return error_set(err, -ENOSPC, "memory: more than %u regions", MEMORY_REGIONS_MAX);
-	*region = *what;
-	region->slot = memory->count;
-	region->hva = ram_map(region->size, region->fd, region->fd_offset, protection);
-	if (!region->hva)
-		return error_set_errno(err, -errno, "memory: mmap of %llu MiB at 0x%llx",
-				       (unsigned long long)(region->size >> 20),
-				       (unsigned long long)region->gpa);
-	if (!memory->dump)
-		madvise(region->hva, region->size, MADV_DONTDUMP);
-	if (memory->huge && region->ram)
-		madvise(region->hva, region->size, MADV_HUGEPAGE);
-	status = memslot_set(memory, region, 0);
-	if (status < 0) {
-		ram_unmap(region->hva, region->size);
-		return error_set_errno(err, status, "memory: memslot at 0x%llx",
-				       (unsigned long long)region->gpa);
-	}
-	memory->count++;
-	return 0;
 }
 
 int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64_t limit,
@@ -198,7 +116,7 @@ int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_conf
 void memory_destroy(struct guest_memory *memory)
 {
 	for (unsigned i = 0; i < memory->count; i++) {
-		ram_unmap(memory->regions[i].hva, memory->regions[i].size);
+		memory_region_unmap(&memory->regions[i]);
 		/* Regions of one memfd share the descriptor; the first owns it. */
 		if (memory->regions[i].fd_offset == 0)
 			close(memory->regions[i].fd);
@@ -296,8 +214,8 @@ int memory_write(const struct guest_memory *memory, uint64_t gpa, const void *da
 int memory_dirty_log(struct guest_memory *memory, bool enable)
 {
 	for (unsigned i = 0; i < memory->count; i++) {
-		int status = memslot_set(memory, &memory->regions[i],
-					 enable ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+		int status = memory_region_set_memslot(memory, &memory->regions[i],
+						       enable ? KVM_MEM_LOG_DIRTY_PAGES : 0);
 
 		if (status < 0)
 			return status;

@@ -62,19 +62,12 @@ int memory_check_config(const struct memory_config *config, struct error *err);
  */
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err);
-/*
- * Maps what @what says (gpa, size, fd, fd_offset, ram, blocks) with @protection, between guards
- * that nobody can access, and installs the memslot. On success the region owns fd and blocks.
- * Before any vCPU runs. -ENOSPC (too many regions), -errno.
- */
-int memory_region_add(struct guest_memory *memory, const struct memory_region *what, int protection,
-		      struct error *err);
 /* Unmaps everything. No vCPU or device may run any more. */
 void memory_destroy(struct guest_memory *memory);
 
 /*
- * The same for a window of @size bytes of the memfd @fd that is no RAM: beyond all other regions,
- * at a multiple of 1 GiB. @limit: the first address that the guest's CPUs cannot reach.
+ * Maps a window of @size bytes of the memfd @fd that is not RAM: beyond all other regions, at a
+ * multiple of 1 GiB. @limit: the first address that the guest's CPUs cannot reach.
  * *@region lives as long as the VM. -ERANGE: beyond @limit.
  */
 int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64_t limit,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "memory/memory_backing.h"
+#include "memory/memory_region.h"
 
 #define GIB (1ull << 30)
 
