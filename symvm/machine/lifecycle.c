@@ -61,7 +61,6 @@
 #define PAUSE_LIMIT_MS	  5000u	 /* until every vCPU must be out of the guest */
 #define RESET_COMPLAIN_MS 10000u /* until a reset that waits is reported */
 #define RESET_INTERVAL_MS 100u	 /* between a guest's resets: it may do nothing else */
-#define END_LIMIT_MS	  4000u	 /* until the process ends, whatever still runs */
 #define WIPE_CHUNK	  (1ull << 30)
 
 enum lifecycle_task {
@@ -97,12 +96,6 @@ static int wait_parked(struct vm *vm, enum vm_state state, unsigned ms)
 	}
 }
 
-static void request_all(struct vm *vm, enum vcpu_request request)
-{
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(vm->vcpus[i], request);
-}
-
 static void release_all(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -124,7 +117,7 @@ int vm_pause_begin(struct vm *vm)
 	pthread_mutex_unlock(&vm->state_lock);
 	if (status < 0)
 		return status;
-	request_all(vm, VCPU_REQUEST_PAUSE);
+	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
 	/* If it was resumed in between, our requests may have come after that. */
 	pthread_mutex_lock(&vm->state_lock);
 	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested))
@@ -215,24 +208,6 @@ int vm_check_runs(struct vm *vm, struct error *err)
 	if (state != VM_STATE_RUNNING)
 		return error_set(err, -EBUSY, "the VM does not run yet");
 	return 0;
-}
-
-void vm_end(struct vm *vm, enum vm_end reason)
-{
-	int none = VM_END_NONE;
-
-	reason = vm_panic_reason(vm, reason);
-	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
-		return;
-	/* First, and without a lock: the rest may meet the very bug that the watchdog is for. */
-	if (vm->watchdog)
-		watchdog_arm(vm->watchdog, END_LIMIT_MS);
-	pthread_mutex_lock(&vm->state_lock);
-	vm->state = VM_STATE_ENDED;
-	pthread_mutex_unlock(&vm->state_lock);
-	request_all(vm, VCPU_REQUEST_PAUSE);
-	if (vm->main_loop)
-		event_loop_quit(vm->main_loop);
 }
 
 int lifecycle_boot(struct vm *vm, struct error *err)
@@ -336,7 +311,7 @@ void vm_request_reset(struct vm *vm)
 	}
 	if (atomic_exchange(&vm->reset_requested, true))
 		return;
-	request_all(vm, VCPU_REQUEST_PAUSE);
+	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
 	add_task(vm, LIFECYCLE_RESET);
 }
 

@@ -192,26 +192,6 @@ void vcpu_destroy(struct vcpu *vcpu)
 	free(vcpu);
 }
 
-void vcpu_request(struct vcpu *vcpu, enum vcpu_request request)
-{
-	struct vm *vm = vcpu->vm;
-
-	atomic_fetch_or(&vcpu->requests, request);
-	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self())) {
-		atomic_fetch_add_explicit(&vcpu->counters.kicks, 1, memory_order_relaxed);
-		pthread_kill(vcpu->thread, VCPU_KICK_SIGNAL);
-	}
-	pthread_mutex_lock(&vm->state_lock);
-	pthread_cond_broadcast(&vm->state_changed);
-	pthread_mutex_unlock(&vm->state_lock);
-}
-
-bool vcpu_must_stop(struct vcpu *vcpu)
-{
-	return atomic_load_explicit(&vcpu->vm->end, memory_order_relaxed) != VM_END_NONE ||
-	       atomic_load_explicit(&vcpu->vm->reset_requested, memory_order_relaxed);
-}
-
 void vcpu_deadline_arm(struct vcpu *vcpu, uint64_t usec)
 {
 	struct itimerspec when = {

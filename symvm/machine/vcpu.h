@@ -81,6 +81,8 @@ int vcpu_start(struct vcpu *vcpu, struct error *err);
 
 /* Sets a request and makes the vCPU leave the guest soon. Any thread. */
 void vcpu_request(struct vcpu *vcpu, enum vcpu_request request);
+/* The same for each vCPU of @vm. */
+void vcpu_request_all(struct vm *vm, enum vcpu_request request);
 
 /*
  * Runs @function on the vCPU's thread, between two exits (the guest's state is

@@ -38,6 +38,12 @@ enum vm_end vm_panic_reason(struct vm *vm, enum vm_end reason);
 void vm_panic_note(struct vm *vm);
 
 /*
+ * Whether the guest's SymSpy page says that its kernel panicked; @text is as in vm_panic_text().
+ * Any thread.
+ */
+bool vm_panic_text_now(struct vm *vm, char text[SYM_PANIC_SIZE]);
+
+/*
  * The text of the panic that the guest is in, else of the last one before a reset, as claimed by
  * the guest; NUL terminated, not escaped. False where there is none. Any thread.
  */
