@@ -10,6 +10,7 @@ setup() {
 	cp "$BATS_TEST_DIRNAME"/../../.clang-format .
 	cp "$BATS_TEST_DIRNAME"/../../scripts/checks/{*.conf,words.txt} scripts/checks/
 	sed -i '/^known/d' scripts/checks/layers.conf
+	sed -i '/^guest/d' scripts/checks/circles.conf
 	printf '#include "util/low.h"\n\nint twice(int value)\n{\n\treturn 2 * value;\n}\n' >symvm/machine/vm.c
 	printf 'int twice(int value);\n' | tee symvm/util/low.h >symvm/devices/high.h
 	printf '# Title\n\nSee [the other page](b.md#other-title).\n' >docs/a.md
@@ -51,6 +52,17 @@ caught() {
 @test "layers: a known violation that is gone must leave the list" {
 	echo 'known symvm/machine/vm.c symvm/devices/high.h' >>scripts/checks/layers.conf
 	caught layers 'is not needed any more'
+}
+
+@test "circles: two files that call each other" {
+	printf 'int low(void)\n{\n\treturn high();\n}\n' >symvm/util/low.c
+	printf 'int high(void)\n{\n\treturn low();\n}\n' >symvm/util/high.c
+	caught circles 'symvm/util/high.c: calls low.c (low), which leads back'
+}
+
+@test "circles: a known circle that is gone must leave the list" {
+	echo 'symvm/util/low.c symvm/util/high.c' >>scripts/checks/circles.conf
+	caught circles 'call each other no longer'
 }
 
 @test "links: a link to a file or a heading that is not there" {
