@@ -24,20 +24,20 @@ bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *
 	return at >= watch->first && at <= watch->last;
 }
 
-static void describe_exit(unsigned vcpu, const struct kvm_run *run, struct guest_who *who)
+static void describe_exit(unsigned vcpu, const struct kvm_run *run, struct guest_who *record)
 {
-	who->vcpu = vcpu;
-	who->mmio = run->exit_reason == KVM_EXIT_MMIO;
-	who->has_stack = false;
-	who->stack.count = 0;
-	if (who->mmio) {
-		who->address = run->mmio.phys_addr;
-		who->size = run->mmio.len;
-		who->write = run->mmio.is_write;
+	record->vcpu = vcpu;
+	record->mmio = run->exit_reason == KVM_EXIT_MMIO;
+	record->has_stack = false;
+	record->stack.count = 0;
+	if (record->mmio) {
+		record->address = run->mmio.phys_addr;
+		record->size = run->mmio.len;
+		record->write = run->mmio.is_write;
 	} else {
-		who->address = run->io.port;
-		who->size = run->io.size;
-		who->write = run->io.direction == KVM_EXIT_IO_OUT;
+		record->address = run->io.port;
+		record->size = run->io.size;
+		record->write = run->io.direction == KVM_EXIT_IO_OUT;
 	}
 }
 
@@ -73,21 +73,21 @@ static int ask_stack(struct sym_vcpu *engine, struct guest_stack *stack)
 }
 
 int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
-		  struct guest_who *who)
+		  struct guest_who *record)
 {
 	struct sym_vcpu *engine = guest->ops->engine(guest->opaque, vcpu);
 	int status;
 
 	/* Before the calls: they use kvm_run. */
-	describe_exit(vcpu, run, who);
-	status = ask_task(engine, &who->task);
+	describe_exit(vcpu, run, record);
+	status = ask_task(engine, &record->task);
 	if (status < 0) {
 		log_failure(guest, vcpu, "task", status);
 		return status;
 	}
 	if (stack) {
-		status = ask_stack(engine, &who->stack);
-		who->has_stack = status == 0;
+		status = ask_stack(engine, &record->stack);
+		record->has_stack = status == 0;
 		if (status < 0)
 			log_failure(guest, vcpu, "stack", status);
 	}
@@ -111,21 +111,21 @@ void guest_who_ring_destroy(struct guest_who_ring *ring)
 	free(ring);
 }
 
-bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *who)
+bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *record)
 {
 	if (ring->count == ring->capacity) {
 		ring->lost++;
 		return false;
 	}
-	ring->records[(ring->first + ring->count++) % ring->capacity] = *who;
+	ring->records[(ring->first + ring->count++) % ring->capacity] = *record;
 	return true;
 }
 
-bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *who)
+bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *record)
 {
 	if (ring->count == 0)
 		return false;
-	*who = ring->records[ring->first];
+	*record = ring->records[ring->first];
 	ring->first = (ring->first + 1) % ring->capacity;
 	ring->count--;
 	return true;

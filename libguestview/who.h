@@ -34,13 +34,14 @@ struct guest_who {
 bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run);
 
 /*
- * Fills @who for the exit that @run describes, by calls on @vcpu: only on that vCPU's thread, while
- * it handles the exit. It waits for nothing but the deadline of a call. A stack that the guest does
- * not give is left out, and ops->log() says why. Errors: those of sym_call(), and -EPROTO if the
- * answer is not one. -EBUSY is an exit that the handler of a call caused, and so not a task.
+ * Fills @record for the exit that @run describes, by calls on @vcpu: only on that vCPU's thread,
+ * while it handles the exit. It waits for nothing but the deadline of a call. A stack that the
+ * guest does not give is left out, and ops->log() says why. Errors: those of sym_call(), and
+ * -EPROTO if the answer is not one. -EBUSY is an exit that the handler of a call caused, and so not
+ * a task.
  */
 int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
-		  struct guest_who *who);
+		  struct guest_who *record);
 
 /*
  * Records between the threads of vCPUs and the one that takes them, oldest first. A full ring takes
@@ -56,10 +57,10 @@ struct guest_who_ring *guest_who_ring_create(unsigned capacity);
 /* NULL is allowed. */
 void guest_who_ring_destroy(struct guest_who_ring *ring);
 
-/* Copies @who into the ring. False, and one more is lost: it is full. */
-bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *who);
-/* Moves the oldest record to @who. False: it is empty. */
-bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *who);
+/* Copies @record into the ring. False, and one more is lost: it is full. */
+bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *record);
+/* Moves the oldest record to @record. False: it is empty. */
+bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *record);
 
 /* Records in the ring now; records that it did not take since it was made. */
 unsigned guest_who_ring_count(const struct guest_who_ring *ring);

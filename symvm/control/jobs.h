@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Control commands that run on worker threads. The main loop submits a job and hears of its end;
- * it never waits for one. A job has an absolute limit that counts from its submission: then its
- * client is told so, and the job is dropped (queued) or cut (running).
+ * Control commands that run on worker threads. The main loop submits a job and is called at its
+ * end; it never waits for one. A job has an absolute limit that counts from its submission. When it
+ * is over, the client gets an error, and the job is dropped (queued) or cut (running).
  *
- * There are two lanes. Commands that wait for no guest have a worker of their own, so that `info`
- * is answered while guests are asked.
+ * There are two lanes. Commands that do not wait for a guest have a worker of their own, so that
+ * `info` is answered while guests are asked.
  */
 #ifndef SYMVM_CONTROL_JOBS_H
 #define SYMVM_CONTROL_JOBS_H
@@ -19,7 +19,7 @@ struct control_job;
 #define CONTROL_JOBS_MAX 32u /* queued and running */
 
 /*
- * Hears that the job of @client is over, on the main loop. @answer is the line to send (owned by
+ * Called on the main loop when the job of @client is over. @answer is the line to send (owned by
  * the callee; NULL: out of memory).
  */
 typedef void (*control_job_ended)(void *client, char *answer);
@@ -42,7 +42,7 @@ int control_jobs_submit(struct control_jobs *jobs, const struct control_command 
 /* The client of @job left: a query is dropped or cut, any other command is carried out. Main loop.
  * Returns whether @ended will still be called for it. */
 bool control_job_client_left(struct control_job *job);
-/* Nobody hears of @job any more; it is dropped where it is still queued. Main loop. */
+/* @ended is not called for @job any more. If it is still queued, it is dropped. Main loop. */
 void control_job_forget(struct control_job *job);
 
 /* Tells the clients of jobs whose limit is over. Returns whether any job is under way. Main loop.

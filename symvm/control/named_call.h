@@ -14,7 +14,7 @@
 struct call_arguments {
 	unsigned vcpu;
 	struct guest_limit limit;
-	uint64_t values[SYM_CALL_ARGS]; /* 0 where the client gave none */
+	uint64_t values[SYM_CALL_ARGS]; /* 0 if the client gave none */
 };
 
 struct named_call {

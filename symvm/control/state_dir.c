@@ -257,7 +257,7 @@ socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* Who listens on an abstract address: 0 where nobody does or it cannot be told. */
+/* The process that listens on an abstract address; 0: none, or the kernel does not say. */
 static pid_t abstract_owner(const struct sockaddr_un *address, socklen_t length, uid_t uid)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -276,7 +276,7 @@ static pid_t abstract_owner(const struct sockaddr_un *address, socklen_t length,
 }
 
 /*
- * Takes the lock that is no file. It is listened on only so that its owner can be asked for;
+ * Takes the lock that is not a file. It is listened on only so that its owner can be asked for;
  * nobody ever accepts. That another user has the address hinders nobody: the lock file decides
  * then.
  */

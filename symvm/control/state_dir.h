@@ -2,7 +2,7 @@
 /*
  * The state directory, where each running VM has a socket NAME.sock and a lock
  * file NAME.lock. The lock is held as long as the VMM lives, however it dies:
- * it says whether a name is taken. A second lock is no file and so survives the removal of the
+ * it says whether a name is taken. A second lock is not a file, and so survives the removal of the
  * directory: an abstract socket, which carries no control protocol.
  *
  * Places, for new VMs the first that there is; clients look at all of them (state_find.h):
@@ -30,7 +30,7 @@ struct state_name {
 	int dir_fd;
 	int lock_fd;
 	int socket_fd; /* the socket's file, to watch it (O_PATH); -1: none */
-	int name_fd;   /* the abstract socket; -1 where another user squats on its address */
+	int name_fd;   /* the abstract socket; -1 if another user occupies its address */
 	char name[64];
 	struct sockaddr_un address;
 	struct jail_guard guard; /* removes the files when the VMM has ended */

@@ -25,7 +25,7 @@ struct state_found {
 /* Finds the live VM of that @address. The caller closes dir_fd. -ENOENT, -EINVAL. */
 int state_find(const char *address, struct state_found *found, struct error *err);
 
-/* Called for each VM; @dir is NULL where its files were removed, and @pid known then. */
+/* Called for each VM; @dir is NULL if its files were removed; @pid is then known. */
 typedef void (*state_found_callback)(void *opaque, uid_t uid, const char *dir, const char *name,
 				     pid_t pid);
 

@@ -26,7 +26,7 @@ struct publish {
 	struct vm *vm;
 	int timer_fd;
 	int load_fd;
-	int pressure_fd; /* -1 where the host's kernel has no PSI */
+	int pressure_fd; /* -1 if the host's kernel has no PSI */
 	uint32_t host_cpus;
 	struct event_source *source;
 };
