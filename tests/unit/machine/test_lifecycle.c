@@ -23,9 +23,7 @@
 #include "jail/jail.h"
 #include "machine/cpuid.h"
 #include "machine/boot.h"
-#include "machine/host_guard.h"
 #include "machine/lifecycle.h"
-#include "memory/memory_lost.h"
 #include "memory/memory_plug.h"
 #include "machine/vcpu_state.h"
 #include "machine/vm.h"
@@ -173,15 +171,6 @@ int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct err
 	return 0;
 }
 
-void host_guard_on_exit(struct vcpu *vcpu, const struct kvm_run *run)
-{
-}
-
-bool host_guard_can_continue(const struct kvm_run *run)
-{
-	return true;
-}
-
 enum vm_end vm_panic_reason(struct vm *vm, enum vm_end reason)
 {
 	return reason;
@@ -199,16 +188,6 @@ bool vm_panic_finish(struct vm *vm)
 bool boot_reset_announced(struct vm *vm)
 {
 	return false;
-}
-
-bool memory_lost(const struct guest_memory *memory)
-{
-	return false;
-}
-
-int memory_lost_explain(struct error *err)
-{
-	return -ENOMEM;
 }
 
 struct memory_region *memory_plug_region(struct guest_memory *memory)
