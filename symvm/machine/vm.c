@@ -1,4 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * How a VM is put together and taken apart. lifecycle.c has what happens in between.
+ *
+ *	vm_create()	KVM, irqchip, RAM, the symbiotic engine, vCPUs, services. Nothing runs.
+ *	(the caller)	Devices, by their classes, in the classes' order: the PCI bus first. Each
+ *adds what it needs of the jail. Then the caller closes the jail. vm_start()	Loads the kernel,
+ *starts the I/O thread, the lifecycle thread, the devices' own threads and last the vCPUs' threads,
+ *which begin parked.
+ *	vm_destroy()	The other way round. It also takes apart a VM that was created in part.
+ *
+ * The order of the end is the order of use: vCPUs' threads call devices, devices run on the I/O
+ * loop, and both use guest memory. So the vCPUs end first, then the loop's thread, then services,
+ * devices, the engine, and RAM. All that may wait for a disk or a lock is announced to the watchdog
+ * (watchdog_phase), which ends the process if a step hangs.
+ *
+ * Nothing here knows a device or a service by name: they are in tables (machine/device.h,
+ * machine/service.h).
+ */
 #include "machine/vm.h"
 
 #include <errno.h>

@@ -130,8 +130,8 @@ struct vm {
 };
 
 /*
- * Opens KVM, creates the VM with memory, irqchip, devices' buses and vCPUs.
- * Takes over @config's strings. Main thread. On failure nothing is left.
+ * Opens KVM, creates the VM with memory, irqchip, vCPUs and services, but without devices (see
+ * device_class). Takes over @config's strings. Main thread. On failure nothing is left.
  */
 int vm_create(struct vm_config *config, struct log *log, struct vm **vm, struct error *err);
 
