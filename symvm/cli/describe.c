@@ -12,31 +12,29 @@
 #define DEPTH_MAX 4u
 #define NAME_MAX_ 64u
 
-enum unit { UNIT_COUNT, UNIT_BYTES, UNIT_HEX, UNIT_NS, UNIT_SECONDS, UNIT_NUMBER };
-
 /* How keys tell the unit: the whole key, or its begin or end. The first that fits counts. */
 static const struct {
 	const char *text;
 	enum { WHOLE, BEGIN, END } place;
-	enum unit unit;
+	enum describe_unit unit;
 } units[] = {
-	{"_bytes", END, UNIT_BYTES},	   {"bytes_", BEGIN, UNIT_BYTES},
-	{"bytes", WHOLE, UNIT_BYTES},	   {"mem_", BEGIN, UNIT_BYTES},
-	{"swap_total", WHOLE, UNIT_BYTES}, {"swap_free", WHOLE, UNIT_BYTES},
-	{"size", WHOLE, UNIT_BYTES},	   {"_size", END, UNIT_BYTES},
-	{"budget", WHOLE, UNIT_BYTES},	   {"used", WHOLE, UNIT_BYTES},
-	{"requested", WHOLE, UNIT_BYTES},  {"minimum", WHOLE, UNIT_BYTES},
-	{"boot", WHOLE, UNIT_BYTES},	   {"max", WHOLE, UNIT_BYTES},
-	{"host", WHOLE, UNIT_BYTES},	   {"address", WHOLE, UNIT_HEX},
-	{"_address", END, UNIT_HEX},	   {"gpa", WHOLE, UNIT_HEX},
-	{"port", WHOLE, UNIT_HEX},	   {"_port", END, UNIT_HEX},
-	{"features", WHOLE, UNIT_HEX},	   {"_ns", END, UNIT_NS},
-	{"_seconds", END, UNIT_SECONDS},   {"pid", WHOLE, UNIT_NUMBER},
-	{"tgid", WHOLE, UNIT_NUMBER},	   {"ppid", WHOLE, UNIT_NUMBER},
-	{"uid", WHOLE, UNIT_NUMBER},	   {"cid", WHOLE, UNIT_NUMBER},
+	{"_bytes", END, DESCRIBE_BYTES},       {"bytes_", BEGIN, DESCRIBE_BYTES},
+	{"bytes", WHOLE, DESCRIBE_BYTES},      {"mem_", BEGIN, DESCRIBE_BYTES},
+	{"swap_total", WHOLE, DESCRIBE_BYTES}, {"swap_free", WHOLE, DESCRIBE_BYTES},
+	{"size", WHOLE, DESCRIBE_BYTES},       {"_size", END, DESCRIBE_BYTES},
+	{"budget", WHOLE, DESCRIBE_BYTES},     {"used", WHOLE, DESCRIBE_BYTES},
+	{"requested", WHOLE, DESCRIBE_BYTES},  {"minimum", WHOLE, DESCRIBE_BYTES},
+	{"boot", WHOLE, DESCRIBE_BYTES},       {"max", WHOLE, DESCRIBE_BYTES},
+	{"host", WHOLE, DESCRIBE_BYTES},       {"address", WHOLE, DESCRIBE_HEX},
+	{"_address", END, DESCRIBE_HEX},       {"gpa", WHOLE, DESCRIBE_HEX},
+	{"port", WHOLE, DESCRIBE_HEX},	       {"_port", END, DESCRIBE_HEX},
+	{"features", WHOLE, DESCRIBE_HEX},     {"_ns", END, DESCRIBE_NS},
+	{"_seconds", END, DESCRIBE_SECONDS},   {"pid", WHOLE, DESCRIBE_NUMBER},
+	{"tgid", WHOLE, DESCRIBE_NUMBER},      {"ppid", WHOLE, DESCRIBE_NUMBER},
+	{"uid", WHOLE, DESCRIBE_NUMBER},       {"cid", WHOLE, DESCRIBE_NUMBER},
 };
 
-static enum unit unit_of(const char *key)
+static enum describe_unit unit_of(const char *key)
 {
 	size_t length = strlen(key);
 
@@ -51,31 +49,30 @@ static enum unit unit_of(const char *key)
 		if (fits)
 			return units[i].unit;
 	}
-	return UNIT_COUNT;
+	return DESCRIBE_COUNT;
 }
 
-static void put_number(FILE *out, const char *key, json_int_t number)
+static void put_in_unit(FILE *out, enum describe_unit unit, json_int_t number)
 {
-	enum unit unit = unit_of(key);
 	char text[64];
 
-	/* A negative size or address is nonsense of whoever answers: shown as it is. */
-	if (number < 0 && unit != UNIT_NS)
-		unit = UNIT_COUNT;
+	/* A negative size or address is wrong, but the VM may send anything: show it as it is. */
+	if (number < 0 && unit != DESCRIBE_NS)
+		unit = DESCRIBE_COUNT;
 	switch (unit) {
-	case UNIT_BYTES:
+	case DESCRIBE_BYTES:
 		format_size(text, sizeof(text), (uint64_t)number);
 		break;
-	case UNIT_HEX:
+	case DESCRIBE_HEX:
 		snprintf(text, sizeof(text), "0x%llx", (unsigned long long)number);
 		break;
-	case UNIT_NS:
+	case DESCRIBE_NS:
 		format_nanoseconds(text, sizeof(text), number);
 		break;
-	case UNIT_SECONDS:
+	case DESCRIBE_SECONDS:
 		format_duration(text, sizeof(text), (double)number);
 		break;
-	case UNIT_NUMBER:
+	case DESCRIBE_NUMBER:
 		snprintf(text, sizeof(text), "%lld", (long long)number);
 		break;
 	default:
@@ -83,6 +80,11 @@ static void put_number(FILE *out, const char *key, json_int_t number)
 		break;
 	}
 	fputs(text, out);
+}
+
+static void put_number(FILE *out, const char *key, json_int_t number)
+{
+	put_in_unit(out, unit_of(key), number);
 }
 
 static void put_key(FILE *out, const char *key)
@@ -124,7 +126,7 @@ static void put_real(FILE *out, const char *key, double number)
 {
 	char text[64];
 
-	if (unit_of(key) == UNIT_SECONDS && number >= 0)
+	if (unit_of(key) == DESCRIBE_SECONDS && number >= 0)
 		format_duration(text, sizeof(text), number);
 	else
 		snprintf(text, sizeof(text), "%.6g", number);
@@ -238,4 +240,58 @@ void describe_print(unsigned depth, json_t *object, const char *const *skip)
 		else
 			print_value(depth, label, key, value);
 	}
+}
+
+/* The value of @key of @object in @unit: allocated and raw; "-" if it is missing; NULL. */
+static char *describe_field(json_t *object, const char *key, enum describe_unit unit)
+{
+	json_t *value = json_object_get(object, key);
+	char *text = NULL;
+	size_t size;
+	FILE *out;
+
+	if (unit == DESCRIBE_COUNTERS)
+		return describe_counters(value);
+	out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	if (json_is_integer(value))
+		put_in_unit(out, unit, json_integer_value(value));
+	else
+		put_value(out, key, value, 0);
+	fclose(out);
+	return text;
+}
+
+void describe_fields(json_t *object, const struct describe_field *fields)
+{
+	for (; fields->key; fields++) {
+		char *text = describe_field(object, fields->key, fields->unit);
+
+		output_field(fields->depth, fields->label, "%s", text ? text : "?");
+		free(text);
+	}
+}
+
+void describe_table(json_t *array, const struct describe_column *columns, size_t count)
+{
+	struct output_column titles[DESCRIBE_COLUMNS_MAX];
+	struct output_table *table;
+	json_t *row;
+	size_t i;
+
+	if (count > DESCRIBE_COLUMNS_MAX)
+		count = DESCRIBE_COLUMNS_MAX;
+	for (i = 0; i < count; i++)
+		titles[i] = (struct output_column){columns[i].title, columns[i].right};
+	table = output_table_create(titles, count);
+	json_array_foreach(array, i, row) {
+		for (size_t column = 0; column < count; column++) {
+			char *text = describe_field(row, columns[column].key, columns[column].unit);
+
+			output_table_cell(table, "%s", text ? text : "?");
+			free(text);
+		}
+	}
+	output_table_print(table);
 }

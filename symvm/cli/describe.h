@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a VM says of itself as JSON, in words and units for people. */
+/* A VM's JSON answers in words and units for people: by tables of fields, or by the keys' names. */
 #ifndef SYMVM_CLI_DESCRIBE_H
 #define SYMVM_CLI_DESCRIBE_H
 
@@ -22,5 +22,38 @@ char *describe_counters(json_t *object);
  * An array of objects has one row for each. The keys in @skip (ended by NULL) are left out.
  */
 void describe_print(unsigned depth, json_t *object, const char *const *skip);
+
+enum describe_unit {
+	DESCRIBE_COUNT, /* "1,234" */
+	DESCRIBE_BYTES, /* "512 MiB" */
+	DESCRIBE_HEX,
+	DESCRIBE_NS, /* "1.234 ms" */
+	DESCRIBE_SECONDS,
+	DESCRIBE_NUMBER,   /* "1234": an identifier */
+	DESCRIBE_COUNTERS, /* an object of counters: describe_counters() */
+};
+
+/* A row of output: the value of @key under @label. A text or a boolean has no unit. */
+struct describe_field {
+	const char *key, *label;
+	enum describe_unit unit;
+	unsigned depth; /* steps by which the label is indented */
+};
+
+/* Prints the rows that @fields (ends without a key) name. What is missing in @object is "-". */
+void describe_fields(json_t *object, const struct describe_field *fields);
+
+#define DESCRIBE_COLUMNS_MAX 16u
+
+/* A column of a table: in each row the value of @key. */
+struct describe_column {
+	const char *title;
+	bool right; /* numbers */
+	const char *key;
+	enum describe_unit unit;
+};
+
+/* Prints a table with a row for each object of @array. @count is at most DESCRIBE_COLUMNS_MAX. */
+void describe_table(json_t *array, const struct describe_column *columns, size_t count);
 
 #endif

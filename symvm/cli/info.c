@@ -11,23 +11,26 @@
 /* What print_head() shows of memory is not shown again. */
 static void print_head(json_t *info)
 {
+	static const struct describe_field fields[] = {
+		{"name", "name", DESCRIBE_COUNT, 0},
+		{"pid", "pid", DESCRIBE_NUMBER, 0},
+		{"state", "state", DESCRIBE_COUNT, 0},
+		{"uptime_seconds", "uptime", DESCRIBE_SECONDS, 0},
+		{"kernel", "kernel", DESCRIBE_COUNT, 0},
+		{0},
+	};
+	static const struct describe_field last[] = {{"cpus", "cpus", DESCRIBE_NUMBER, 0}, {0}};
 	static const char *const shown[] = {"size", "huge_pages", "regions", NULL};
 	json_t *memory = json_object_get(info, "memory");
-	char uptime[32], size[32];
+	char size[32];
 
-	format_duration(uptime, sizeof(uptime),
-			json_number_value(json_object_get(info, "uptime_seconds")));
+	describe_fields(info, fields);
 	format_size(size, sizeof(size),
 		    (uint64_t)json_integer_value(json_object_get(memory, "size")));
-	output_field(0, "name", "%s", output_text(info, "name", "?"));
-	output_field(0, "pid", "%lld", json_integer_value(json_object_get(info, "pid")));
-	output_field(0, "state", "%s", output_text(info, "state", "?"));
-	output_field(0, "uptime", "%s", uptime);
-	output_field(0, "kernel", "%s", output_text(info, "kernel", "?"));
 	output_field(0, "memory", "%s%s", size,
 		     json_is_true(json_object_get(memory, "huge_pages")) ? ", huge pages" : "");
 	describe_print(1, memory, shown);
-	output_field(0, "cpus", "%lld", json_integer_value(json_object_get(info, "cpus")));
+	describe_fields(info, last);
 }
 
 /* What is neither an object nor shown above: whatever else a VM has to say. */

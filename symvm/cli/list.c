@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cli/client.h"
-#include "cli/format.h"
+#include "cli/describe.h"
 #include "cli/output.h"
 
 #define LIST_TIMEOUT_MS 2000u
@@ -24,7 +24,7 @@ static const struct argument list_options[] = {
 	{0},
 };
 
-/* What a VM says about itself, or, where it can't, why. NULL when it ended. New reference. */
+/* The VM's `info`, or why it cannot be asked. NULL if the VM has ended. New reference. */
 static json_t *ask_found(const struct state_found *found)
 {
 	struct client client;
@@ -56,7 +56,7 @@ static void set_name(json_t *vm, uid_t uid, const char *name)
 		text = json_sprintf("%s/%s", user->pw_name, name);
 	else
 		text = json_sprintf("%u/%s", (unsigned)uid, name);
-	/* Not what the VM calls itself. */
+	/* Replaces the name that the VM gives itself. */
 	json_object_set_new(vm, "name", text);
 }
 
@@ -68,7 +68,7 @@ static void add_vm(void *opaque, uid_t uid, const char *dir, const char *name, p
 	if (dir) {
 		found.dir_fd = state_dir_open_at(dir, uid, true);
 		if (found.dir_fd < 0)
-			return; /* it ended between our looking and our asking */
+			return; /* it ended after we found it */
 		snprintf(found.dir, sizeof(found.dir), "%s", dir);
 		vm = ask_found(&found);
 		close(found.dir_fd);
@@ -92,38 +92,30 @@ static const char *note_of(json_t *vm)
 
 static void print_table(json_t *list)
 {
-	static const struct output_column columns[] = {
-		{"NAME", false}, {"PID", true},	   {"STATE", false}, {"UPTIME", true},
-		{"CPUS", true},	 {"MEMORY", true}, {"NOTE", false},
+	static const struct describe_column columns[] = {
+		{"NAME", false, "name", DESCRIBE_COUNT},
+		{"PID", true, "pid", DESCRIBE_NUMBER},
+		{"STATE", false, "state", DESCRIBE_COUNT},
+		{"UPTIME", true, "uptime_seconds", DESCRIBE_SECONDS},
+		{"CPUS", true, "cpus", DESCRIBE_NUMBER},
+		{"MEMORY", true, "memory_bytes", DESCRIBE_BYTES},
+		{"NOTE", false, "note", DESCRIBE_COUNT},
 	};
 	size_t count = sizeof(columns) / sizeof(columns[0]), i;
-	struct output_table *table;
 	bool notes = false;
 	json_t *vm;
 
-	json_array_foreach(list, i, vm)
-		notes = notes || *note_of(vm);
-	table = output_table_create(columns, notes ? count : count - 1);
 	json_array_foreach(list, i, vm) {
-		char uptime[32], memory[32];
+		const char *note = note_of(vm);
 
-		format_duration(uptime, sizeof(uptime),
-				json_number_value(json_object_get(vm, "uptime_seconds")));
-		format_size(memory, sizeof(memory),
-			    (uint64_t)json_integer_value(
-				    json_object_get(json_object_get(vm, "memory"), "size")));
-		output_table_cell(table, "%s", output_text(vm, "name", "?"));
-		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "pid")));
-		output_table_cell(table, "%s", output_text(vm, "state", "?"));
-		output_table_cell(table, "%s", uptime);
-		output_table_cell(table, "%lld", json_integer_value(json_object_get(vm, "cpus")));
-		output_table_cell(table, "%s", memory);
-		if (notes)
-			output_table_cell(table,
-					  json_object_get(vm, "panic") ? "panicked: %s" : "%s",
-					  note_of(vm));
+		notes = notes || *note;
+		json_object_set(vm, "memory_bytes",
+				json_object_get(json_object_get(vm, "memory"), "size"));
+		json_object_set_new(
+			vm, "note",
+			json_sprintf(json_object_get(vm, "panic") ? "panicked: %s" : "%s", note));
 	}
-	output_table_print(table);
+	describe_table(list, columns, notes ? count : count - 1);
 }
 
 static int list_run(const struct command *command, struct command_input *input)

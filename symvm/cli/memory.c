@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm memory NAME [--size SIZE]` */
 #include "cli/client.h"
-#include "cli/format.h"
+#include "cli/describe.h"
 #include "cli/output.h"
 
 static const struct argument memory_options[] = {
@@ -17,19 +17,17 @@ static const struct argument memory_options[] = {
 
 static void print_memory(json_t *memory)
 {
-	static const struct {
-		const char *key, *text;
-	} lines[] = {
-		{"size", "current"}, {"requested", "requested"}, {"minimum", "minimum"},
-		{"boot", "at boot"}, {"max", "maximum"},	 {"host", "host memory in use"},
+	static const struct describe_field fields[] = {
+		{"size", "current", DESCRIBE_BYTES, 0},
+		{"requested", "requested", DESCRIBE_BYTES, 0},
+		{"minimum", "minimum", DESCRIBE_BYTES, 0},
+		{"boot", "at boot", DESCRIBE_BYTES, 0},
+		{"max", "maximum", DESCRIBE_BYTES, 0},
+		{"host", "host memory in use", DESCRIBE_BYTES, 0},
+		{0},
 	};
-	char size[32];
 
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		format_size(size, sizeof(size),
-			    (uint64_t)json_integer_value(json_object_get(memory, lines[i].key)));
-		output_field(0, lines[i].text, "%s", size);
-	}
+	describe_fields(memory, fields);
 	if (json_integer_value(json_object_get(memory, "max")) !=
 	    json_integer_value(json_object_get(memory, "boot")))
 		output_field(0, "guest's driver", "%s",

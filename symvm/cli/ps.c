@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm ps NAME [--json]` */
 #include "cli/client.h"
+#include "cli/describe.h"
 #include "cli/output.h"
 
 static json_int_t number_of(json_t *object, const char *key)
@@ -8,38 +9,37 @@ static json_int_t number_of(json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-static void print_tasks(json_t *tasks)
+/* The columns that no key of @task has as it is. */
+static void add_shown(json_t *task)
 {
-	static const struct output_column columns[] = {
-		{"PID", true}, {"PPID", true},	  {"UID", true},     {"S", false},
-		{"CPU", true}, {"RSS/KiB", true}, {"TIME/ms", true}, {"COMMAND", false},
-	};
-	struct output_table *table = output_table_create(columns,
-							 sizeof(columns) / sizeof(columns[0]));
-	json_t *task;
-	size_t i;
+	bool kernel = json_is_true(json_object_get(task, "kernel_thread"));
+	double ns = (double)number_of(task, "utime_ns") + (double)number_of(task, "stime_ns");
 
-	json_array_foreach(tasks, i, task) {
-		bool kernel = json_is_true(json_object_get(task, "kernel_thread"));
-		double ns = (double)number_of(task, "utime_ns") +
-			    (double)number_of(task, "stime_ns");
-
-		output_table_cell(table, "%lld", number_of(task, "pid"));
-		output_table_cell(table, "%lld", number_of(task, "ppid"));
-		output_table_cell(table, "%lld", number_of(task, "uid"));
-		output_table_cell(table, "%s", output_text(task, "state", "?"));
-		output_table_cell(table, "%lld", number_of(task, "cpu"));
-		output_table_cell(table, "%lld", number_of(task, "rss") / 1024);
-		output_table_cell(table, "%.0f", ns / 1e6);
-		output_table_cell(table, "%s%s%s", kernel ? "[" : "",
-				  output_text(task, "comm", "?"), kernel ? "]" : "");
-	}
-	output_table_print(table);
+	json_object_set_new(task, "rss_kib", json_integer(number_of(task, "rss") / 1024));
+	json_object_set_new(task, "time_ms", json_sprintf("%.0f", ns / 1e6));
+	json_object_set_new(task, "command",
+			    json_sprintf("%s%s%s", kernel ? "[" : "",
+					 output_text(task, "comm", "?"), kernel ? "]" : ""));
 }
 
 static void print_ps(json_t *answer)
 {
-	print_tasks(json_object_get(answer, "tasks"));
+	static const struct describe_column columns[] = {
+		{"PID", true, "pid", DESCRIBE_NUMBER},
+		{"PPID", true, "ppid", DESCRIBE_NUMBER},
+		{"UID", true, "uid", DESCRIBE_NUMBER},
+		{"S", false, "state", DESCRIBE_COUNT},
+		{"CPU", true, "cpu", DESCRIBE_NUMBER},
+		{"RSS/KiB", true, "rss_kib", DESCRIBE_NUMBER},
+		{"TIME/ms", true, "time_ms", DESCRIBE_COUNT},
+		{"COMMAND", false, "command", DESCRIBE_COUNT},
+	};
+	json_t *tasks = json_object_get(answer, "tasks"), *task;
+	size_t i;
+
+	json_array_foreach(tasks, i, task)
+		add_shown(task);
+	describe_table(tasks, columns, sizeof(columns) / sizeof(columns[0]));
 }
 
 static const struct command ps_command = {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* `symvm swap NAME [--budget SIZE] [--policy POLICY]` */
-#include <stdlib.h>
-
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/format.h"
@@ -29,65 +27,56 @@ static const struct argument swap_options[] = {
 	{0},
 };
 
-static uint64_t number(json_t *object, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
-static void print_counters(const char *title, json_t *object)
-{
-	char *text = describe_counters(object);
-
-	output_field(0, title, "%s", text ? text : "?");
-	free(text);
-}
-
-static void print_size(unsigned depth, const char *title, uint64_t bytes, const char *note)
-{
-	char size[32];
-
-	format_size(size, sizeof(size), bytes);
-	output_field(depth, title, "%s%s", size, note);
-}
-
 static void print_window(json_t *window)
 {
-	uint64_t used = number(window, "resident") + number(window, "compressed");
-	uint64_t budget = number(window, "budget");
+	static const struct describe_field head[] = {
+		{"window", "window", DESCRIBE_NUMBER, 0},
+		{"size", "size", DESCRIBE_BYTES, 0},
+		{"budget", "budget", DESCRIBE_BYTES, 0},
+		{0},
+	};
+	static const struct describe_field fields[] = {
+		{"resident", "in the window", DESCRIBE_BYTES, 1},
+		{"mapped", "of that, mapped", DESCRIBE_BYTES, 1},
+		{"compressed", "compressed", DESCRIBE_BYTES, 1},
+		{"spilled", "spilled", DESCRIBE_BYTES, 0},
+		{"spill", "spill store", DESCRIBE_COUNT, 0},
+		{"compress", "compression", DESCRIBE_COUNT, 0},
+		{"full", "full", DESCRIBE_COUNT, 0},
+		{"slots", "slots", DESCRIBE_COUNTERS, 0},
+		{"counters", "counters", DESCRIBE_COUNTERS, 0},
+		{0},
+	};
+	uint64_t used = (uint64_t)json_integer_value(json_object_get(window, "resident")) +
+			(uint64_t)json_integer_value(json_object_get(window, "compressed"));
+	uint64_t budget = (uint64_t)json_integer_value(json_object_get(window, "budget"));
+	char size[32];
 
-	output_field(0, "window", "%llu", (unsigned long long)number(window, "window"));
-	print_size(0, "size", number(window, "size"), "");
-	print_size(0, "budget", budget, "");
-	print_size(0, "host memory in use", used,
-		   used > budget
-			   ? ", more than the budget: it is being lowered, or slots cannot be moved"
-			   : "");
-	print_size(1, "in the window", number(window, "resident"), "");
-	print_size(1, "of that, mapped", number(window, "mapped"), "");
-	print_size(1, "compressed", number(window, "compressed"), "");
-	print_size(0, "spilled", number(window, "spilled"), "");
-	output_field(0, "spill store", "%s", output_text(window, "spill", "none"));
-	output_field(0, "compression", "%s", output_text(window, "compress", "?"));
-	output_field(0, "full", "%s",
-		     json_is_true(json_object_get(window, "full")) ? "yes: the guest asks for space"
-								   : "no");
-	print_counters("slots", json_object_get(window, "slots"));
-	print_counters("counters", json_object_get(window, "counters"));
+	describe_fields(window, head);
+	format_size(size, sizeof(size), used);
+	output_field(0, "host memory in use", "%s%s", size,
+		     used > budget ? ", more than the budget: it is being lowered, or slots cannot "
+				     "be moved"
+				   : "");
+	describe_fields(window, fields);
 }
 
 static void print_swap(json_t *swap)
 {
+	static const struct describe_field fields[] = {
+		{"policy", "policy", DESCRIBE_COUNT, 0},
+		{"decisions", "decisions", DESCRIBE_COUNTERS, 0},
+		{"given_bytes", "RAM given", DESCRIBE_BYTES, 0},
+		{"taken_bytes", "RAM taken back", DESCRIBE_BYTES, 0},
+		{0},
+	};
 	json_t *policy = json_object_get(swap, "policy"), *window;
 	size_t i;
 
 	json_array_foreach(json_object_get(swap, "windows"), i, window)
 		print_window(window);
-	if (!json_is_object(policy))
-		return;
-	output_field(0, "policy", "%s", output_text(policy, "policy", "?"));
-	print_counters("decisions", json_object_get(policy, "decisions"));
-	print_size(0, "RAM given", number(policy, "given_bytes"), "");
-	print_size(0, "RAM taken back", number(policy, "taken_bytes"), "");
+	if (json_is_object(policy))
+		describe_fields(policy, fields);
 }
 
 static const struct command swap_command = {
