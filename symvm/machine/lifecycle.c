@@ -2,19 +2,15 @@
 /*
  * Pause, resume, reset and end of a VM.
  *
- *	                 vm_start          vm_pause
- *	VM_STATE_CREATED --------> PAUSED <---------- RUNNING
- *	                              |   vm_resume      ^ |
- *	                              +------------------+ | vm_end
- *	                              |                    v
- *	                              +----------------> ENDED
- *	                                   vm_end
+ *	CREATED -- vm_start() --> PAUSED -- vm_resume() --> RUNNING
+ *	                            | ^---- vm_pause() ------ |
+ *	                            |                         |
+ *	                            +------- vm_end() --------+--> ENDED
  *
- * vm->state is what clients asked for. vm->reset_requested is a second, independent reason to keep
- * the vCPUs out of the guest. The rule that holds everything together: a vCPU may run
- * exactly if the state is RUNNING and no reset is requested. Each function that makes one of the
- * two true looks at the other one, with state_lock held, before it releases the vCPUs
- * (release_all).
+ * vm->state (VM_STATE_...) is what clients asked for. vm->reset_requested is a second, independent
+ * reason to keep the vCPUs out of the guest. One rule holds everything together: a vCPU may run
+ * exactly if the state is RUNNING and no reset is requested. Every function that lets vCPUs run
+ * (release_all) checks both, with state_lock held.
  *
  * Pause. vm_pause() sets the state first and then the request PAUSE on each vCPU, without the lock,
  * because a kick is a system call for each vCPU. If another client resumed the VM in between, the
@@ -26,24 +22,24 @@
  * vm_resume() then looks at the state again: the VM may have ended meanwhile.
  *
  * Reset. Any thread may request one, mostly a vCPU's in the middle of an exit. So the request only
- * sets reset_requested, has all vCPUs park, and leaves a task to the lifecycle thread. A client
- *that resumes the VM at the same moment may clear the request PAUSE of a vCPU again, so each vCPU
- *also looks at reset_requested before it enters the guest (vcpu_must_stop). The lifecycle thread
- *may wait: until every vCPU is parked, as long as that takes, and until devices have let go of
- *guest memory. It then puts all parts back to power-on in this order:
+ * sets reset_requested, asks all vCPUs to park, and leaves a task to the lifecycle thread. A client
+ * that resumes the VM at the same moment may clear the request PAUSE of a vCPU again. So a vCPU
+ * looks at reset_requested, too, before it enters the guest (vcpu_must_stop). The lifecycle thread
+ * may wait: until every vCPU is parked, as long as that takes, and until the devices have let go of
+ * guest memory. It then puts all parts back to power-on, in this order:
  *
  *	1. the irqchip;
  *	2. the devices, in creation order;
- *	3. the symbiotic interface's registrations, then each vCPU's registers;
+ *	3. the symbiotic interface's registrations and each vCPU's registers;
  *	4. RAM, which is given back to the host;
  *	5. the kernel, loaded again from files that stayed open.
  *
  * A VM that was paused stays paused after its reset.
  *
  * End. vm_end() may be called on any thread that does not hold state_lock, any number of times. The
- * first reason stays. It arms the watchdog before all else, sets ENDED, has the vCPUs park and ends
- * the main loop. vm_destroy() then takes the VM apart on the main thread. Waits of this file end
- * when the VM has ended, and the watchdog is there for those that do not.
+ * first reason stays. It arms the watchdog before all else, sets ENDED, asks the vCPUs to park and
+ * ends the main loop. vm_destroy() then takes the VM apart on the main thread. The waits of this
+ * file end when the VM has ended. For a device that never answers there is the watchdog.
  */
 #include "machine/lifecycle.h"
 

@@ -2,12 +2,12 @@
 /*
  * How a VM is put together and taken apart. lifecycle.c has what happens in between.
  *
- *	vm_create()	KVM, irqchip, RAM, the symbiotic engine, vCPUs, services. Nothing runs.
- *	(the caller)	Devices, by their classes, in the classes' order: the PCI bus first. Each
- *adds what it needs of the jail. Then the caller closes the jail. vm_start()	Loads the kernel,
- *starts the I/O thread, the lifecycle thread, the devices' own threads and last the vCPUs' threads,
- *which begin parked.
- *	vm_destroy()	The other way round. It also takes apart a VM that was created in part.
+ * vm_create() makes KVM's VM, the irqchip, RAM, the symbiotic engine, the vCPUs and the services.
+ * Nothing runs yet. The caller then creates the devices by their classes, in the classes' order:
+ * the PCI bus first. Each device adds what it needs of the jail, and the caller closes the jail of
+ * the process. vm_start() loads the kernel and starts the I/O thread, the lifecycle thread, the
+ * devices' own threads and last the vCPUs' threads, which begin parked. vm_destroy() goes the other
+ * way round, also for a VM that was created in part.
  *
  * The order of the end is the order of use: vCPUs' threads call devices, devices run on the I/O
  * loop, and both use guest memory. So the vCPUs end first, then the loop's thread, then services,
