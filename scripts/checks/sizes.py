@@ -6,8 +6,6 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 NAME = re.compile(r"(\w+)\(")
 KNOWN = {  # still to be split
-    "tests/unit/devices/test_chardev.c",
-    "tests/unit/virtio/test_blk.c",
 }
 ENDINGS = (".c", ".h", ".S", ".py", ".sh", ".bats")
 
