@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/uio.h>
 
 #include "util/error.h"
@@ -30,8 +31,11 @@ struct blk_call {
 	uint64_t offset;
 	uint64_t length; /* bytes; of a range, for the last two */
 	int result;	 /* bytes or -errno, once it is completed */
-	struct blk_call *next;
+	STAILQ_ENTRY(blk_call) next;
 };
+
+/* Calls in the order in which they came. */
+STAILQ_HEAD(blk_calls, blk_call);
 
 struct blk_backend;
 

@@ -28,10 +28,7 @@ struct inline_policy {
 	unsigned hold_off; /* operations that go to the back end before the next try */
 };
 
-struct operations {
-	struct blk_operation *first;
-	struct blk_operation **tail;
-};
+STAILQ_HEAD(operations, blk_operation);
 
 struct blk_engine {
 	int fd;
@@ -52,22 +49,12 @@ struct blk_engine {
 	struct operations held; /* changes that wait until that is over */
 };
 
-static void put_last(struct operations *list, struct blk_operation *operation)
-{
-	operation->next = NULL;
-	*list->tail = operation;
-	list->tail = &operation->next;
-}
-
 static struct blk_operation *take_first(struct operations *list)
 {
-	struct blk_operation *operation = list->first;
+	struct blk_operation *operation = STAILQ_FIRST(list);
 
-	if (operation) {
-		list->first = operation->next;
-		if (!list->first)
-			list->tail = &list->first;
-	}
+	if (operation)
+		STAILQ_REMOVE_HEAD(list, next);
 	return operation;
 }
 
@@ -100,8 +87,8 @@ int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, b
 	engine->access = *access;
 	engine->done = done;
 	engine->opaque = opaque;
-	engine->to_bounce.tail = &engine->to_bounce.first;
-	engine->held.tail = &engine->held.first;
+	STAILQ_INIT(&engine->to_bounce);
+	STAILQ_INIT(&engine->held);
 	engine->writes.wanted = !access->direct && lies_in_memory(fd);
 	engine->reads.wanted = engine->writes.wanted && !reads_without_waiting(fd);
 	/* Off by sysctl or by a container's seccomp filter: slower, not wrong. */
@@ -261,7 +248,7 @@ static void bounce_begin(struct blk_engine *engine)
 /* Gives the buffer to the next one that waits for it. */
 static void bounce_next(struct blk_engine *engine)
 {
-	while (!engine->bounced && engine->to_bounce.first) {
+	while (!engine->bounced && !STAILQ_EMPTY(&engine->to_bounce)) {
 		engine->bounced = take_first(&engine->to_bounce);
 		bounce_begin(engine);
 	}
@@ -269,14 +256,14 @@ static void bounce_next(struct blk_engine *engine)
 
 static void bounce_add(struct blk_engine *engine, struct blk_operation *operation)
 {
-	put_last(&engine->to_bounce, operation);
+	STAILQ_INSERT_TAIL(&engine->to_bounce, operation, next);
 	bounce_next(engine);
 }
 
 static void operation_start(struct blk_engine *engine, struct blk_operation *operation)
 {
 	if (engine->exclusive && changes_file(operation)) {
-		put_last(&engine->held, operation);
+		STAILQ_INSERT_TAIL(&engine->held, operation, next);
 		return;
 	}
 	if (!call_prepare(engine, operation))
@@ -381,7 +368,7 @@ static void call_completed(struct blk_engine *engine, struct blk_call *call)
 		engine->done(engine->opaque, operation, status);
 	if (engine->bounced && engine->bounce_due)
 		bounce_begin(engine);
-	while (!engine->exclusive && engine->held.first)
+	while (!engine->exclusive && !STAILQ_EMPTY(&engine->held))
 		operation_start(engine, take_first(&engine->held));
 	bounce_next(engine);
 }
@@ -404,8 +391,8 @@ bool blk_engine_submit(struct blk_engine *engine)
 
 bool blk_engine_busy(const struct blk_engine *engine)
 {
-	return engine->under_way || engine->bounced || engine->to_bounce.first ||
-	       engine->held.first;
+	return engine->under_way || engine->bounced || !STAILQ_EMPTY(&engine->to_bounce) ||
+	       !STAILQ_EMPTY(&engine->held);
 }
 
 void blk_engine_wait(struct blk_engine *engine, unsigned ms)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/uio.h>
 
 #include "devices/virtio/blk/blk_backend.h"
@@ -35,7 +36,7 @@ struct blk_operation {
 	unsigned tries;
 	bool writes_zeroes;
 	struct iovec zeroes;
-	struct blk_operation *next;
+	STAILQ_ENTRY(blk_operation) next;
 };
 
 /* How the file wants to be accessed. */

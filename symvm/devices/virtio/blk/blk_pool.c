@@ -16,11 +16,6 @@
 
 #define POOL_THREADS 4u
 
-struct calls {
-	struct blk_call *first;
-	struct blk_call **tail;
-};
-
 struct blk_pool {
 	struct blk_backend backend;
 	int file;
@@ -30,29 +25,20 @@ struct blk_pool {
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
-	struct calls wanted, completed;
+	struct blk_calls wanted, completed;
 	unsigned jailed; /* threads that are in the jail */
 	int status;	 /* why one could not enter */
 	struct error *err;
 	bool quit;
 };
 
-static void calls_put(struct calls *calls, struct blk_call *call)
+/* The first of @calls; NULL. */
+static struct blk_call *calls_take(struct blk_calls *calls)
 {
-	call->next = NULL;
-	*calls->tail = call;
-	calls->tail = &call->next;
-}
+	struct blk_call *call = STAILQ_FIRST(calls);
 
-static struct blk_call *calls_take(struct calls *calls)
-{
-	struct blk_call *call = calls->first;
-
-	if (call) {
-		calls->first = call->next;
-		if (!calls->first)
-			calls->tail = &calls->first;
-	}
+	if (call)
+		STAILQ_REMOVE_HEAD(calls, next);
 	return call;
 }
 
@@ -96,7 +82,7 @@ static void serve(struct blk_pool *pool)
 		pthread_mutex_unlock(&pool->lock);
 		call->result = blk_call_run(pool->file, call);
 		pthread_mutex_lock(&pool->lock);
-		calls_put(&pool->completed, call);
+		STAILQ_INSERT_TAIL(&pool->completed, call, next);
 		/* A full counter wakes up the loop, too. */
 		if (write(pool->backend.fd, &one, sizeof(one)) < 0)
 			continue;
@@ -158,7 +144,7 @@ static void pool_add(struct blk_backend *backend, struct blk_call *call)
 	struct blk_pool *pool = to_pool(backend);
 
 	pthread_mutex_lock(&pool->lock);
-	calls_put(&pool->wanted, call);
+	STAILQ_INSERT_TAIL(&pool->wanted, call, next);
 	pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
 }
@@ -222,8 +208,8 @@ int blk_pool_create(int file, struct blk_backend **backend)
 		return status;
 	}
 	pool->file = file;
-	pool->wanted.tail = &pool->wanted.first;
-	pool->completed.tail = &pool->completed.first;
+	STAILQ_INIT(&pool->wanted);
+	STAILQ_INIT(&pool->completed);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
 	*backend = &pool->backend;

@@ -13,8 +13,7 @@
 struct blk_ring {
 	struct blk_backend backend;
 	struct io_uring ring;
-	struct blk_call *waiting; /* no entry was free for them */
-	struct blk_call **waiting_tail;
+	struct blk_calls waiting; /* no entry was free for them */
 };
 
 static int ring_create(struct io_uring *ring, unsigned depth)
@@ -101,26 +100,20 @@ static void ring_add(struct blk_backend *backend, struct blk_call *call)
 {
 	struct blk_ring *ring = to_ring(backend);
 
-	if (!ring->waiting && ring_take(ring, call))
-		return;
-	call->next = NULL;
-	*ring->waiting_tail = call;
-	ring->waiting_tail = &call->next;
+	if (!STAILQ_EMPTY(&ring->waiting) || !ring_take(ring, call))
+		STAILQ_INSERT_TAIL(&ring->waiting, call, next);
 }
 
 static bool ring_submit(struct blk_backend *backend)
 {
 	struct blk_ring *ring = to_ring(backend);
 
-	while (ring->waiting && ring_take(ring, ring->waiting)) {
-		ring->waiting = ring->waiting->next;
-		if (!ring->waiting)
-			ring->waiting_tail = &ring->waiting;
-	}
+	while (!STAILQ_EMPTY(&ring->waiting) && ring_take(ring, STAILQ_FIRST(&ring->waiting)))
+		STAILQ_REMOVE_HEAD(&ring->waiting, next);
 	if (!io_uring_sq_ready(&ring->ring))
-		return !ring->waiting;
+		return STAILQ_EMPTY(&ring->waiting);
 	return io_uring_submit(&ring->ring) >= 0 && !io_uring_sq_ready(&ring->ring) &&
-	       !ring->waiting;
+	       STAILQ_EMPTY(&ring->waiting);
 }
 
 static struct blk_call *ring_next(struct blk_backend *backend)
@@ -159,7 +152,7 @@ int blk_ring_create(int file, unsigned depth, struct blk_backend **backend)
 
 	if (!ring)
 		return -ENOMEM;
-	ring->waiting_tail = &ring->waiting;
+	STAILQ_INIT(&ring->waiting);
 	status = ring_create(&ring->ring, depth);
 	if (status < 0) {
 		free(ring);
