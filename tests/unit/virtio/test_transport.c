@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "guest.h"
+#include "util/container_of.h"
 
 #define FEATURE	 5u
 #define DATA	 0x40000ull
@@ -34,9 +35,14 @@ struct fixture {
 	struct ring ring;
 };
 
+static struct echo *to_echo(struct virtio_device *device)
+{
+	return container_of(device, struct echo, virtio);
+}
+
 static int echo_activate(struct virtio_device *device)
 {
-	struct echo *echo = (struct echo *)device;
+	struct echo *echo = to_echo(device);
 
 	echo->activations++;
 	return echo->activate_status;
@@ -62,12 +68,12 @@ static void echo_notified(struct virtio_device *device, struct virtio_queue *que
 
 static void echo_quiesce(struct virtio_device *device)
 {
-	((struct echo *)device)->quiesces++;
+	to_echo(device)->quiesces++;
 }
 
 static void echo_reset(struct virtio_device *device)
 {
-	((struct echo *)device)->resets++;
+	to_echo(device)->resets++;
 }
 
 static void echo_destroy(struct virtio_device *device)
@@ -78,7 +84,7 @@ static void echo_destroy(struct virtio_device *device)
 static void echo_config_written(struct virtio_device *device, unsigned offset, const void *data,
 				unsigned length)
 {
-	memcpy(&((struct echo *)device)->written_config, data, length);
+	memcpy(&to_echo(device)->written_config, data, length);
 }
 
 static const struct virtio_ops echo_ops = {
