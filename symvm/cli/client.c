@@ -86,8 +86,8 @@ int client_open_found(struct client *client, const struct state_found *found, un
 	if (status == -ENOENT || status == -ECONNREFUSED)
 		return error_set(err, -EAGAIN, "'%s' is just starting or ending", found->name);
 	if (status == -ETIMEDOUT)
-		return error_set(err, status, "'%s' takes no connection within %u s", found->name,
-				 timeout_ms / 1000);
+		return error_set(err, status, "'%s' does not accept a connection within %u s",
+				 found->name, timeout_ms / 1000);
 	return error_set_errno(err, status, "cannot reach '%s' in '%s'", found->name, found->dir);
 }
 

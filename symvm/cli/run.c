@@ -315,7 +315,7 @@ static int start_vm(struct run *run, struct error *err)
 		return 0;
 	status = vm_resume(run->vm);
 	return status < 0 && status != -ESHUTDOWN
-		       ? error_set_errno(err, status, "cannot let the guest run")
+		       ? error_set_errno(err, status, "cannot start the guest")
 		       : 0;
 }
 

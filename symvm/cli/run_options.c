@@ -31,7 +31,7 @@ static int set_memory_size(uint64_t *value, const char *text, const char *pages,
 	int status = keyval_parse_size(text, value);
 
 	if (status == -ERANGE)
-		return error_set(err, status, "--memory: '%s' is too large a number", text);
+		return error_set(err, status, "--memory: '%s' is too large", text);
 	if (status < 0)
 		return error_set(err, status, "--memory: '%s' is not a size", text);
 	if (*value == 0 || *value % MIB)

@@ -73,7 +73,7 @@ static int parse_values(json_t *arguments, struct call_arguments *parsed, struct
 				 SYM_CALL_ARGS);
 	json_array_foreach(list, i, value) {
 		if (!json_is_integer(value))
-			return error_set(err, -EINVAL, "args: value %zu is not a whole number", i);
+			return error_set(err, -EINVAL, "args: value %zu is not an integer", i);
 		parsed->values[i] = (uint64_t)json_integer_value(value);
 	}
 	return 0;

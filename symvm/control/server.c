@@ -437,14 +437,14 @@ static void connection_arrived(void *opaque, uint32_t events)
 			close(fd);
 		server->spare_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
 		log_limited(&server->vm->log, LOG_LEVEL_WARN,
-			    "control: a client was turned away: out of file descriptors");
+			    "control: refused a client: out of file descriptors");
 		return;
 	}
 	if (fd < 0)
 		return;
 	if (!peer_is_allowed(server, fd)) {
 		log_limited(&server->vm->log, LOG_LEVEL_WARN,
-			    "control: a client of another user was turned away");
+			    "control: refused a client of another user");
 		close(fd);
 		return;
 	}

@@ -60,7 +60,7 @@ static json_t *describe(struct vm *vm)
 static int set_budget(struct vm *vm, json_int_t window, json_int_t budget, struct error *err)
 {
 	if (window < 0 && swap_store_find(vm, 1))
-		return error_set(err, -EINVAL, "budget: this VM has several windows, say which");
+		return error_set(err, -EINVAL, "budget: this VM has several windows: name one");
 	return swap_store_set_budget(swap_store_find(vm, window < 0 ? 0 : (unsigned)window),
 				     (uint64_t)budget, err);
 }
@@ -83,7 +83,7 @@ static int handle_swap(struct vm *vm, json_t *arguments, json_t **result, struct
 	if (!swap_store_find(vm, 0))
 		return error_set(err, -ENODEV, "this VM has no slot store (run it with --swap)");
 	if (window >= 0 && !swap_store_find(vm, (unsigned)window))
-		return error_set(err, -ENODEV, "window: there is no window %lld", window);
+		return error_set(err, -ENODEV, "window: no window %lld", window);
 	if (policy)
 		status = swap_policy_set(vm, policy, err);
 	if (status == 0 && budget >= 0)

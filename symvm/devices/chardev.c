@@ -240,7 +240,7 @@ static void watch_input(void *opaque)
 	pthread_mutex_unlock(&chardev->lock);
 	if (!stopped && chardev->host.input_fd >= 0 &&
 	    event_loop_post(chardev->loop, watch_input, chardev) < 0)
-		log_warn(chardev->log, "console: out of memory, input stops");
+		log_warn(chardev->log, "console: out of memory; input stops");
 }
 
 /* Another job reads the terminal meanwhile, and we must not even look. */
@@ -265,7 +265,7 @@ void chardev_resume(struct chardev *chardev)
 	chardev->input_stopped = false;
 	pthread_mutex_unlock(&chardev->lock);
 	if (stopped && event_loop_post(chardev->loop, watch_input, chardev) < 0)
-		log_warn(chardev->log, "console: out of memory, input stops");
+		log_warn(chardev->log, "console: out of memory; input stops");
 }
 
 /* A client needs two descriptors: it stays in the backlog if only one is left. */

@@ -19,7 +19,7 @@ static void complain(struct chardev_file *file, int status, struct log *log)
 	if (now < file->silent_until_ns)
 		return;
 	file->silent_until_ns = now + COMPLAINT_NS;
-	log_warn(log, "console: output is lost, its file takes no more: %s", strerror(-status));
+	log_warn(log, "console: output is lost: its file cannot be written: %s", strerror(-status));
 }
 
 /*

@@ -150,7 +150,7 @@ static void change_root(struct jail *jail)
 	state->network_namespace = root.network_namespace;
 	state->changed_root = root.changed_root;
 	if (root.error)
-		log_info(jail->log, "jail: no namespaces of its own: %s", strerror(-root.error));
+		log_info(jail->log, "jail: cannot create namespaces: %s", strerror(-root.error));
 }
 
 static int enter_landlock(struct jail *jail, struct error *err)

@@ -50,7 +50,7 @@ static int parse_user(const char *text, struct jail_user *user, bool *group_know
 	}
 	account = getpwnam(text);
 	if (!account)
-		return error_set(err, -EINVAL, "--user: there is no user '%s'", text);
+		return error_set(err, -EINVAL, "--user: no user '%s'", text);
 	user->uid = account->pw_uid;
 	user->gid = account->pw_gid;
 	return 0;
@@ -67,7 +67,7 @@ static int parse_group(const char *text, struct jail_user *user, struct error *e
 	}
 	group = getgrnam(text);
 	if (!group)
-		return error_set(err, -EINVAL, "--user: there is no group '%s'", text);
+		return error_set(err, -EINVAL, "--user: no group '%s'", text);
 	user->gid = group->gr_gid;
 	return 0;
 }

@@ -184,7 +184,7 @@ static int elf_read(const struct boot_file *kernel, struct elf_kernel *elf, stru
 	if (status == 0 && !elf->entry)
 		return error_set(err, -ENOEXEC,
 				 "kernel %s: has neither a PVH entry point (Xen note %u) nor one "
-				 "of its own in a segment: take the kernel's bzImage",
+				 "of its own in a segment: use the kernel's bzImage",
 				 kernel->path, PVH_NOTE_TYPE);
 	return status;
 }

@@ -62,11 +62,10 @@ int boot_initrd_load(struct vm *vm, uint64_t floor, uint64_t limit, uint64_t *gp
 	if (limit < top)
 		top = limit;
 	if (initrd->size > top || ((top - initrd->size) & ~0xfffull) < floor)
-		return error_set(
-			err, -E2BIG,
-			"initrd %s: its %llu MiB do not fit beside the kernel into %llu MiB",
-			initrd->path, (unsigned long long)(initrd->size >> 20),
-			(unsigned long long)(vm->memory.ram_size >> 20));
+		return error_set(err, -E2BIG,
+				 "initrd %s: %llu MiB do not fit into %llu MiB next to the kernel",
+				 initrd->path, (unsigned long long)(initrd->size >> 20),
+				 (unsigned long long)(vm->memory.ram_size >> 20));
 	*gpa = (top - initrd->size) & ~0xfffull;
 	memory_back_huge(&vm->memory, *gpa, initrd->size);
 	return boot_file_load(vm, initrd, 0, initrd->size, *gpa, err);

@@ -30,7 +30,7 @@ static int header_read(const struct boot_file *kernel, struct boot_params *param
 	int status;
 
 	if (kernel->size < SETUP_HEADER_END)
-		return error_set(err, -ENOEXEC, "kernel %s: %llu bytes are no bzImage",
+		return error_set(err, -ENOEXEC, "kernel %s: %llu bytes are too few for a bzImage",
 				 kernel->path, (unsigned long long)kernel->size);
 	memset(params, 0, sizeof(*params));
 	status = boot_file_read(kernel, SETUP_HEADER_OFFSET, &params->hdr, sizeof(params->hdr),

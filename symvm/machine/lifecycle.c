@@ -198,7 +198,7 @@ int vm_check_runs(struct vm *vm, struct error *err)
 	if (state == VM_STATE_PAUSED)
 		return error_set(err, -EBUSY,
 				 "the VM is paused, so its guest cannot answer (symvm resume); "
-				 "symvm info shows what it told before");
+				 "'symvm info' shows what the guest published before");
 	if (atomic_load(&vm->reset_requested))
 		return error_set(err, -EBUSY, "the VM is being reset");
 	if (state != VM_STATE_RUNNING)

@@ -81,10 +81,10 @@ int symbiotic_create(struct vm *vm, struct error *err)
 		return 0;
 	status = sym_check_host(vm->kvm_fd, &missing);
 	if (status < 0)
-		return error_set(
-			err, status,
-			"symbiotic interface: this host's KVM lacks %s (run with --symbiotic off)",
-			missing);
+		return error_set(err, status,
+				 "symbiotic interface: this host's KVM does not have %s (run with "
+				 "--symbiotic off)",
+				 missing);
 	vm->symbiotic = sym_vm_create(&config);
 	if (!vm->symbiotic)
 		return error_set_errno(err, -errno, "symbiotic interface");

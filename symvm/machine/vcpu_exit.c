@@ -128,7 +128,7 @@ static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 	if (run->exit_reason == KVM_EXIT_SHUTDOWN)
 		log_error(log, "vCPU %u: the guest crashed (triple fault)%s", vcpu->id,
 			  vcpu->vm->config.on_triple_fault == VM_TRIPLE_FAULT_ANNOUNCED
-				  ? "; --on-triple-fault reset takes that for a reboot"
+				  ? "; --on-triple-fault reset treats that as a reboot"
 				  : "");
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		log_error(log, "vCPU %u: guest entry failed, hardware reason 0x%llx", vcpu->id,

@@ -36,7 +36,7 @@ int memory_check_config(const struct memory_config *config, struct error *err)
 				 (unsigned long long)config->size,
 				 (unsigned long long)(MEMORY_MINIMUM >> 20));
 	if (config->size % alignment)
-		return error_set(err, -EINVAL, "memory: %llu bytes are no multiple of %llu MiB",
+		return error_set(err, -EINVAL, "memory: %llu bytes are not a multiple of %llu MiB",
 				 (unsigned long long)config->size,
 				 (unsigned long long)(alignment >> 20));
 	memory_host_read(&host, "");

@@ -231,19 +231,19 @@ int memory_host_explain_huge(const struct memory_host *host, uint64_t size, int 
 
 	if (host->huge_group < wanted && group < spare)
 		return error_set(err, code,
-				 "memory: no huge pages: %llu of 2 MiB wanted, %llu allowed by the "
+				 "memory: no huge pages: %llu of 2 MiB needed, %llu allowed by the "
 				 "hugetlb cgroup of this process (%llu free in the host's pool), "
 				 "%llu missing",
 				 wanted, group, spare, wanted - group);
 	if (spare < wanted)
 		return error_set(err, code,
-				 "memory: no huge pages: %llu of 2 MiB wanted, %llu free in the "
+				 "memory: no huge pages: %llu of 2 MiB needed, %llu free in the "
 				 "host's pool (vm.nr_hugepages), %llu missing",
 				 wanted, spare, wanted - spare);
 	/* Free, but not for this process: another NUMA node's, or taken and given back meanwhile.
 	 */
 	return error_set_errno(err, code,
-			       "memory: no huge pages: %llu of 2 MiB wanted, %llu free in the "
+			       "memory: no huge pages: %llu of 2 MiB needed, %llu free in the "
 			       "host's pool, but not all for this process",
 			       wanted, spare);
 }

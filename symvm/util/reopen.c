@@ -150,13 +150,13 @@ static void take_answer(struct reopen *reopen, const struct answer *answer, int 
 		return;
 	file = &reopen->files[answer->index];
 	if (answer->status < 0)
-		log_warn(reopen->log, "%s: cannot be opened anew, the old file stays in use: %s",
+		log_warn(reopen->log, "%s: cannot be opened again; the old file stays in use: %s",
 			 file->path, strerror(-answer->status));
 	else if (fd < 0 || dup3(fd, file->fd, O_CLOEXEC) < 0)
-		log_warn(reopen->log, "%s: cannot be opened anew, the old file stays in use",
+		log_warn(reopen->log, "%s: cannot be opened again; the old file stays in use",
 			 file->path);
 	else
-		log_info(reopen->log, "%s: opened anew", file->path);
+		log_info(reopen->log, "%s: opened again", file->path);
 }
 
 static void answer_arrived(void *opaque, uint32_t events)
@@ -201,7 +201,7 @@ static void signal_arrived(void *opaque, uint32_t events)
 		return;
 	/* A full channel holds requests enough. */
 	if (send(reopen->channel, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		log_warn(reopen->log, "log files cannot be opened anew: %s", strerror(errno));
+		log_warn(reopen->log, "log files cannot be opened again: %s", strerror(errno));
 }
 
 static int start_opener(struct reopen *reopen, struct error *err)

@@ -146,7 +146,7 @@ refused() {
 	refused "to 256 GiB" "size=64M,memory=257G"
 	refused "'gzip' is not lz4, zstd or none" "size=64M,compress=gzip"
 	refused "spill=/tmp: Is a directory" "size=64M,spill=/tmp"
-	refused "no spill file" "size=64M,spill=/etc/passwd"
+	refused "not a spill file" "size=64M,spill=/etc/passwd"
 	refused "neither a file nor" "size=64M,spill=/dev/full"
 	refused "neither a file nor an nbd" "size=64M,spill=http://x/"
 	refused "nbd://127.0.0.1:1" "size=64M,spill=nbd://127.0.0.1:1/x"

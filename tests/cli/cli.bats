@@ -132,7 +132,7 @@ refused() {
 	refused 1 "are more than the host's" run --kernel "$kernel" --memory 900T
 	refused 2 "--memory: '0' is not a multiple of 1 MiB" run --kernel "$kernel" --memory 0
 	refused 2 "--memory: 'much' is not a size" run --kernel "$kernel" --memory much
-	refused 2 "--memory: '99999999T' is too large a number" run --kernel "$kernel" --memory 99999999T
+	refused 2 "--memory: '99999999T' is too large" run --kernel "$kernel" --memory 99999999T
 }
 
 @test "run: 0 or 999 CPUs" {

@@ -168,7 +168,7 @@ small() {
 # bats test_tags=together
 @test "huge pages that are missing: one line, status 1, no signal" {
 	run -1 "$symvm" run --kernel "$(guest_kernel 6.1 pvh)" --memory 256M,huge
-	[[ $output == *'no huge pages: 128 of 2 MiB wanted, '*' missing' && ${#lines[@]} -eq 1 ]]
+	[[ $output == *'no huge pages: 128 of 2 MiB needed, '*' missing' && ${#lines[@]} -eq 1 ]]
 }
 
 # start_guest COMMAND [OPTION]...: in the background, console in $scratch/console, set guest_pid.

@@ -26,7 +26,7 @@ setup() {
 	mv "$scratch/log" "$scratch/log.1"
 	mv "$scratch/console" "$scratch/console.1"
 	kill -USR1 "$("$symvm" info rude --json | jq .pid)"
-	wait_until 60 grep -q 'log: opened anew' "$scratch/log"
+	wait_until 60 grep -q 'log: opened again' "$scratch/log"
 	wait_until 60 test -e "$scratch/console"
 	"$symvm" stop --force rude
 	wait "$guest_pid" || true

@@ -181,7 +181,7 @@ static int regular_check(int fd, const char *path, uint64_t blocks, uint8_t *blo
 		if (what.st_size < SPILL_BLOCK || transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
 		    memcmp(block, MAGIC, sizeof(MAGIC)) != 0)
 			return error_set(err, -EEXIST,
-					 "--swap: spill=%s exists and is no spill file of symvm",
+					 "--swap: spill=%s exists and is not a spill file of symvm",
 					 path);
 	}
 	if (ftruncate(fd, 0) < 0 ||

@@ -155,7 +155,7 @@ static void wrong_arguments_of_call_are_refused(void **state)
 	refused("call", "{\"call\":\"ping\",\"args\":[1,2,3,4,5,6]}", -EINVAL,
 		"args: expected a list of at most 5 numbers");
 	refused("call", "{\"call\":\"ping\",\"args\":[1,\"2\"]}", -EINVAL,
-		"args: value 1 is not a whole number");
+		"args: value 1 is not an integer");
 	refused("call", "{\"call\":\"ping\",\"vcpu\":2}", -ENXIO,
 		"vCPU 2: this VM has vCPUs 0 to 1");
 	refused("call", "{\"number\":4096}", -EINVAL, "number: expected an integer, 0 to 4095");

@@ -193,7 +193,7 @@ static void test_takes_huge_pages_or_says_how_many_are_missing(void **state)
 		return;
 	}
 	assert_int_equal(status, -ENOMEM);
-	assert_non_null(strstr(err.text, "no huge pages: 32 of 2 MiB wanted"));
+	assert_non_null(strstr(err.text, "no huge pages: 32 of 2 MiB needed"));
 	assert_non_null(strstr(err.text, "missing"));
 	assert_null(strchr(err.text, '\n'));
 }

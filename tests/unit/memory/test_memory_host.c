@@ -144,11 +144,11 @@ static void explain(const char *words)
 
 static void missing_huge_pages_are_counted(void **state)
 {
-	explain("128 of 2 MiB wanted, 0 free in the host's pool (vm.nr_hugepages), 128 missing");
+	explain("128 of 2 MiB needed, 0 free in the host's pool (vm.nr_hugepages), 128 missing");
 	put(POOL "free_hugepages", "64\n");
-	explain("128 of 2 MiB wanted, 64 free in the host's pool (vm.nr_hugepages), 64 missing");
+	explain("128 of 2 MiB needed, 64 free in the host's pool (vm.nr_hugepages), 64 missing");
 	put(POOL "resv_hugepages", "60\n"); /* promised to others */
-	explain("128 of 2 MiB wanted, 4 free in the host's pool (vm.nr_hugepages), 124 missing");
+	explain("128 of 2 MiB needed, 4 free in the host's pool (vm.nr_hugepages), 124 missing");
 	put(POOL "free_hugepages", "1000\n");
 	explain("not all for this process");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Log files that a program renamed are opened anew on SIGUSR1. */
+/* Log files that a program renamed are opened again on SIGUSR1. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -123,7 +123,7 @@ static void a_renamed_file_is_followed(void **state)
 	log_warn(&fixture.log, "first");
 	assert_int_equal(rename(path, old_path), 0);
 	kill(getpid(), SIGUSR1);
-	run_until(fixture.loop, path, "opened anew");
+	run_until(fixture.loop, path, "opened again");
 	assert_int_not_equal(inode_of(fixture.fd), before);
 	assert_true(fcntl(fixture.fd, F_GETFL) & O_APPEND);
 	assert_true(fcntl(fixture.fd, F_GETFD) & FD_CLOEXEC);
@@ -134,7 +134,7 @@ static void a_renamed_file_is_followed(void **state)
 	/* And again. */
 	assert_int_equal(rename(path, old_path), 0);
 	kill(getpid(), SIGUSR1);
-	run_until(fixture.loop, path, "opened anew");
+	run_until(fixture.loop, path, "opened again");
 	stop(&fixture);
 }
 
@@ -146,7 +146,7 @@ static void what_cannot_be_opened_leaves_the_old_file(void **state)
 	assert_int_equal(rename(path, old_path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
 	kill(getpid(), SIGUSR1);
-	run_until(fixture.loop, old_path, "cannot be opened anew");
+	run_until(fixture.loop, old_path, "cannot be opened again");
 	log_warn(&fixture.log, "still here");
 	assert_true(holds(old_path, "still here"));
 	stop(&fixture);

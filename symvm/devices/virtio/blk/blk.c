@@ -289,7 +289,7 @@ static void blk_resumed(struct virtio_device *device)
 	if (atomic_load(&blk->held_count) &&
 	    event_loop_post(device->vm->io_loop, held_retry, blk) < 0)
 		log_error(&device->vm->log,
-			  "%s: out of memory, its requests wait for another resume",
+			  "%s: out of memory; its requests wait for the next resume",
 			  device->device.name);
 }
 

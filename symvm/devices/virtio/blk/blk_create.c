@@ -74,7 +74,7 @@ static int blk_prepare(struct blk *blk, struct vm *vm, unsigned depth, bool ring
 	if (status < 0)
 		return status;
 	if (ring && !blk_engine_has_ring(blk->engine))
-		log_warn(&vm->log, "disks: this host has no io_uring; I/O will be slower");
+		log_warn(&vm->log, "disks: this host does not have io_uring; I/O will be slower");
 	blk->engine_source = event_loop_add(vm->io_loop, blk_engine_fd(blk->engine), EPOLLIN,
 					    blk_engine_ready, blk);
 	return blk->engine_source ? 0 : error_set_errno(err, -ENOMEM, "disk: event loop");

@@ -60,7 +60,7 @@ static int image_direct(struct blk_image *image, const char *path, struct error 
 	/* The end could be written by whole blocks only, which would make the file longer. */
 	if (!image->block_device && image->bytes % access->offset_align)
 		return error_set(err, -EINVAL,
-				 "disk %s: direct I/O wants a size that is a multiple of %u bytes "
+				 "disk %s: direct I/O needs a size that is a multiple of %u bytes "
 				 "here, and it has %llu (leave out ',direct', or enlarge it)",
 				 path, access->offset_align, (unsigned long long)image->bytes);
 	return 0;

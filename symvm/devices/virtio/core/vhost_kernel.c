@@ -186,8 +186,9 @@ static int features_get(struct vhost_kernel *kernel, const char *path, const cha
 	if (ioctl(kernel->fd, VHOST_GET_FEATURES, &features) < 0)
 		return error_set_errno(err, -errno, "--%s: %s", option, path);
 	if ((features & FEATURES_NEEDED) != FEATURES_NEEDED)
-		return error_set(err, -EOPNOTSUPP, "--%s: %s lacks virtio features: 0x%llx", option,
-				 path, (unsigned long long)(FEATURES_NEEDED & ~features));
+		return error_set(err, -EOPNOTSUPP,
+				 "--%s: %s does not have the virtio features 0x%llx", option, path,
+				 (unsigned long long)(FEATURES_NEEDED & ~features));
 	kernel->vhost.features = features;
 	return 0;
 }

@@ -432,7 +432,7 @@ static const struct net_backend_class *find_class(const char *argument, const ch
 		if (strlen((*it)->name) == length && strncmp((*it)->name, argument, length) == 0)
 			return *it;
 	}
-	error_set(err, -EINVAL, "--net: '%.*s' is no kind of network (user, tap)", (int)length,
+	error_set(err, -EINVAL, "--net: '%.*s' is not a kind of network (user, tap)", (int)length,
 		  argument);
 	return NULL;
 }

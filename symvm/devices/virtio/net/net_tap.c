@@ -55,9 +55,8 @@ static void tap_ready(void *opaque, uint32_t events)
 			break;
 		if (length < 0) {
 			/* The interface is gone (EBADFD) or down (EIO): don't spin. */
-			log_error(&tap->backend.vm->log,
-				  "net: %s: %s: nothing is received any more", tap->name,
-				  strerror(errno));
+			log_error(&tap->backend.vm->log, "net: %s: %s: receiving stopped",
+				  tap->name, strerror(errno));
 			event_source_remove(tap->source);
 			tap->source = NULL;
 			break;
@@ -175,10 +174,11 @@ static int interface_refused(const struct net_tap *tap, int status, bool existed
 		return error_set(err, status, "--net: the interface %s is in use, by another VM",
 				 tap->name);
 	if (status == -EINVAL && existed)
-		return error_set(err, status, "--net: the interface %s is no tap", tap->name);
+		return error_set(err, status, "--net: the interface %s is not a tap device",
+				 tap->name);
 	if (status == -EPERM && !existed)
 		return error_set(err, status,
-				 "--net: there is no interface %s, and only root may make it: ip "
+				 "--net: there is no interface %s, and only root can create it: ip "
 				 "tuntap add %s mode tap user %u",
 				 tap->name, tap->name, (unsigned)geteuid());
 	if (status == -EPERM)
@@ -196,7 +196,7 @@ static void interface_look(const struct net_tap *tap, bool existed, struct log *
 	memcpy(request.ifr_name, tap->name, sizeof(tap->name));
 	if (!existed)
 		log_warn(log,
-			 "net: there was no interface %s: it was made, has no address and is in no "
+			 "net: created the interface %s; it has no address and is not in a "
 			 "bridge",
 			 tap->name);
 	else if (fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 && !(request.ifr_flags & IFF_UP))
@@ -306,9 +306,10 @@ static int net_tap_create(struct vm *vm, const char *argument, struct net_parame
 	if (status < 0)
 		return status;
 	if (strlen(name) >= IFNAMSIZ || strpbrk(name, "/% "))
-		status = error_set(err, -EINVAL,
-				   "--net: name=%s: no interface's name (at most %d characters)",
-				   name, IFNAMSIZ - 1);
+		status = error_set(
+			err, -EINVAL,
+			"--net: name=%s: not a name of an interface (at most %d characters)", name,
+			IFNAMSIZ - 1);
 	if (status == 0 && mtu && (mtu < NET_MTU_MIN || mtu > NET_MTU_MAX))
 		status = error_set(err, -EINVAL, "--net: mtu=%llu: expected %u to %u",
 				   (unsigned long long)mtu, NET_MTU_MIN, NET_MTU_MAX);

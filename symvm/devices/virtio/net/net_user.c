@@ -316,7 +316,7 @@ static void user_input(struct net_user *user, const uint8_t *frame, size_t lengt
 	if (packet && net_flows_full(&user->flows, packet)) {
 		if (user->flows.refused == 0)
 			log_limited(&user->backend.vm->log, LOG_LEVEL_WARN,
-				    "net: the guest has all flows open that it may, new ones are "
+				    "net: the guest has reached its limit of flows; new ones are "
 				    "refused (see 'symvm info')");
 		refuse(user, packet, &user->flows.refused);
 		return;
