@@ -25,7 +25,7 @@ def run(tree):
     if not tree.exists(LIST):
         return
     words = read_list(tree)
-    for name in tree.ending(".md"):
+    for name in tree.ending(".md", ".1", ".3"):
         text = without_code(tree.read(name))
         for pattern, instead in words:
             for match in pattern.finditer(text):

@@ -115,6 +115,8 @@ caught() {
 	caught words "docs/a.md:9: 'is no': write is not"
 	printf 'It is loaded %s.\n' anew >docs/a.md
 	caught words "docs/a.md:1: 'anew': write again"
+	printf "It is %s RAM.\\n" no >>docs/x.1
+	caught words "docs/x.1:4"
 }
 
 @test "subjects: a subject over 72 columns" {
