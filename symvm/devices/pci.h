@@ -75,7 +75,7 @@ int pci_bus_create(struct vm *vm, struct error *err);
 
 /*
  * Fills in the identity, assigns the BARs and takes the next free slot. The memory of
- * @function is the caller's. -ENOSPC where slots or windows are full. Main thread,
+ * @function is the caller's. -ENOSPC if slots or windows are full. Main thread,
  * before vCPUs run; BARs and capabilities come first.
  */
 int pci_function_add(struct vm *vm, struct pci_function *function,
@@ -120,7 +120,7 @@ int msix_create(struct pci_function *function, unsigned vectors, unsigned bar, u
 void msix_destroy(struct msix *msix);
 /* Back to power-on. vCPUs stopped. */
 void msix_reset(struct msix *msix);
-/* Handles an access to table or PBA; false where @offset lies outside of both. vCPU threads. */
+/* Handles an access to table or PBA; false if @offset lies outside of both. vCPU threads. */
 bool msix_access(struct msix *msix, uint64_t offset, void *data, unsigned length, bool is_write);
 /* Called from config_written: follows enable and function mask. */
 void msix_config_written(struct msix *msix, unsigned offset, unsigned length);

@@ -193,7 +193,7 @@ static void request_handle(struct mem *mem, const struct virtio_mem_req *request
 	publish_plugged(mem);
 }
 
-/* Answers one request. Returns how many blocks it was about, 0 where the device failed. */
+/* Answers one request. Returns how many blocks it was about, 0 if the device failed. */
 static unsigned chain_answer(struct mem *mem, struct virtio_queue *queue,
 			     const struct virtio_chain *chain)
 {

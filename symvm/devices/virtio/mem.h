@@ -25,7 +25,7 @@ int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state);
 
 /*
  * Asks the guest to have @size, rounded down to blocks and brought into [floor, limit]; it follows
- * in its own time, as far as it can. Returns 1 where that changed something, 0 where not, or
+ * in its own time, as far as it can. Returns 1 if that changed something, 0 if not, or
  * -EOPNOTSUPP. Any thread.
  */
 int virtio_mem_request(struct vm *vm, uint64_t size);

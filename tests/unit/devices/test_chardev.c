@@ -58,8 +58,7 @@ static void a_socket_left_behind_is_replaced(void **state)
 	struct error err;
 	char spec[128];
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_chardev.%d.sock",
-		 getpid());
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_chardev.%d.sock", getpid());
 	snprintf(spec, sizeof(spec), "socket:%s", address.sun_path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);

@@ -42,7 +42,7 @@ struct blk_backend;
 struct blk_backend_ops {
 	/* Takes @call. It may not begin before submit(). */
 	void (*add)(struct blk_backend *backend, struct blk_call *call);
-	/* Begins what was added. False where the host has no memory for it now: call it again. */
+	/* Begins what was added. False if the host has no memory for it now: call it again. */
 	bool (*submit)(struct blk_backend *backend);
 	/* The next call that is completed; NULL. */
 	struct blk_call *(*next)(struct blk_backend *backend);
@@ -58,7 +58,7 @@ struct blk_backend {
 	int fd; /* readable when calls are completed */
 };
 
-/* -errno where the host has no io_uring, or not for us. @file is not owned. */
+/* -errno if the host has no io_uring, or not for us. @file is not owned. */
 int blk_ring_create(int file, unsigned depth, struct blk_backend **backend);
 int blk_pool_create(int file, struct blk_backend **backend);
 

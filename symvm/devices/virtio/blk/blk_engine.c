@@ -157,7 +157,7 @@ static void zeroes_prepare(struct blk_operation *operation)
 					    .length = length};
 }
 
-/* False where there is nothing to do: a hint that the host cannot follow. */
+/* False if there is nothing to do: a hint that the host cannot follow. */
 static bool call_prepare(struct blk_engine *engine, struct blk_operation *operation)
 {
 	static const enum blk_call_kind kinds[] = {

@@ -19,7 +19,7 @@ enum blk_kind {
 	BLK_READ,
 	BLK_WRITE,
 	BLK_FLUSH,
-	BLK_DISCARD,	/* a hint: nothing happens where the host cannot punch holes */
+	BLK_DISCARD,	/* a hint: nothing happens if the host cannot punch holes */
 	BLK_ZERO,	/* zeroes, allocated where the file system can */
 	BLK_ZERO_UNMAP, /* zeroes, deallocated where the file system can */
 };
@@ -72,7 +72,7 @@ bool blk_engine_has_ring(const struct blk_engine *engine);
  */
 void blk_engine_add(struct blk_engine *engine, struct blk_operation *operation);
 /*
- * Starts what was added, with one system call, and completes what is ready. False where the host
+ * Starts what was added, with one system call, and completes what is ready. False if the host
  * has no memory for that now: it has to be called again.
  */
 bool blk_engine_submit(struct blk_engine *engine);

@@ -8,7 +8,7 @@
 #include "util/error.h"
 
 /*
- * Looks at the @size bytes of @fd. -EMEDIUMTYPE where they are an image in another format or
+ * Looks at the @size bytes of @fd. -EMEDIUMTYPE if they are an image in another format or
  * compressed: @err then names the format and the command that makes it raw. Whoever can
  * write to the disk can bring that about, so it must cost no more than a refusal. Any thread.
  */

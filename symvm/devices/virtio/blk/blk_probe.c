@@ -17,7 +17,7 @@
 #define ALIGN_SMALLEST 512u  /* a sector; what the guest knows of */
 #define ALIGN_LARGEST  4096u /* what every device and file system takes */
 
-/* A number from a file in /sys; 0 where there is none. */
+/* A number from a file in /sys; 0 if there is none. */
 static uint64_t sys_number(const char *path)
 {
 	char text[32];

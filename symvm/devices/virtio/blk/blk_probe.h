@@ -10,7 +10,7 @@
 bool blk_probe_punch(int fd, bool block_device, uint64_t size);
 /*
  * What direct I/O on @fd, opened with O_DIRECT, needs: the alignment of offsets and lengths, and
- * of memory, in bytes. -EOPNOTSUPP where the file has none. Where the host cannot tell, what
+ * of memory, in bytes. -EOPNOTSUPP if the file has none. Where the host cannot tell, what
  * every device takes.
  */
 int blk_probe_direct(int fd, unsigned *offset_align, unsigned *memory_align);

@@ -31,7 +31,7 @@ struct blk_request {
 /*
  * Reads the request in request->chain, whose parts are changed. Returns VIRTIO_BLK_S_* for what
  * is over already, BLK_STATUS_PENDING where request->operation is to be carried out, or
- * -EINVAL where there is no room for header or status: the device has to be failed.
+ * -EINVAL if there is no room for header or status: the device has to be failed.
  * @id: the disk's identity, VIRTIO_BLK_ID_BYTES.
  */
 int blk_request_parse(struct blk_request *request, const struct blk_image *image, bool discard,

@@ -151,7 +151,7 @@ static void queue_write(struct virtio_pci *pci, unsigned offset, uint64_t value,
 	}
 }
 
-/* Width of the common configuration's register at @offset; 0 where none starts. */
+/* Width of the common configuration's register at @offset; 0 if none starts. */
 static unsigned common_width(unsigned offset)
 {
 	switch (offset) {

@@ -161,7 +161,7 @@ bool virtio_device_deactivate(struct virtio_device *device)
 
 /*
  * Waits until the device let go of the guest's memory: a disk may be stuck, and nothing else may
- * use its memory before that. False where the VM ended first.
+ * use its memory before that. False if the VM ended first.
  */
 static bool deactivate_whole(struct virtio_device *device)
 {

@@ -88,7 +88,7 @@ uint64_t net_features(const struct net_device *net);
 struct virtio_device *net_virtio(struct net_device *net);
 
 /*
- * Takes mac=: "52:54:00:12:34:56", or NULL where it was not given. -EINVAL with words for
+ * Takes mac=: "52:54:00:12:34:56", or NULL if it was not given. -EINVAL with words for
  * multicast, zero, or something else. Any thread.
  */
 int net_parse_mac(const char *text, struct net_parameters *parameters, struct error *err);

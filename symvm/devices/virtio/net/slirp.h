@@ -23,7 +23,7 @@ struct slirp_calls {
 
 /*
  * Fills in @calls; the library stays loaded until the process ends. Before the jail closes.
- * -ENOENT where the library or one of its functions is missing.
+ * -ENOENT if the library or one of its functions is missing.
  */
 int slirp_load(struct slirp_calls *calls, struct error *err);
 
