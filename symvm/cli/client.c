@@ -30,7 +30,7 @@ static int wait_ready(int fd, short events, uint64_t end)
 
 		if (now >= end)
 			return -ETIMEDOUT;
-		/* Rounded up; a wait that was too short comes here again. */
+		/* Rounded up. If the wait was too short, the loop waits again. */
 		count = poll(&poll_fd, 1, (int)((end - now) / NS_PER_MS) + 1);
 		if (count > 0)
 			return 0;
@@ -82,7 +82,7 @@ int client_open_found(struct client *client, const struct state_found *found, un
 	if (status == 0)
 		return 0;
 	client_close(client);
-	/* The name is held, but nobody listens: not yet, or not any more. */
+	/* A process holds the name, but does not listen: not yet, or not any more. */
 	if (status == -ENOENT || status == -ECONNREFUSED)
 		return error_set(err, -EAGAIN, "'%s' is just starting or ending", found->name);
 	if (status == -ETIMEDOUT)
@@ -130,8 +130,8 @@ static int grow(char **data, size_t length, size_t *capacity)
 }
 
 /*
- * Reads a line, without its end, into an allocated buffer. What comes behind it is not asked for
- * and dropped. @end bounds the whole, however the VM drips.
+ * Reads a line, without its end, into an allocated buffer. Bytes behind it were not asked for, and
+ * are dropped. @end limits the whole, even if the VM sends byte by byte.
  */
 static int read_line(int fd, uint64_t end, char **line, size_t *line_length)
 {

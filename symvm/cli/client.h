@@ -35,8 +35,8 @@ int client_call(struct client *client, const char *command, json_t *arguments, u
 		json_t **result, struct error *err);
 
 /*
- * Takes the answer's @line apart, which a hostile VM may have made: 0 and *@result, an object; the
- * VM's own code and words; -EPROTO. For client_call(), and to be fuzzed.
+ * Parses the answer in @line, which may come from a hostile VM. Returns 0 and an object in
+ * *@result, or the VM's own code and words, or -EPROTO. For client_call() and for fuzzing.
  */
 int client_read_answer(const char *line, size_t length, json_t **result, struct error *err);
 

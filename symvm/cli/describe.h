@@ -14,7 +14,7 @@
  */
 char *describe_value(const char *key, const json_t *value);
 
-/* An object's numbers in one row, as above, without those that are 0: "-" where none is left. */
+/* An object's numbers in one row, as above, without those that are 0; "-" if none is left. */
 char *describe_counters(json_t *object);
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `symvm doctor`: can guests run on this machine, why (not), and what to do. Status 0 when
- * they can. A machine is one of: hardware KVM; the lab (KVM on a CPU that QEMU emulates); a
+ * `symvm doctor`: can guests run on this machine, why (not), and what to do. The exit status is 0
+ * if they can. A machine is one of: hardware KVM; the lab (KVM on a CPU that QEMU emulates); a
  * software KVM, which runs instructions one by one in an emulator; no KVM.
  */
 #include "cli/doctor.h"
@@ -46,7 +46,7 @@ static void look_at_cpu(struct cpu *cpu)
 		cpu->virtualization = "svm";
 }
 
-/* Says what KVM there is; returns whether it runs guests. */
+/* Prints which KVM this machine has; returns whether it runs guests. */
 static bool judge_kvm(const struct doctor_machine *machine, const struct cpu *cpu)
 {
 	char detail[128] = "";

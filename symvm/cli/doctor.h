@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 struct doctor_machine {
-	int kvm_fd; /* -errno where /dev/kvm can't be opened */
-	int vm_fd;  /* -errno where it makes no VM */
+	int kvm_fd; /* -errno if /dev/kvm cannot be opened */
+	int vm_fd;  /* -errno if it cannot create a VM */
 };
 
 enum doctor_need {
@@ -20,7 +20,7 @@ struct doctor_check {
 	const char *name;
 	enum doctor_need need;
 	const char *purpose; /* what it is for */
-	const char *advice;  /* what to do where it is missing */
+	const char *advice;  /* what to do if it is missing */
 	/*
 	 * 0 when it is there, else a negative errno value; @detail may be given
 	 * words on it. @value is the check's own (a capability's number).

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The part of `symvm doctor` that looks at the host beside KVM. Each probe changes nothing. */
+/* The part of `symvm doctor` that looks at the host, except KVM. No probe changes anything. */
 #include "cli/doctor.h"
 
 #include <errno.h>

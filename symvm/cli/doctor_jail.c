@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The part of `symvm doctor` that says what the jail of a VM started now, by this user, would have
- * in force. Each probe changes nothing: namespaces are tried in a child process.
+ * The part of `symvm doctor` that says what the jail would have in force if this user started a VM
+ * now. No probe changes anything: namespaces are tried in a child process.
  */
 #include "cli/doctor.h"
 

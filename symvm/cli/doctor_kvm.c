@@ -49,7 +49,7 @@ static int probe_api(const struct doctor_machine *machine, int value, char *deta
 static int probe_capability(const struct doctor_machine *machine, int value, char *detail,
 			    size_t size)
 {
-	/* Some depend on the VM, so that is asked where there is one. */
+	/* Some depend on the VM, so the VM is asked if there is one. */
 	int fd = machine->vm_fd >= 0 ? machine->vm_fd : machine->kvm_fd;
 
 	return ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)value) > 0 ? 0 : -ENOTSUP;

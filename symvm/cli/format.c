@@ -52,7 +52,7 @@ void format_duration(char *text, size_t size, double seconds)
 {
 	unsigned long long whole;
 
-	/* Whoever says so may say anything. */
+	/* The VM may send any value. */
 	if (!(seconds > 0))
 		seconds = 0;
 	if (seconds > DURATION_MAX)

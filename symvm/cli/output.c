@@ -19,7 +19,7 @@
 #define LABEL_WIDTH  24u
 #define WIDTH_MIN    40u /* a narrower terminal wraps by itself */
 
-/* The terminal's columns, or SIZE_MAX where standard output is none. */
+/* The terminal's columns, or SIZE_MAX if standard output is not a terminal. */
 static size_t width_of_output(void)
 {
 	struct winsize size;
@@ -46,7 +46,7 @@ void output_line(const char *format, ...)
 	free(safe);
 }
 
-/* Prints @text in rows of at most @width columns that end after a comma where they can. */
+/* Prints @text in rows of at most @width columns that end after a comma if possible. */
 static void print_wrapped(char *text, size_t width)
 {
 	while (strlen(text) > width) {

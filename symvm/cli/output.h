@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the commands that ask a VM print for people. The VM's answer is as little trusted as its
- * guest: each text passes text_escape() here, and a row is one row, however long and whatever it
- * holds. A file that includes cli/client.h prints by nothing else (tests/cli/output.bats
+ * Output for people, of the commands that ask a VM. The VM's answer is trusted as little as its
+ * guest: each text passes text_escape() here, and a row stays one row, whatever its length and
+ * content. A file that includes cli/client.h prints by no other means (tests/cli/output.bats
  * checks that). All of it writes to standard output; one thread.
  */
 #ifndef SYMVM_CLI_OUTPUT_H
@@ -12,12 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Prints one row (printf style), whose end of line is added. */
+/* Prints one row (printf style) and the end of its line. */
 void output_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * Prints "label   value": the label indented by @depth steps, the value (printf style) in a column
- * of its own. On a terminal a value that is too wide goes on below, after one of its commas.
+ * of its own. On a terminal a value that is too wide continues in the next row, after one of its
+ * commas.
  */
 void output_field(unsigned depth, const char *label, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -28,7 +29,8 @@ void output_metrics(const char *text);
 /* Prints @value as indented JSON in ASCII, exact, and a newline. */
 void output_json(const json_t *value);
 
-/* The string @key of @object, or @otherwise where it has none. Raw: to be printed by this file. */
+/* The string @key of @object, or @otherwise if there is none. Raw: print it by this file's
+ * functions. */
 const char *output_text(json_t *object, const char *key, const char *otherwise);
 
 /* The mark to put before and after @text in a row with others: one that is not in it, if possible.

@@ -58,7 +58,7 @@ static int open_log(struct run *run, struct error *err)
 		if (run->log_fd < 0)
 			return error_set_errno(err, -errno, "--log-file: cannot open '%s'", path);
 	} else {
-		/* A terminal or pipe that nobody reads must not hold up the VM. */
+		/* A terminal or pipe without a reader must not delay the VM. */
 		run->log_fd = descriptor_reopen(STDERR_FILENO, O_WRONLY, &own);
 		if (run->log_fd < 0)
 			run->log_fd = STDERR_FILENO;
@@ -73,10 +73,10 @@ static int open_log(struct run *run, struct error *err)
 	return 0;
 }
 
-/* What is being made by this thread, where a signal ends it at once; NULL: nothing. */
+/* The run that this thread starts, while a signal ends it at once; NULL: none. */
 static _Thread_local struct run *starting;
 
-/* Nothing of the guest has run yet, and there is no other thread. */
+/* The guest has not run yet, and this is the only thread. */
 static void start_cancelled(int number)
 {
 	if (!starting)
@@ -98,7 +98,7 @@ static void stop_signals(sigset_t *signals)
 			sigaddset(signals, numbers[i]);
 }
 
-/* While the VM is made, which may wait for a server or a slow file system. */
+/* While the VM is created, which may wait for a server or a slow file system. */
 static void begin_start(struct run *run)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -144,7 +144,7 @@ static int limit_stacks(struct error *err)
 	return status < 0 ? error_set_errno(err, status, "cannot set the threads' stack size") : 0;
 }
 
-/* The guest had its time. */
+/* The guest did not power off in time. */
 static void grace_over(void *opaque, uint32_t events)
 {
 	struct run *run = opaque;
@@ -176,7 +176,7 @@ static void pull_plug(void *opaque)
 	vm_end(run->vm, VM_END_STOPPED);
 }
 
-/* On the watchdog's thread: it hears signals also while another thread is stuck. */
+/* On the watchdog's thread, which receives signals even if another thread is stuck. */
 static void signal_arrived(void *opaque, unsigned number)
 {
 	struct run *run = opaque;
@@ -192,8 +192,9 @@ static void signal_arrived(void *opaque, unsigned number)
 }
 
 /*
- * The watchdog's last words, on its thread: something does not end. What the next VM of this name
- * would stumble over is removed; the terminal is put right by its guard when this process is gone.
+ * The watchdog's last words, on its thread: something does not end. Removes the state files, which
+ * the next VM of this name would find. The guard of the terminal restores its mode after this
+ * process has ended.
  */
 static void end_overdue(void *opaque, const char *phase)
 {
@@ -210,7 +211,7 @@ static int watchdog_enter_jail(void *opaque)
 {
 	struct run *run = opaque;
 	struct error err;
-	/* It does what is the main thread's work in good days. */
+	/* It does work that is otherwise the main thread's. */
 	int status = jail_enter_thread(run->jail, JAIL_THREAD_MAIN, &err);
 
 	if (status < 0)
@@ -276,7 +277,7 @@ static int close_jail(struct run *run, struct error *err)
 	struct jail_needs needs = run->vm->jail_needs;
 	const struct memory_config *memory = &run->vm->config.memory;
 
-	/* Huge pages are no memory of a control group. */
+	/* A control group's memory does not include huge pages. */
 	if (!memory->huge_pages)
 		needs.memory += memory->max > memory->size ? memory->max : memory->size;
 	return jail_enter_process(run->jail, &needs, err);
@@ -395,7 +396,7 @@ static int run_run(int argc, char **argv)
 		status = limit_stacks(&err);
 	if (status == 0)
 		status = run_vm(&run, &err);
-	/* In the log as well, where that is a file: nobody may be at the terminal. */
+	/* Also in the log, if that is a file: the terminal may be unattended. */
 	if (status < 0 && run.options.log_file && run.log_fd >= 0)
 		log_error(&run.log, "%s", err.text);
 	end = tear_down(&run);

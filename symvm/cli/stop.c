@@ -26,7 +26,7 @@ static const struct argument stop_options[] = {
 	{0},
 };
 
-/* The connection ends a little before the VMM does: the name is free when nobody holds it. */
+/* The connection ends a little before the VMM: wait until no process holds the name. */
 static int wait_name_free(const char *name, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
@@ -48,7 +48,7 @@ static int force(struct client *client, struct error *err)
 	int status = client_call(client, "stop", json_pack("{s:b}", "force", 1), CLIENT_TIMEOUT_MS,
 				 NULL, err);
 
-	/* Its end may be faster than its answer. */
+	/* The VM may end before it answers. */
 	if (status < 0 && status != -EPIPE)
 		return status;
 	status = client_wait_end(client, FORCE_TIMEOUT_MS);

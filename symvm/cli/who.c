@@ -75,8 +75,8 @@ static bool asked_for(const struct command_input *input, json_t *doorbells)
 }
 
 /*
- * Doorbells of virtio queues are answered by KVM itself, so no exit comes to be attributed. The
- * range of each device whose doorbells were asked for, in words.
+ * KVM itself serves the doorbells of virtio queues, so they cause no exits to attribute. Returns
+ * the range of each device whose doorbells the request meets.
  */
 static json_t *find_doorbells(const struct command_input *input)
 {

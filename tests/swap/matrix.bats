@@ -21,19 +21,19 @@ all() {
 	[ "$(grep -c '# SKIP' <<<"$output")" -eq $((cpus == 1)) ]
 }
 
-@test "everything: 6.1, 1 vCPUs, copy" {
+@test "everything: 6.1, 1 vCPU, copy" {
 	all 6.1 1 copy
 }
 
-@test "everything: 6.1, 1 vCPUs, grant" {
+@test "everything: 6.1, 1 vCPU, grant" {
 	all 6.1 1 grant
 }
 
-@test "everything: 6.1, 1 vCPUs, map" {
+@test "everything: 6.1, 1 vCPU, map" {
 	all 6.1 1 map
 }
 
-@test "everything: 6.1, 1 vCPUs, auto" {
+@test "everything: 6.1, 1 vCPU, auto" {
 	all 6.1 1 auto
 }
 
@@ -53,19 +53,19 @@ all() {
 	all 6.1 4 auto
 }
 
-@test "everything: 6.12, 1 vCPUs, copy" {
+@test "everything: 6.12, 1 vCPU, copy" {
 	all 6.12 1 copy
 }
 
-@test "everything: 6.12, 1 vCPUs, grant" {
+@test "everything: 6.12, 1 vCPU, grant" {
 	all 6.12 1 grant
 }
 
-@test "everything: 6.12, 1 vCPUs, map" {
+@test "everything: 6.12, 1 vCPU, map" {
 	all 6.12 1 map
 }
 
-@test "everything: 6.12, 1 vCPUs, auto" {
+@test "everything: 6.12, 1 vCPU, auto" {
 	all 6.12 1 auto
 }
 
