@@ -44,15 +44,7 @@ static void on_disarm_deadline(void *opaque)
 
 static void on_log(void *opaque, enum sym_log_level level, const char *message)
 {
-	static const enum log_level levels[] = {
-		[SYM_LOG_ERROR] = LOG_LEVEL_ERROR,
-		[SYM_LOG_WARN] = LOG_LEVEL_WARN,
-		[SYM_LOG_INFO] = LOG_LEVEL_INFO,
-		[SYM_LOG_DEBUG] = LOG_LEVEL_DEBUG,
-	};
-	struct vm *vm = opaque;
-
-	log_limited(&vm->log, levels[level], "symbiotic: %s", message);
+	symbiotic_log(opaque, level, "symbiotic", message);
 }
 
 static const struct sym_ops symbiotic_ops = {

@@ -3,6 +3,8 @@
 #ifndef SYMVM_MACHINE_SYMBIOTIC_H
 #define SYMVM_MACHINE_SYMBIOTIC_H
 
+#include <symbiotic/symcall.h>
+
 #include "util/error.h"
 
 struct vm;
@@ -15,5 +17,8 @@ struct vm;
 int symbiotic_create(struct vm *vm, struct error *err);
 /* Frees the engine, if there is one. Main thread; all vCPUs were destroyed. */
 void symbiotic_destroy(struct vm *vm);
+
+/* A message of a library as a line of the VM's log, bounded: "PART: MESSAGE". Any thread. */
+void symbiotic_log(struct vm *vm, enum sym_log_level level, const char *part, const char *message);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "machine/symbiotic.h"
 #include "machine/vm.h"
 
 struct borrowed_call {
@@ -56,15 +57,7 @@ static int vm_check(void *opaque, struct guest_error *err)
 
 static void vm_guest_log(void *opaque, enum sym_log_level level, const char *message)
 {
-	static const enum log_level levels[] = {
-		[SYM_LOG_ERROR] = LOG_LEVEL_ERROR,
-		[SYM_LOG_WARN] = LOG_LEVEL_WARN,
-		[SYM_LOG_INFO] = LOG_LEVEL_INFO,
-		[SYM_LOG_DEBUG] = LOG_LEVEL_DEBUG,
-	};
-	struct vm *vm = opaque;
-
-	log_limited(&vm->log, levels[level], "guest: %s", message);
+	symbiotic_log(opaque, level, "guest", message);
 }
 
 static const struct guest_ops vm_guest_ops = {
