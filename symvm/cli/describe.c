@@ -31,7 +31,8 @@ static const struct {
 	{"features", WHOLE, DESCRIBE_HEX},     {"_ns", END, DESCRIBE_NS},
 	{"_seconds", END, DESCRIBE_SECONDS},   {"pid", WHOLE, DESCRIBE_NUMBER},
 	{"tgid", WHOLE, DESCRIBE_NUMBER},      {"ppid", WHOLE, DESCRIBE_NUMBER},
-	{"uid", WHOLE, DESCRIBE_NUMBER},       {"cid", WHOLE, DESCRIBE_NUMBER},
+	{"uid", WHOLE, DESCRIBE_NUMBER},       {"gid", WHOLE, DESCRIBE_NUMBER},
+	{"cid", WHOLE, DESCRIBE_NUMBER},       {"guest_abi", WHOLE, DESCRIBE_HEX},
 };
 
 static enum describe_unit unit_of(const char *key)

@@ -244,7 +244,8 @@ JSON
 @test "numbers have units, and there is no raw JSON" {
 	cat >"$work/answers" <<'JSON'
 {"info": {"result": {"name": "vm", "pid": 12345, "state": "running", "uptime_seconds": 312.5,
- "kernel": "/boot/vmlinuz", "memory": {"size": 536870912}, "cpus": 2, "jail": true,
+ "kernel": "/boot/vmlinuz", "memory": {"size": 536870912}, "cpus": 2, "jail": {"uid": 1879048329, "gid": 1879048329},
+ "symbiotic": {"guest_abi": 65538},
  "devices": [{"name": "disk0", "type": "virtio-blk", "queues": [{"requests": 1234567, "kicks": 8}],
               "read_bytes": 1610612736, "readonly": false, "port": 1016, "latency_ns": 1234567}],
  "vcpus": [{"id": 0, "exits": {"io": 1234567, "mmio": 0}, "exits_total": 1234567}]}}}
@@ -257,6 +258,8 @@ JSON
 	[[ $output == *"  read bytes            1.5 GiB"* ]]
 	[[ $output == *"  queue 0               requests 1,234,567, kicks 8"* ]]
 	[[ $output == *"  latency ns            1.235 ms"* ]]
+	[[ $output == *"  uid                   1879048329"*"  gid                   1879048329"* ]]
+	[[ $output == *"  guest abi             0x10002"* ]]
 	[[ $output == *"  port                  0x3f8"* ]]
 	[[ $output == *"  readonly              no"* ]]
 	[[ $output == *"  by reason             io 1,234,567"* ]]
