@@ -18,7 +18,7 @@ struct object {
 };
 
 struct slab {
-	uint64_t taken;		 /* one bit an object */
+	uint64_t taken;		 /* one bit per object */
 	uint32_t next, previous; /* slabs with room of one class; free ones: next alone */
 	uint32_t newer, older;	 /* in the order in which they were taken */
 	uint16_t class;
@@ -67,7 +67,7 @@ struct arena *arena_create(uint64_t size)
 		free(arena);
 		return NULL;
 	}
-	/* Huge pages would cost more than is counted. Guest data has no place in a core dump. */
+	/* Huge pages would cost more than is counted. Guest data must not be in a core dump. */
 	madvise(arena->base, slabs * SLAB_SIZE, MADV_NOHUGEPAGE);
 	madvise(arena->base, slabs * SLAB_SIZE, MADV_DONTDUMP);
 	return arena;

@@ -12,13 +12,13 @@
 
 enum swap_codec_kind { SWAP_CODEC_NONE, SWAP_CODEC_LZ4, SWAP_CODEC_ZSTD };
 
-/* What is used of each library, by the names without its prefix. */
+/* The functions used of each library, without its prefix. */
 #define LZ4_FUNCTIONS(each) each(sizeofState) each(compress_fast_extState) each(decompress_safe)
 #define ZSTD_FUNCTIONS(each)                                                               \
 	each(createCCtx) each(createDCtx) each(freeCCtx) each(freeDCtx) each(compressCCtx) \
 		each(decompressDCtx) each(isError)
 
-/* A codec, and the functions of its library (the other's are not there). */
+/* A codec, and the functions of its library (those of the other one are not set). */
 struct swap_codec_library {
 	enum swap_codec_kind kind;
 	struct {
@@ -36,11 +36,11 @@ struct swap_codec_library {
 /* State of one thread's compression; not to be used by two threads at once. */
 struct swap_codec;
 
-/* "none", "lz4" or "zstd"; -EINVAL. */
+/* Parses "none", "lz4" or "zstd"; -EINVAL. */
 int swap_codec_parse(const char *text, enum swap_codec_kind *kind);
 const char *swap_codec_name(enum swap_codec_kind kind);
 
-/* Loads what @kind needs. Before the jail closes. -ENOENT: no such library here. */
+/* Loads the library that @kind needs. Before the jail closes. -ENOENT: it is not installed. */
 int swap_codec_load(enum swap_codec_kind kind, struct swap_codec_library *library,
 		    struct error *err);
 
@@ -48,7 +48,9 @@ int swap_codec_load(enum swap_codec_kind kind, struct swap_codec_library *librar
 struct swap_codec *swap_codec_create(const struct swap_codec_library *library);
 void swap_codec_destroy(struct swap_codec *codec);
 
-/* Compresses @size bytes into at most @room bytes; their number, or 0: does not fit. */
+/*
+ * Compresses @size bytes into at most @room bytes. Returns their number, or 0 if they do not fit.
+ */
 size_t swap_codec_compress(struct swap_codec *codec, const void *data, size_t size, void *out,
 			   size_t room);
 /* The reverse; -EIO unless exactly @size bytes come out. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Contents on their way out of the window into the VMM's own memory, and back. Out: the guest may
- * take a COPYING slot back at any time; only when the word went from COPYING to OWNED is the
- * copy what counts, and the page goes.
+ * Moves contents out of the window into the VMM's own memory, and back. The guest may take a
+ * COPYING slot back at any time. Once its word has changed from COPYING to OWNED, the copy counts
+ * and the page goes.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static bool is_filled(const void *page, uint64_t *fill)
 	const uint64_t *words = page;
 
 	*fill = words[0];
-	/* The same as itself, one word further. */
+	/* True if each word equals the next one. */
 	return memcmp(words, words + 1, SLOT_SIZE - sizeof(*words)) == 0;
 }
 
@@ -33,10 +33,10 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 
 	if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE)) != SLOT_POPULATED)
 		return false;
-	/* Readers are in the word: with any, this fails. */
+	/* The word counts readers: this fails if there is one. */
 	if (!swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING))
 		return false;
-	/* A stored copy besides resident contents is an old one. */
+	/* A stored copy next to resident contents is an old one. */
 	swap_copy_drop_locked(store, slot);
 	what->flags |= SLOT_BUSY;
 	return true;
@@ -82,7 +82,7 @@ static void pack(struct swap_store *store, struct swap_mover *mover, unsigned i)
 		mover->lengths[i] = SLOT_SIZE;
 }
 
-/* Takes the slot for good if the guest left it alone; its copy is stored then. */
+/* Takes the slot for good if the guest left it alone, and stores its copy. */
 static bool commit_locked(struct swap_store *store, struct swap_mover *mover, unsigned i)
 {
 	uint32_t slot = mover->slots[i], length = mover->lengths[i], handle = ARENA_NONE;
@@ -116,7 +116,7 @@ static bool commit_locked(struct swap_store *store, struct swap_mover *mover, un
 	return true;
 }
 
-/* The page is gone, or could not go: what the guest sees. */
+/* Sets the state that the guest sees. @gone: the page went; otherwise it could not go. */
 static void finish_locked(struct swap_store *store, uint32_t slot, bool gone)
 {
 	uint32_t state = swap_word_release_locked(store, slot,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A missing page in the window: what the slot gets.
+ * Serves a missing page in the window.
  *
  * Within the budget a fault gets a chunk of neighbours that want pages as well. Beyond the budget
  * it still gets one page, because a write was under way when the flag FULL rose. store->ring lists
@@ -12,9 +12,9 @@
 
 #include "swap/store/store_internal.h"
 
-#define AHEAD_DIVISOR 8 /* of the room that is left, one fault takes no more */
+#define AHEAD_DIVISOR 8 /* one fault takes at most this part of the room */
 
-/* Forgets entries whose pages went otherwise, and all where the budget has room again. */
+/* Removes entries whose pages went otherwise, and all entries if use is within the budget again. */
 static void ring_prune(struct swap_store *store)
 {
 	bool all = swap_used_locked(store) <= store->budget;
@@ -32,9 +32,9 @@ static void ring_prune(struct swap_store *store)
 }
 
 /*
- * Takes back the page of a slot that was filled beyond the budget. @pass 0: only if the guest has
- * not claimed it; 1: or if its contents can be moved elsewhere; 2: whatever becomes of them, unless
- * the guest has it mapped; 3: that, too.
+ * Takes back the page of a slot that was backed beyond the budget. @pass 0: only if the guest has
+ * not claimed it; 1: also if its contents can be moved elsewhere; 2: also if they are lost, unless
+ * the guest has it mapped; 3: even then.
  */
 static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 {
@@ -50,8 +50,8 @@ static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 	if (pass < 2 || (pass == 2 && state == SYM_SLOT_MAPPED))
 		return false;
 	/*
-	 * More writes than any guest has under way that keeps the rules: the contents are lost, and
-	 * the slot says so, unless the guest has it mapped (then it reads zeroes).
+	 * A guest that keeps the rules never has so many writes under way. The contents are lost,
+	 * and the slot says so, unless the guest has it mapped (then it reads zeroes).
 	 */
 	if (swap_punch_locked(store, slot, 1) < 0)
 		return false;

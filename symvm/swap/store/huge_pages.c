@@ -26,7 +26,7 @@ static void setting_read(int directory_fd, const char *path, char *word, size_t 
 	close(fd);
 }
 
-/* A memfd has its size from the start: "within_size" is no limit to it. */
+/* A memfd has its size from the start, so "within_size" does not limit it. */
 static bool is_given(const char *word)
 {
 	return strcmp(word, "always") == 0 || strcmp(word, "within_size") == 0 ||
@@ -44,7 +44,7 @@ bool swap_huge_pages_find(const char *path, char *name, size_t size)
 		return false;
 	setting_read(dirfd(directory), SETTING, whole, sizeof(whole));
 	snprintf(name, size, SETTING);
-	/* This one overrules the sizes' own. */
+	/* This setting overrules those of each size. */
 	found = strcmp(whole, "force") == 0;
 	while (!found && (entry = readdir(directory))) {
 		if (strncmp(entry->d_name, "hugepages-", 10) != 0)
@@ -55,7 +55,7 @@ bool swap_huge_pages_find(const char *path, char *name, size_t size)
 		if (found)
 			snprintf(name, size, "%s", file);
 	}
-	/* Hosts without settings of their own for each size. */
+	/* Hosts without a setting for each size. */
 	if (!found && is_given(whole)) {
 		snprintf(name, size, SETTING);
 		found = true;

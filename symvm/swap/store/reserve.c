@@ -9,8 +9,8 @@
 #define TRY_SLOTS 8u
 
 /*
- * One attempt at room on this thread: at most two looks of LOOK_SLOTS slots, the store's lock
- * given back in between. Whether it gave any.
+ * Tries once to make room on this thread: at most two looks of LOOK_SLOTS slots, with the store's
+ * lock released in between. Returns true if it made any.
  */
 static bool make_room_once(struct swap_store *store, unsigned age)
 {
@@ -35,8 +35,8 @@ static bool others_try_locked(const struct swap_store *store)
 }
 
 /*
- * Waits until the scan or the spill store has made some progress, or for RESERVE_WAIT_MS: false.
- * The lock is held.
+ * Waits until the scan or the spill threads have made some progress. False after RESERVE_WAIT_MS
+ * without any, or if no other thread tries. The lock is held.
  */
 static bool others_wait_locked(struct swap_store *store)
 {
@@ -59,9 +59,9 @@ static bool others_wait_locked(struct swap_store *store)
 }
 
 /*
- * Returns with the lock held. Room for a page: true. This thread looks for it at RESERVE_LOOKS
- * places; what lies further away is the scan's and the spill store's, for which the guest's writes
- * are held back a while, RESERVE_MOST_MS at most, rather than refused.
+ * Returns with the lock held. True: there is room for a page. This thread looks for room
+ * RESERVE_LOOKS times and leaves the rest to the scan and the spill threads. Meanwhile the guest's
+ * request is held back, RESERVE_MOST_MS at most, rather than refused.
  */
 static bool room_lock(struct swap_store *store)
 {
@@ -105,7 +105,10 @@ int swap_store_reserve(struct swap_store *store, uint64_t slot)
 			status = -ENOSPC;
 		swap_pressure_update_locked(store);
 	}
-	/* Not to be taken as a page of a slot that was freed, before the guest has claimed it. */
+	/*
+	 * So that the page is not taken as that of a freed slot before the guest has claimed the
+	 * slot.
+	 */
 	store->slots[slot].age = 0;
 	swap_unlock(store);
 	if (status < 0)
@@ -114,8 +117,8 @@ int swap_store_reserve(struct swap_store *store, uint64_t slot)
 }
 
 /*
- * Brings those back that follow, as far as there is room that nobody lacks: who swaps in a page
- * will soon want its neighbours, and each doorbell is an exit.
+ * Brings the following slots back as long as there is ample room: a guest that swaps in a page will
+ * soon want its neighbours, and each doorbell is an exit.
  */
 static void fetch_ahead_locked(struct swap_store *store, uint32_t slot)
 {
@@ -165,7 +168,9 @@ int swap_store_fetch(struct swap_store *store, uint64_t slot)
 	swap_lock(store);
 	if (!swap_room_locked(store)) {
 		swap_unlock(store);
-		/* Memory that it leaves becomes free in whole slabs, perhaps later: some overrun.
+		/*
+		 * The memory of the stored copy becomes free in whole slabs, perhaps later: some
+		 * overrun is allowed.
 		 */
 		status = room_lock(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES
 				 ? 0

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Host memory behind slots: who gets a page, who loses it, and when the guest has to ask first.
+ * Host memory behind slots: which slot gets a page, which one loses it, and when the guest has to
+ * ask first.
  *
- * Of the budget the last pages are kept free, for those who cannot wait: below one unit
- * (a 64th of the budget, 512 pages at most) the guest has to ask before it writes, below three the
- * scan makes room until four are free. A write that was under way when the flag rose still gets its
- * page, beyond the budget, but of such pages there are at most RING_SLOTS; then those of
- * slots that the guest did not claim go first.
+ * The last pages of the budget are kept free for accesses that cannot wait. If less than one unit
+ * (a 64th of the budget, 16 to 512 pages) is free, the guest has to ask before it writes. If less
+ * than three units are free, the scan thread makes room until four are free. A write that was under
+ * way when the flag rose still gets its page, beyond the budget. There are at most RING_SLOTS such
+ * pages; then those of slots that the guest did not claim are taken back first.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Saving and loading. The form knows no storage: slots with contents are saved as if they all
- * lay in the window; where they are put again is the loading store's business.
+ * Saving and loading. The saved form does not say where contents were stored: all slots with
+ * contents are saved as if they were in the window. The loading store decides where to put them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ int swap_store_save(struct swap_store *store, struct serialize_writer *writer)
 	return writer->status;
 }
 
-/* Makes room for the slots that follow. Gives the lock away meanwhile. */
+/* Makes room for the slots that follow. Releases the lock meanwhile. */
 static void load_make_room(struct swap_store *store)
 {
 	unsigned moved = 1;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The scan: four times a second it looks at the words of all slots that have a page or a stored
- * copy. It gives pages of freed slots back, drops copies that the guest has freed or written
- * over, counts how long contents have been lying there, and puts words right that make no sense.
- * The same thread makes room when the budget is nearly used up.
+ * copy. It gives pages of freed slots back, drops copies that the guest has freed or written over,
+ * counts how long contents have been resident, and repairs words that make no sense. The same
+ * thread makes room when the budget is nearly used up.
  */
 #include <string.h>
 #include <time.h>
@@ -29,7 +29,7 @@ static void run_end(struct swap_store *store, struct run *run)
 	run->count = 0;
 }
 
-/* Adds a FREE slot; false where the guest was faster. */
+/* Adds a FREE slot, unless the guest was faster. */
 static void run_add(struct swap_store *store, struct run *run, uint32_t slot)
 {
 	if (run->count && (run->first + run->count != slot || run->count == RUN_MAX))
@@ -41,7 +41,10 @@ static void run_add(struct swap_store *store, struct run *run, uint32_t slot)
 	run->count++;
 }
 
-/* Of a group with pages. */
+/*
+ * Takes pages of FREE slots of one group and returns their number. @age: of slots FREE for so many
+ * scans.
+ */
 static unsigned punch_free_group(struct swap_store *store, uint32_t group, unsigned age)
 {
 	uint32_t slot = group * GROUP_SLOTS, end = slot + GROUP_SLOTS;
@@ -66,7 +69,7 @@ unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
 {
 	unsigned punched = 0, looked = 0;
 
-	/* A group that is passed over counts as one slot. */
+	/* A group that is skipped counts as one slot. */
 	for (uint32_t seen = 0; seen < store->group_count && punched < most && looked < LOOK_SLOTS;
 	     seen++) {
 		uint32_t group = store->free_hand;
@@ -93,7 +96,7 @@ static void grow_old(struct swap_slot *what, bool is_free)
 		what->age++;
 }
 
-/* A word that the rules allow to nobody: the guest harmed a slot of its own. */
+/* Repairs a word that the rules do not allow: the guest harmed a slot of its own. */
 static void mend(struct swap_store *store, uint32_t slot, uint32_t word, uint32_t to)
 {
 	if (swap_word_change(store, slot, word, to))
@@ -142,13 +145,13 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 		if (idle_page && swap_punch_dead_locked(store, slot, word))
 			swap_count(store, punched, 1);
 		break;
-	default: /* OWNED, but not by the VMM, which keeps the lock meanwhile; or no state at all */
+	default: /* OWNED, but not by the VMM, which would hold the lock; or not a state at all */
 		mend(store, slot, word, SYM_SLOT_FREE);
 		break;
 	}
 }
 
-/* Mapped slots are never taken: the guest is asked for those that the budget lacks. */
+/* Mapped slots are never taken. The guest is asked for as many as the budget lacks. */
 static void revoke_update_locked(struct swap_store *store)
 {
 	uint64_t used = swap_used_locked(store), target = store->budget, wanted = 0;
@@ -201,7 +204,7 @@ static bool room_enough(struct swap_store *store)
 	return enough;
 }
 
-/* The spill threads are to take over what is left to do. */
+/* Asks the spill threads to do the rest. */
 static void spill_ask(struct swap_store *store)
 {
 	swap_lock(store);
@@ -226,7 +229,7 @@ static void punch_free_all(struct swap_store *store)
 	swap_unlock(store);
 }
 
-/* Until room is enough, or all slots were looked at without one that could go. */
+/* Moves slots out until there is enough room, or until none of all slots could go. */
 static void move_out_all(struct swap_store *store, struct swap_mover *mover, unsigned age)
 {
 	unsigned looks = swap_looks(store);
@@ -237,8 +240,8 @@ static void move_out_all(struct swap_store *store, struct swap_mover *mover, uns
 }
 
 /*
- * Makes room until four units are free or nothing more can be done: first what costs nothing, then
- * cold contents, then any, then the spill store.
+ * Makes room until four units are free or nothing more can be done: first pages of freed slots,
+ * then cold contents, then any contents, then the spill store.
  */
 static void make_room(struct swap_store *store, struct swap_mover *mover)
 {
@@ -250,7 +253,7 @@ static void make_room(struct swap_store *store, struct swap_mover *mover)
 	swap_lock(store);
 	revoke_update_locked(store);
 	store->room_wanted = false;
-	/* Then it is not tried again before the next scan. */
+	/* If so, the next try waits for the next scan. */
 	store->in_vain = !room_enough_locked(store);
 	pthread_cond_broadcast(&store->room);
 	swap_unlock(store);
@@ -263,7 +266,7 @@ static void in_vain_set(struct swap_store *store, bool in_vain)
 	swap_unlock(store);
 }
 
-/* Waits for the next scan, or until room is wanted; what of the two: true for the scan. */
+/* Waits until the next scan is due or room is wanted. Returns true if the scan is due. */
 static bool wait_for_work(struct swap_store *store, uint64_t next_scan, bool tried)
 {
 	const struct timespec until = clock_timespec(next_scan);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the store knows of one slot: the end of the VMM's ownership of its word, and where its
- * contents are stored outside of the window.
+ * The store's record of one slot: where its contents are stored outside of the window, and the end
+ * of the VMM's ownership of its word.
  */
 #include "swap/store/store_internal.h"
 

@@ -332,7 +332,7 @@ void swap_store_usage(struct swap_store *store, struct swap_usage *usage)
 	usage->compressed = arena_pages(store->arena) * SLOT_SIZE;
 	usage->spilled = store->spilled * SLOT_SIZE;
 	usage->full = store->full;
-	/* What the scan passes over holds nothing. */
+	/* Slots that the scan skips hold nothing. */
 	usage->states[SYM_SLOT_FREE] = store->slot_count;
 	for (unsigned state = SYM_SLOT_FREE + 1; state < SWAP_STATES; state++) {
 		uint64_t left = usage->states[SYM_SLOT_FREE], count = store->states[state];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The slot store: one window of guest-physical space (struct sym_swap_header in abi.h), in whose
- * slots the guest's swap device keeps pages, and the host memory behind it. What is in use
- * is bounded by a budget: holes are punched for free slots, then cold slots are compressed, then
- * spilled to a file or an NBD server.
+ * slots the guest's swap device keeps pages, and the host memory behind it. A budget bounds the
+ * memory in use: pages of free slots go back to the host, then cold slots are compressed, then
+ * slots are spilled to a file or an NBD server. store_internal.h explains how.
  *
- * Host safety never depends on the window's contents: what the store knows about a slot
- * lies in its own memory; the guest's state words only say what the guest wants kept.
+ * Host safety never depends on the window's contents: the store's knowledge of a slot is in its own
+ * memory; the guest's state words only say which contents the guest wants kept.
  */
 #ifndef SYMVM_SWAP_STORE_H
 #define SYMVM_SWAP_STORE_H
@@ -84,15 +84,17 @@ struct swap_usage {
  */
 int swap_store_create(const struct swap_config *config, struct log *log, struct swap_store **store,
 		      struct error *err);
-/* A descriptor of the memfd, the caller's, who maps its swap_store_window_size() bytes for the
- * guest. -errno with words. */
+/*
+ * Returns a descriptor of the memfd. The caller owns it and maps its swap_store_window_size() bytes
+ * for the guest. -errno with words.
+ */
 int swap_store_window_fd(const struct swap_store *store, struct error *err);
 uint64_t swap_store_window_size(const struct swap_store *store);
 
 /*
- * From now on missing pages of the guest's mapping of the window at @hva are put there by the store
- * alone, by userfaultfd. Main thread, before anything touches the slots there. -EPERM with words
- * where the host does not let this process handle faults of KVM.
+ * From now on the store alone serves missing pages of the guest's mapping of the window at @hva, by
+ * userfaultfd. Main thread, before anything touches the slots there. -EPERM with words if the host
+ * does not let this process handle faults of KVM.
  */
 int swap_store_guard(struct swap_store *store, void *hva, struct error *err);
 
@@ -105,23 +107,29 @@ void swap_store_destroy(struct swap_store *store);
 void swap_store_reset(struct swap_store *store);
 
 /*
- * The doorbells: their verdicts, see abi.h. vCPU threads, in a doorbell; RESERVE may take some
- * ten milliseconds where room has to be made.
+ * The doorbells. They return the verdicts of abi.h. vCPU threads, in a doorbell; each may take
+ * about a second if room has to be made.
  */
 int swap_store_reserve(struct swap_store *store, uint64_t slot);
 int swap_store_fetch(struct swap_store *store, uint64_t slot);
 
-/* The policy's words in the header: what verdicts may be given; credit becomes void. Any thread. */
+/*
+ * Writes the policy's words in the header: which verdicts may be given. Credit becomes void. Any
+ * thread.
+ */
 void swap_store_set_verdicts(struct swap_store *store, uint32_t verdicts);
 uint32_t swap_store_verdicts(const struct swap_store *store);
 
 /*
- * Changes the budget, in bytes; one below the current use is reached as fast as slots can be
- * compressed or spilled, which swap_store_usage() tells. Any thread. -EINVAL with words.
+ * Changes the budget, in bytes. A budget below the current use is reached as fast as slots can be
+ * compressed or spilled; swap_store_usage() shows the progress. Any thread. -EINVAL with words.
  */
 int swap_store_set_budget(struct swap_store *store, uint64_t budget, struct error *err);
 
-/* What it uses now; words of slots as they were up to a quarter of a second ago. Any thread. */
+/*
+ * What the store uses now. The states of slots are those of the last scan, 250 ms ago or a little
+ * more. Any thread.
+ */
 void swap_store_usage(struct swap_store *store, struct swap_usage *usage);
 /* resident + compressed, bytes. Any thread, cheap. */
 uint64_t swap_store_used(struct swap_store *store);
@@ -130,8 +138,9 @@ const struct swap_counters *swap_store_counters(const struct swap_store *store);
 const struct swap_config *swap_store_config(const struct swap_store *store);
 
 /*
- * The whole store with its contents: what is stored elsewhere is saved as if it lay in the window.
- * vCPUs are stopped. -EIO where contents are lost, -ENOMEM, -EINVAL (of another size, or damaged).
+ * Save and load the whole store with its contents. Contents that are stored elsewhere are saved as
+ * if they were in the window; contents that cannot be read are saved as FAILED. vCPUs are stopped.
+ * -ENOMEM, -ENOSPC (beyond the budget), -EINVAL (of another size, or damaged), -errno.
  */
 int swap_store_save(struct swap_store *store, struct serialize_writer *writer);
 int swap_store_load(struct swap_store *store, struct serialize_reader *reader);

@@ -1,14 +1,107 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside of the slot store. One lock guards all that the store knows. A function named *_locked
- * wants it held. Under it words are looked at and changed, pages put behind slots and taken away;
- * compression of batches and I/O go on without it, on slots marked BUSY or IO.
+ * Inside of the slot store: how it works, and what its files share.
+ *
+ * Slots. The guest's swap device keeps pages of 4 KiB in slots. The window is a memfd that is
+ * mapped into the guest: a header, one 32-bit state word per slot, then the slots (abi.h). The
+ * store has a record of its own for each slot (struct swap_slot) and trusts nothing but its
+ * records: a word only says which contents the guest wants kept.
+ *
+ * Contents of a slot are in one of four places:
+ *
+ *   window       In the slot. A page of the memfd is behind it (SLOT_POPULATED).
+ *   filled       In no memory: the page is one 64-bit value repeated, which the record has.
+ *   compressed   In the arena: memory of the VMM in slabs of 16 KiB.
+ *   spilled      In the spill store: a file or an NBD server. The record has a checksum.
+ *
+ * The last three are the stored copy, which counts if the word is STORED. Page and copy may exist
+ * at once: a guest that writes to a STORED slot leaves an old copy behind, and a freed slot keeps
+ * its page for some scans. The scan removes both. Contents that do not compress stay in the window
+ * unless there is a spill store (SLOT_INCOMPRESSIBLE).
+ *
+ * Words. Guest and VMM change a word by compare-and-swap, the VMM only with the lock held:
+ *
+ *      guest claims      guest has written      guest maps, unmaps
+ *   FREE ---------> WRITING ---------> RESIDENT <================> MAPPED
+ *                                       |    ^
+ *           VMM, if there is no reader  |    |  the guest takes it back,
+ *                                       v    |  or the VMM has no place for the copy
+ *                                       COPYING
+ *                                          |
+ *                     VMM has made a copy  |
+ *                                          v    page went
+ *                                        OWNED -----------> STORED <---------+
+ *                                          |                   |             |
+ *                       page could not go  |            FETCH  |             |  no memory
+ *                                          v                   v             |  for a page
+ *                                      RESIDENT              OWNED ----------+
+ *                                                            |   |
+ *                                         contents are back  |   |  contents are lost
+ *                                                            v   v
+ *                                                     RESIDENT   FAILED
+ *
+ * These changes are not in the picture:
+ *
+ *   - The guest also claims RESIDENT without readers, COPYING, STORED and FAILED for writing. It
+ *     frees a slot in any state but OWNED and MAPPED. To free an OWNED slot it sets
+ *     SYM_SLOT_DISCARD in the word; then OWNED becomes FREE.
+ *   - To take a page without contents, the VMM changes FREE, STORED or FAILED to OWNED and back.
+ *   - The scan repairs words of slots with a page or a copy that break the rules. COPYING that is
+ *     not the VMM's becomes RESIDENT. STORED without a copy becomes FAILED, at a FETCH as well.
+ *     OWNED that is not the VMM's, or an unknown state, becomes FREE.
+ *   - If the guest has too many writes under way, ring_take() (fault.c) takes the page of a slot in
+ *     use and writes FAILED. A MAPPED slot keeps its word.
+ *   - While vCPUs are stopped, reset makes every word FREE, and load writes WRITING, RESIDENT,
+ *     MAPPED or FAILED.
+ *
+ * So a slot is the guest's while it is WRITING, MAPPED, or RESIDENT with readers (counted in the
+ * word). It is the VMM's alone while it is OWNED, from start to end with the lock held. The VMM
+ * mostly copies a COPYING slot without the lock; if the guest takes the slot back meanwhile, the
+ * change to OWNED fails and the copy is dropped.
+ *
+ * Budget, in pages. Pages behind slots and slabs of the arena count as used; the spill store does
+ * not. A unit is a 64th of the budget, 16 to 512 pages. If less than 3 units are free, the scan
+ * thread makes room until 4 are free. If less than 1 is free, the header says SYM_SWAP_FULL until 2
+ * are free; a guest that sees it rings RESERVE before it writes. If the budget covers all slots,
+ * FULL is never set. If the budget is lowered below the use, the ceiling is the use at that time
+ * and then falls with it; else it is the budget. FETCH, load and the arena may go GROWTH_PAGES
+ * beyond the ceiling, because memory of copies becomes free in whole slabs.
+ *
+ * The store has four kinds of threads:
+ *
+ *   swap-scan    scan.c       Looks at the words every SCAN_MS, and makes room.
+ *   swap-events  uffd.c       Reads the events of missing pages into a queue.
+ *   swap-fault   uffd.c       Serves the queue, without use of the spill store.
+ *   swap-spill   writeback.c  Reads and writes the spill store; one per lane of it.
+ *
+ * The second and third exist only after swap_store_guard(). vCPU threads call the store for their
+ * doorbells (RESERVE, FETCH), and other threads call the rest of store.h.
+ *
+ * A missing page. A thread that accesses a slot without a page waits in the kernel. swap-fault
+ * allocates the page in the memfd and wakes it; then the kernel maps the page. The page is zero:
+ * only FETCH brings contents back. If there is room, neighbours that the guest may soon write to
+ * get pages, too: up to CHUNK_SLOTS in total, but not more than an eighth of the room. If there is
+ * none, one page is given beyond the budget, because the write may have been under way when FULL
+ * rose. store->ring lists these slots; if it is full, ring_take() first takes the page of one of
+ * them.
+ *
+ * Making room, in this order: pages of FREE slots go; contents that were resident for COLD_SCANS
+ * scans are filled or compressed; then any contents. Then the spill threads write out
+ * incompressible contents, and compressed ones from the oldest slabs. MAPPED slots are never taken
+ * for it: header.revoke_wanted asks for them. A vCPU without room takes the first three steps
+ * itself for some slots, and then waits for the scan and the spill threads for a bounded time.
+ *
+ * Locks. One lock guards all that the store knows. A function named *_locked wants it held. Under
+ * it words are read and changed, and pages are put behind slots and taken away. Compression of
+ * batches and I/O run without it, on slots marked BUSY or IO; only saving, when vCPUs are stopped,
+ * reads the spill store under it. sync_lock guards the vCPUs' mover and is taken before the lock.
+ * event_lock guards the queue of events and is never held with another.
  *
  * Files call downwards only: store > scan, writeback, uffd, reserve, save > fault > evict >
  * residency > slot, worker.
  *
- * Nobody here touches the guest's mapping, whose missing pages wait for the store: slots are read
- * and written through the memfd, header and words through a mapping of their own.
+ * The store never accesses the guest's mapping, whose missing pages wait for the store. It reads
+ * and writes slots through the memfd, header and words through a mapping of its own.
  */
 #ifndef SYMVM_SWAP_STORE_INTERNAL_H
 #define SYMVM_SWAP_STORE_INTERNAL_H
@@ -41,10 +134,10 @@
 #define RESERVE_LOOKS	4u    /* such pieces in one doorbell, of each kind */
 #define EVENT_QUEUE	256u
 
-/* Where a slot's contents are besides, or instead of, the window. */
+/* Where the stored copy of a slot is. It is the slot's contents if the word is STORED. */
 enum slot_where {
 	WHERE_NONE,
-	WHERE_FILLED,	  /* nowhere: `value` repeated */
+	WHERE_FILLED,	  /* no memory: the page is `value` repeated */
 	WHERE_COMPRESSED, /* in the arena at `value`, `length` bytes */
 	WHERE_SPILLED,	  /* in the spill store, `length` bytes with the checksum `value` */
 };
@@ -52,26 +145,28 @@ enum slot_where {
 #define SLOT_POPULATED	    (1u << 0) /* a page of the memfd is behind it */
 #define SLOT_BUSY	    (1u << 1) /* being copied: the page stays */
 #define SLOT_IO		    (1u << 2) /* the spill store reads or writes it */
-#define SLOT_STALE	    (1u << 3) /* with IO: what it reads or writes is dead */
+#define SLOT_STALE	    (1u << 3) /* with IO: the contents that are read or written are dead */
 #define SLOT_INCOMPRESSIBLE (1u << 4)
 #define SLOT_RING	    (1u << 5) /* in store->ring */
 #define SLOT_SEEN_FREE	    (1u << 6) /* `age` counts scans that saw it FREE; else RESIDENT */
 
 struct swap_slot {
 	uint64_t value;
-	uint16_t length; /* of the stored form; SLOT_SIZE: as it was */
+	uint16_t length; /* of the stored form; SLOT_SIZE: not compressed */
 	uint8_t where;
 	uint8_t flags;
 	uint8_t age;
 };
 
-/* How many of GROUP_SLOTS slots the scan has to look at: groups without any are passed. */
+/*
+ * How many of GROUP_SLOTS slots have a page, and a stored copy. The scan skips groups without any.
+ */
 struct swap_group {
 	uint16_t populated;
 	uint16_t stored;
 };
 
-/* What one thread needs to move slots out. */
+/* Buffers with which one thread moves slots out. */
 struct swap_mover {
 	struct swap_codec *codec;
 	unsigned count;
@@ -96,7 +191,7 @@ struct swap_store {
 	pthread_mutex_t lock;	  /* taken by swap_lock() */
 	_Atomic unsigned waiting; /* for the lock */
 	pthread_cond_t work;	  /* for the scan: room is wanted */
-	pthread_cond_t room;	  /* somebody made room, or could not */
+	pthread_cond_t room;	  /* a thread made room, or could not */
 	pthread_cond_t io;	  /* for the spill threads */
 	struct swap_slot *slots;
 	struct swap_group *groups;
@@ -109,8 +204,8 @@ struct swap_store {
 	_Atomic uint64_t states[SWAP_STATES]; /* slots by state, of the last scan ... */
 	_Atomic bool full;
 	_Atomic uint32_t verdicts;
-	uint64_t ceiling; /* budget, or what was used when it was lowered below that */
-	uint64_t unit;	  /* pages that are kept free, see residency.c */
+	uint64_t ceiling;		/* budget, or the use if the budget was lowered below it */
+	uint64_t unit;			/* pages that are kept free, see residency.c */
 	uint64_t counting[SWAP_STATES]; /* ... and of the one under way */
 	bool room_wanted;
 	bool in_vain; /* the scan thread looked at all slots and made no room */
@@ -118,10 +213,10 @@ struct swap_store {
 	_Atomic bool stopping;
 	uint32_t ring[RING_SLOTS]; /* oldest first */
 	unsigned ring_count;
-	uint32_t hand;		      /* slot from which the next cold one is looked for */
-	uint32_t spill_hand;	      /* ... the next one to spill */
-	uint32_t free_hand;	      /* group from which the next freed slots are looked for */
-	bool reads_fail, writes_fail; /* the last one did, and the log says so */
+	uint32_t hand;		      /* slot at which the search for cold ones continues */
+	uint32_t spill_hand;	      /* ... for ones to spill */
+	uint32_t free_hand;	      /* group at which the search for freed slots continues */
+	bool reads_fail, writes_fail; /* the last one failed, and the log says so */
 	uint32_t fetch_queue[FETCH_QUEUE];
 	unsigned fetch_count;
 	unsigned io_active;
@@ -131,7 +226,7 @@ struct swap_store {
 	struct swap_mover *sync_mover; /* for vCPUs that need room at once */
 
 	int uffd;
-	uint64_t guard_base; /* where the slots lie in the guest's mapping */
+	uint64_t guard_base; /* address of the slots in the guest's mapping */
 	uint64_t guard_length;
 	int stop_fd;
 	pthread_mutex_t event_lock;
@@ -174,8 +269,10 @@ static inline void swap_unlock(struct swap_store *store)
 	pthread_mutex_unlock(&store->lock);
 }
 
-/* Between two pieces of long work: lets go of the lock for those that wait for it. A mutex alone is
- * not fair. */
+/*
+ * To be called between two pieces of long work. Lets threads that wait for the lock have it: a
+ * mutex alone is not fair.
+ */
 static inline void swap_lock_pass(struct swap_store *store)
 {
 	if (!store->waiting)
@@ -204,14 +301,16 @@ static inline uint64_t swap_slot_offset(const struct swap_store *store, uint32_t
 
 /* --- slot.c --- */
 
-/* Ends OWNED: to @state, or to FREE where the guest asked for it meanwhile. What it became, or
- * SYM_SLOT_OWNED where the guest had changed it. */
+/*
+ * Changes the word from OWNED to @state, or to FREE if the guest asked for that meanwhile. Returns
+ * the new state, or SYM_SLOT_OWNED if the guest had changed the word.
+ */
 uint32_t swap_word_release_locked(struct swap_store *store, uint32_t slot, uint32_t state);
-/* The slot's stored copy is dead. */
+/* Drops the slot's stored copy, if there is one. */
 void swap_copy_drop_locked(struct swap_store *store, uint32_t slot);
 void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_where where,
 			  uint64_t value, uint32_t length);
-/* How many looks of LOOK_SLOTS slots see all of them. */
+/* Number of looks of LOOK_SLOTS slots that cover all slots. */
 unsigned swap_looks(const struct swap_store *store);
 
 /* --- worker.c --- */
@@ -227,46 +326,58 @@ bool swap_thread_enter(struct swap_store *store, const char *name, bool ready);
 
 /* --- residency.c: host memory behind slots --- */
 
-/* After each change of what is used or allowed: tells the guest, wakes who makes room. */
+/*
+ * To be called after each change of use or budget. Sets or clears FULL, and wakes the scan thread
+ * if room is short.
+ */
 void swap_pressure_update_locked(struct swap_store *store);
 /* Backs slots [@first, @first + @count), none of which is populated. -ENOMEM, -errno. */
 int swap_populate_locked(struct swap_store *store, uint32_t first, uint32_t count);
-/* Gives pages back; all populated, none BUSY, all words the VMM's or not to be used by the guest.
+/*
+ * Gives pages back to the host. All are populated and none is BUSY. The words are OWNED, unless the
+ * contents are given up.
  */
 int swap_punch_locked(struct swap_store *store, uint32_t first, uint32_t count);
-/* Takes the page of a slot whose word is @word, of a state without contents in the window. */
+/*
+ * Takes the page of a slot whose word is @word: a state without contents in the window. False: the
+ * word changed meanwhile, or the page stays.
+ */
 bool swap_punch_dead_locked(struct swap_store *store, uint32_t slot, uint32_t word);
 
 /* --- evict.c: out of the window and back --- */
 
 /*
- * Moves up to @most slots out that have been resident for @age scans; looks at LOOK_SLOTS slots,
- * from where the last such look ended. Their number. Not locked.
+ * Moves out up to @most slots that have been resident for @age scans. Looks at up to LOOK_SLOTS
+ * slots and starts where the last such look ended. Returns the number of slots moved. To be called
+ * without the lock.
  */
 unsigned swap_move_out(struct swap_store *store, struct swap_mover *mover, unsigned age,
 		       unsigned most);
-/* One slot, under the lock. */
+/* The same for one slot. True: it was moved. */
 bool swap_move_out_locked(struct swap_store *store, uint32_t slot);
 /*
- * A STORED slot back into the window; @page: its contents, or NULL: from this memory. There must be
- * room. 0 also where the guest changed its mind; -ENOMEM; -EIO: it is FAILED now.
+ * Brings a STORED slot back into the window. @page: its contents; NULL: they are in the VMM's
+ * memory. There must be room. 0 also if the guest changed its mind; -ENOMEM; -EIO: the slot is
+ * FAILED now.
  */
 int swap_move_in_locked(struct swap_store *store, uint32_t slot, const void *page);
-/* Slots that are OWNED, with their copies set: their pages go, those of neighbours together, and
- * their words tell. */
+/*
+ * Ends the way out of OWNED slots whose copies are set: gives back their pages, those of neighbours
+ * together, and changes their words.
+ */
 void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned count);
-/* The stored contents of a slot that is not spilled. -EIO. */
+/* Puts the stored contents of a slot that is not spilled into @page. -EIO. */
 int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page);
-/* Puts contents into the window, and a page there if there is none. -ENOMEM, -errno. */
+/* Puts contents into the window; backs the slot first if it has no page. -ENOMEM, -errno. */
 int swap_page_write_locked(struct swap_store *store, uint32_t slot, const void *page);
-/* Its word becomes FAILED from @state. */
+/* Drops the slot's copy and changes its word from @state to FAILED. */
 void swap_slot_fail_locked(struct swap_store *store, uint32_t slot, uint32_t state);
 
 /* --- scan.c --- */
 
 /*
- * Takes pages of FREE slots, @most or some more; their number. Looks at LOOK_SLOTS slots, from
- * where the last such look ended.
+ * Takes pages of FREE slots, @most or some more, and returns their number. Looks at about
+ * LOOK_SLOTS slots and starts where the last such look ended.
  */
 unsigned swap_punch_free_locked(struct swap_store *store, unsigned most);
 void *swap_scan_thread(void *store);
@@ -285,7 +396,9 @@ void *swap_fault_thread(void *store);
 /* --- writeback.c --- */
 
 void *swap_spill_thread(void *store);
-/* The contents of a spilled slot, waiting for the spill store: for saving. @page is aligned. */
+/*
+ * Reads the contents of a spilled slot and waits for the spill store; for saving. @page is aligned.
+ */
 int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Queues the read of a spilled slot. */
 void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * userfaultfd on the slots in the guest's mapping: nothing gets a page there by a mere touch. One
- * thread reads the events, another one puts pages there; neither touches that mapping. A page
- * that is in the memfd is mapped by the kernel without an event, so a whole chunk costs one.
- * Linux Documentation/admin-guide/mm/userfaultfd.rst
+ * userfaultfd on the slots in the guest's mapping: a mere access never gets a page there. One
+ * thread reads the events and another one backs the slots; neither accesses that mapping. The
+ * kernel maps a page that is already in the memfd without an event, so a whole chunk costs one
+ * event. Linux Documentation/admin-guide/mm/userfaultfd.rst
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #define EVENTS_AT_ONCE	  16
 #define NO_MEMORY_WAIT_MS 20
 
-/* One that takes faults of the kernel (KVM), or -errno. */
+/* Opens a userfaultfd that also takes faults of the kernel (KVM). -errno. */
 static int uffd_open(void)
 {
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), device, status = -errno;
@@ -67,7 +67,7 @@ int swap_store_guard(struct swap_store *store, void *hva, struct error *err)
 static void event_push(struct swap_store *store, uint32_t slot)
 {
 	pthread_mutex_lock(&store->event_lock);
-	/* Each waiting thread has one event: more than fit is more than there are. */
+	/* Each waiting thread has one event. Events that do not fit wait in the kernel. */
 	while (store->event_count == EVENT_QUEUE && !store->stopping)
 		pthread_cond_wait(&store->event_added, &store->event_lock);
 	if (store->event_count < EVENT_QUEUE)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What each thread of the store needs: its jail, and buffers to move slots with. */
+/* Setup of the store's threads: their jail, and buffers to move slots with. */
 #include <pthread.h>
 #include <stdlib.h>
 

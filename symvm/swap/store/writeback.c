@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The spill threads: they read slots back that the guest asked for, and write out what memory has
- * no room for: contents that do not compress, straight from the window, and compressed ones. A
- * slot has at most one I/O under way (SLOT_IO); when its contents die meanwhile (SLOT_STALE),
- * what comes of it is thrown away. An error costs that slot its contents, or leaves it where it is.
+ * The spill threads. They read back slots that the guest asked for. They write out what memory has
+ * no room for: contents that do not compress, straight from the window, and compressed ones. A slot
+ * has at most one transfer under way (SLOT_IO). If its contents die meanwhile (SLOT_STALE), the
+ * result is dropped. A slot that cannot be read loses its contents; one that cannot be written
+ * stays where it is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,11 +15,11 @@
 
 #include "swap/store/store_internal.h"
 
-#define PICK_LOOKS 4u /* for what does not compress, before what is compressed */
+#define PICK_LOOKS 4u /* looks for incompressible slots, before compressed ones */
 
 static uint64_t checksum(uint32_t slot, const void *data, size_t length)
 {
-	/* Seeded: another slot's block is wrong, too. */
+	/* Seeded by the slot, so that another slot's block does not match. */
 	return XXH3_64bits_withSeed(data, length, slot);
 }
 
@@ -29,7 +30,7 @@ void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot)
 	for (unsigned i = 0; i < store->fetch_count; i++)
 		if (store->fetch_queue[i] == slot)
 			return;
-	/* A full queue: the guest rings again. */
+	/* If the queue is full, the guest rings again. */
 	if (store->fetch_count == FETCH_QUEUE)
 		return;
 	store->fetch_queue[store->fetch_count++] = slot;
@@ -48,7 +49,7 @@ static uint32_t fetch_next_locked(struct swap_store *store)
 	return slot;
 }
 
-/* Ends the I/O of a slot; false: what it was for is dead. */
+/* Ends the I/O of a slot; false: its contents died meanwhile. */
 static bool io_end_locked(struct swap_store *store, uint32_t slot)
 {
 	struct swap_slot *what = &store->slots[slot];
@@ -59,8 +60,8 @@ static bool io_end_locked(struct swap_store *store, uint32_t slot)
 }
 
 /*
- * The end of a transfer. A full disk or a dead server fails each one: the log has one line when
- * that begins, and one when it ends.
+ * Notes the end of a transfer. A full disk or a dead server fails every transfer: the log gets one
+ * line when that begins, and one when it ends.
  */
 static void transfer_ended_locked(struct swap_store *store, const char *what, const char *outcome,
 				  bool *failing, int status)
@@ -91,7 +92,7 @@ static void write_ended_locked(struct swap_store *store, int status)
 			      &store->writes_fail, status);
 }
 
-/* Checks what was read and expands it; NULL: it is not what was written. */
+/* Checks and expands the data that was read; NULL: it differs from the data that was written. */
 static const void *unpack(struct swap_store *store, const struct swap_slot *what, uint32_t slot,
 			  const void *data, struct swap_mover *mover)
 {
@@ -109,7 +110,9 @@ static const void *unpack(struct swap_store *store, const struct swap_slot *what
 		       : NULL;
 }
 
-/* How many slots from @first on are read together: spilled neighbours, where there is ample room.
+/*
+ * How many slots from @first on are read together: spilled neighbours, if there is ample room.
+ * Marks them IO.
  */
 static unsigned fetch_run_locked(struct swap_store *store, uint32_t first)
 {
@@ -127,14 +130,14 @@ static unsigned fetch_run_locked(struct swap_store *store, uint32_t first)
 	return count;
 }
 
-/* Puts what was read for one slot back into the window; @data NULL: it could not be read. */
+/* Puts the data read for one slot back into the window; @data NULL: it could not be read. */
 static void fetched_locked(struct swap_store *store, struct swap_mover *mover, uint32_t slot,
 			   const void *data)
 {
 	struct swap_slot was = store->slots[slot];
 	const void *page;
 
-	/* Dead, or written over: what was read may be anything. */
+	/* The contents died or were written over: the data may be anything. */
 	if (!io_end_locked(store, slot) || was.where != WHERE_SPILLED)
 		return;
 	page = data ? unpack(store, &was, slot, data, mover) : NULL;
@@ -157,7 +160,7 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 	swap_unlock(store);
 	status = store->spill->ops->read(store->spill, lane, slot, data, count);
 	good = status < 0 ? 0 : count;
-	/* The fault may be a neighbour's. */
+	/* The error may be a neighbour's. */
 	if (status < 0 && count > 1) {
 		status = store->spill->ops->read(store->spill, lane, slot, data, 1);
 		good = status < 0 ? 0 : 1;
@@ -215,7 +218,7 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 	return true;
 }
 
-/* The first one of up to SPILL_RUN neighbours, claimed; their number. */
+/* Claims up to SPILL_RUN neighbours from *@first on. Returns their number. */
 static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 {
 	uint32_t slot = store->spill_hand;
@@ -240,7 +243,7 @@ static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 	return count;
 }
 
-/* Several such looks; the lock is given away in between. */
+/* Up to @looks such looks, with the lock released in between. */
 static unsigned look_resident_locked(struct swap_store *store, unsigned looks, uint32_t *first)
 {
 	unsigned count = 0, all = swap_looks(store);
@@ -277,7 +280,7 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 	swap_count(store, spilled, 1);
 }
 
-/* Ends the copying of one slot; whether it goes. */
+/* Ends the copying of one slot. True: the slot leaves the window. */
 static bool written_locked(struct swap_store *store, uint32_t slot, bool good, uint64_t sum)
 {
 	struct swap_slot *what = &store->slots[slot];
@@ -320,7 +323,10 @@ static void write_resident(struct swap_store *store, unsigned lane, uint32_t fir
 	swap_leave_locked(store, slots, gone);
 }
 
-/* Writes something out; false: there is nothing, or an error: it rests, not to try in a circle. */
+/*
+ * Writes something out. False: there is nothing to write, or an error. Then the thread stops for
+ * now instead of retrying forever.
+ */
 static bool write_some_locked(struct swap_store *store, unsigned lane, void *data)
 {
 	uint64_t errors = store->counters.spill_errors;
