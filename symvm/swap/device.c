@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * --swap: a window with a slot store behind it. The guest learns of it from its VM's SymSpy page
- * and rings doorbells about it.
+ * --swap: a window with a slot store behind it. The guest finds it in its VM's SymSpy page and
+ * rings doorbells about it.
  */
 #include "swap/device.h"
 
@@ -81,7 +81,10 @@ static void set_verdicts(void *opaque, uint32_t verdicts)
 		swap_store_set_verdicts(store, verdicts);
 }
 
-/* Where a window has a budget of its own, the VM's is the RAM of its boot and the windows'. */
+/*
+ * If a window has a budget of its own, the VM's budget is its boot-time RAM plus the budgets of all
+ * windows.
+ */
 static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
 {
 	struct vm *vm = opaque;
@@ -204,7 +207,10 @@ static int options_parse(struct swap_options *options, const char *argument, str
 	return 0;
 }
 
-/* Makes the store visible: the window in guest-physical space, and its faults the store's. */
+/*
+ * Makes the store visible: adds the window to guest-physical space and lets the store serve its
+ * faults.
+ */
 static int window_add(struct swap_device *swap, struct vm *vm, struct error *err)
 {
 	uint64_t limit = 1ull << vm->physical_bits;
@@ -241,7 +247,7 @@ static int decide_attach(struct vm *vm, const struct swap_options *options, stru
 	return status < 0 ? error_set(err, status, "--swap: %s", inner.text) : 0;
 }
 
-/* A store never holds more than its window; words and notes are less than 1/64 of that. */
+/* A store never holds more than its window; words and records take less than 1/64 of that. */
 static void add_jail_needs(struct vm *vm, const struct swap_config *config)
 {
 	vm->jail_needs.features |= JAIL_FEATURE_SLOT_STORE;
@@ -316,7 +322,7 @@ static const struct device_class swap_class = {
 		    "EXPORT][,policy=POLICY][,pressure=FILE]",
 	.help = "a slot store for the guest's swapped pages; memory: host memory that it may use "
 		"(default: size); may be given several times",
-	.order = 90, /* after all that adds RAM */
+	.order = 90, /* after all devices that add RAM */
 	.create = swap_create,
 };
 DEVICE_CLASS(swap_class);

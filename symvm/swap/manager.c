@@ -21,7 +21,7 @@
 
 #define NAME	      "swap-manager"
 #define TICK_SECONDS  1
-#define STALL_TICKS   5u    /* without progress of the guest's plugging */
+#define STALL_TICKS   5u    /* ticks without progress of the guest's plugging */
 #define PRESSED_ABOVE 1000u /* "some avg10", hundredths of a percent */
 #define RELAXED_BELOW 500u
 #define SIZE_MAX_SANE (1ull << 46)
@@ -37,7 +37,7 @@ struct swap_manager {
 	pthread_mutex_t lock; /* guards the rest; never held while the guest is asked */
 	const struct swap_policy *policy;
 	void *policy_state; /* policy->state_size bytes, or NULL */
-	bool known;	    /* the guest's counters below */
+	bool known;	    /* the guest's counters below are set */
 	uint64_t last_swap_in, last_refault;
 	uint64_t last_plugged;
 	unsigned stalled_ticks;
@@ -57,14 +57,14 @@ static const char *const taken_names[SWAP_SHRINK_COUNT] = {
 	[SWAP_SHRINK_BUDGET] = "budget",
 };
 
-/* A guest's number, made one that sums and products of cannot overflow. */
+/* Limits a guest's number, so that sums and products of it cannot overflow. */
 static void bound(uint64_t *value, uint64_t most)
 {
 	if (*value > most)
 		*value = most;
 }
 
-/* The guest's words: whatever it says, they are possible. */
+/* Limits the guest's answer to possible values, whatever it says. */
 static void query_bound(struct sym_swap_query *query)
 {
 	bound(&query->mem_total, SIZE_MAX_SANE);
@@ -103,7 +103,7 @@ uint64_t swap_ram_bytes(struct vm *vm)
 	return vm->memory.ram_size + (mem.requested > mem.plugged ? mem.requested : mem.plugged);
 }
 
-/* What the budget leaves, and by how much it is exceeded. */
+/* Returns what the budget leaves. *@over: by how much it is exceeded. */
 static uint64_t budget_room(struct swap_manager *manager, uint64_t *over)
 {
 	uint64_t budget = 0, slots = 0, used;
@@ -145,7 +145,7 @@ static uint64_t progress(uint64_t now, uint64_t before)
 	return pages;
 }
 
-/* How far the guest's counters went since it was asked last. The lock is held. */
+/* What the guest's counters gained since the last query. The lock is held. */
 static void situation_history(struct swap_manager *manager, struct swap_situation *situation)
 {
 	const struct sym_swap_query *query = &situation->query;
@@ -163,7 +163,10 @@ static void situation_history(struct swap_manager *manager, struct swap_situatio
 	manager->last_refault = query->refault_anon;
 }
 
-/* Gives what was decided on the sum of @requested; another vCPU may have given meanwhile. */
+/*
+ * Gives @grow more than @requested, the sum at the decision; another vCPU may have given RAM
+ * meanwhile.
+ */
 static void grant(struct swap_manager *manager, uint64_t requested, uint64_t grow)
 {
 	struct virtio_mem_state mem;
@@ -195,7 +198,7 @@ static uint64_t doorbell_decide(void *opaque, struct sym_vcpu *vcpu, void *vcpu_
 	manager->unanswered += asks && !situation.asked;
 	if (situation.asked)
 		situation_history(manager, &situation);
-	/* Another policy than the one that wanted the answer, if it was changed meanwhile. */
+	/* If the policy was changed meanwhile, it is not the one that wanted the answer. */
 	manager->policy->decide(manager->policy_state, &situation, &decision);
 	if (decision.grow)
 		grant(manager, situation.requested, decision.grow);
@@ -224,8 +227,8 @@ static void pressure_update(struct swap_manager *manager)
 
 /*
  * Linux adds memory in blocks of 128 MiB, each of which needs 2 MiB in one piece for its page
- * structures. A guest that swaps does not find them for minutes: the first block is there before,
- * by the smallest request that adds it.
+ * structures. A guest that swaps does not find them for minutes. So the first block is there in
+ * advance, by the smallest request that adds it.
  */
 static uint64_t primer(const struct swap_manager *manager, const struct virtio_mem_state *mem)
 {
@@ -271,7 +274,10 @@ static void take_back(struct swap_manager *manager, const struct virtio_mem_stat
 	manager->taken_bytes += mem->requested - requested;
 }
 
-/* The guest plugs in its own time, but is kept at it: what it lacks most now is memory to do so. */
+/*
+ * The guest plugs memory at its own pace. It is reminded, because it may lack the memory to retry
+ * by itself.
+ */
 static void follow_plugging(struct swap_manager *manager, const struct virtio_mem_state *mem)
 {
 	if (mem->requested > mem->plugged && mem->plugged == manager->last_plugged) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The decision about a swap-in. Its doorbell is answered on the vCPU's thread: the guest is asked
- * (SYM_CALL_SWAP_QUERY), the policy decides, RAM is given, the verdict's credit keeps further
- * swap-ins from asking. A timer on the main loop takes granted RAM back.
+ * The decision about a swap-in. Its doorbell is answered on the vCPU's thread: the manager asks the
+ * guest (SYM_CALL_SWAP_QUERY), lets the policy decide and gives RAM. The verdict's credit keeps
+ * further swap-ins from asking. A timer on the main loop takes granted RAM back.
  */
 #ifndef SYMVM_SWAP_MANAGER_H
 #define SYMVM_SWAP_MANAGER_H
@@ -16,7 +16,7 @@ struct vm;
 
 #define SWAP_POLICY_DEFAULT "auto"
 
-/* What the slot store does for the decision. Any thread; neither may call back. */
+/* What the slot store does for the manager. Any thread; neither function may call back. */
 struct swap_store_ops {
 	/* Sets header.verdicts of every window and changes header.policy_epoch. */
 	void (*set_verdicts)(void *opaque, uint32_t verdicts);
@@ -40,8 +40,8 @@ int swap_manager_attach(struct vm *vm, const struct swap_store_ops *ops, void *o
 int swap_policy_set(struct vm *vm, const char *name, struct error *err);
 
 /*
- * Policy, decisions by reason, RAM given and taken back, pressure; for `symvm swap`. New
- * reference; NULL where no store is attached. Any thread.
+ * Policy, decisions by reason, RAM given and taken back, pressure; for `symvm swap`. New reference;
+ * NULL if no store is attached. Any thread.
  */
 json_t *swap_policy_describe(struct vm *vm);
 

@@ -98,13 +98,13 @@ bool swap_policy_returns(const struct swap_situation *situation)
 
 	if (!situation->asked)
 		return false;
-	/* Nothing to compare with yet: what the guest counted since its boot must do. */
+	/* There is nothing to compare with yet, so use what the guest counted since its boot. */
 	if (situation->first || situation->swap_ins == 0)
 		return query->refault_anon >= query->swap_in / 2;
 	return situation->refaults >= situation->swap_ins / 2;
 }
 
-/* By how much free RAM lies above the mark at which kswapd sleeps; twice, for what comes next. */
+/* Free RAM beyond twice the mark at which kswapd sleeps: the second time is for what comes next. */
 static uint64_t free_above(const struct sym_swap_query *query)
 {
 	uint64_t mark = 2 * query->high_watermark;
@@ -120,8 +120,9 @@ static uint64_t free_missing(const struct sym_swap_query *query)
 }
 
 /*
- * How much RAM stops the swapping soon without paying for pages that stay cold: half of what is
- * swapped out, or as much as came back since the last question; never less than passes the mark.
+ * How much RAM stops the swapping soon without paying for pages that stay cold: half of the
+ * swapped-out pages, or as much as came back since the last query; in any case enough to pass the
+ * mark.
  */
 static uint64_t grant_size(const struct swap_situation *situation)
 {
@@ -184,7 +185,7 @@ static enum swap_reason grant_check(const struct swap_situation *situation)
 		return SWAP_REASON_GRANT_ENOUGH;
 	if (situation->stalled)
 		return SWAP_REASON_GRANT_STALLED;
-	/* What the guest has not plugged of the last grant is as good as free. */
+	/* RAM of the last grant that the guest has not plugged is as good as free. */
 	if (situation->requested >= situation->plugged + GRANT_LEAST)
 		return SWAP_REASON_GRANT_PENDING;
 	if (host == SWAP_REASON_GRANT_GIVEN && query->weight < SWAP_WEIGHT_USUAL &&
@@ -200,7 +201,7 @@ bool swap_policy_grant(const struct swap_situation *situation, struct swap_decis
 	case SWAP_REASON_GRANT_GIVEN:
 		decision->grow = smaller(grant_size(situation), grant_room(situation));
 		decision->kind = SYM_VERDICT_GRANT;
-		/* Asked again when a quarter of it is used up. */
+		/* The guest asks again when a quarter of it is used up. */
 		decision->credit = credit_weighted(situation, decision->grow / SWAP_PAGE / 4);
 		return true;
 	case SWAP_REASON_GRANT_PENDING:
@@ -234,7 +235,9 @@ bool swap_policy_map(const struct swap_situation *situation, struct swap_decisio
 		decision->reason = SWAP_REASON_MAP_SHARED;
 		return false;
 	}
-	/* Mapped slots are charged to nobody: that would be a way round any limit. */
+	/*
+	 * Mapped slots are not charged to any cgroup, so mapping would be a way round every limit.
+	 */
 	if ((query->flags & SYM_SWAP_QUERY_MEMCG) || query->memcg_limit != UINT64_MAX) {
 		decision->reason = SWAP_REASON_MAP_MEMCG;
 		return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A swap policy says what becomes of a swap-in, and when RAM that was granted is taken back. It is
+ * A swap policy decides how a swap-in is served, and when RAM that was granted is taken back. It is
  * one file with one constant struct in a linker section. Its functions depend only on their
  * arguments, so that they can be tested without a guest and without a host, and so that other
  * programs can link them. swap/manager.c carries the decisions out.
@@ -49,7 +49,9 @@ enum swap_reason {
 		SWAP_REASON_COUNT
 };
 
-/* What a policy decides by. Sizes in bytes, all of them bounded: sums of them do not overflow. */
+/*
+ * The facts that a policy decides by. Sizes are in bytes and bounded, so that sums do not overflow.
+ */
 struct swap_situation {
 	struct sym_swap_query query; /* the guest's words, checked for form only */
 	bool asked;		     /* query is there */
@@ -60,9 +62,9 @@ struct swap_situation {
 	uint64_t refaults;
 	bool first;
 
-	/* RAM beyond that of the boot. */
+	/* RAM beyond the boot-time RAM. */
 	bool can_grow; /* virtio-mem with its driver */
-	bool stalled;  /* the guest has not plugged what was given long ago */
+	bool stalled;  /* the guest has not plugged RAM that was given long ago */
 	uint64_t limit;
 	uint64_t requested;
 	uint64_t plugged;
@@ -116,8 +118,8 @@ const char *swap_reason_name(enum swap_reason reason);
 const char *swap_reason_help(enum swap_reason reason);
 
 /*
- * The shared parts of policies. Each fills @decision and returns true where it has its way;
- * otherwise it sets the reason why not and leaves the rest.
+ * The shared parts of policies. Each fills @decision and returns true if it applies; otherwise it
+ * sets the reason why not and leaves the rest.
  */
 bool swap_policy_grant(const struct swap_situation *situation, struct swap_decision *decision);
 bool swap_policy_map(const struct swap_situation *situation, struct swap_decision *decision);
@@ -125,14 +127,14 @@ bool swap_policy_map(const struct swap_situation *situation, struct swap_decisio
 bool swap_policy_can_grant(void *state, const struct swap_situation *situation);
 /* wants_query of a policy that may map: always. */
 bool swap_policy_always_asks(void *state, const struct swap_situation *situation);
-/* The shrink function of policies that have no opinion of their own: swap_shrink_tick(). */
+/* The shrink function of policies without one of their own: swap_shrink_tick(). */
 enum swap_shrink_reason swap_policy_shrink(void *state, struct swap_shrink *shrink,
 					   const struct swap_shrink_view *view,
 					   uint64_t *requested);
 /* A copy with @credit, scaled by the cgroup's weight. Keeps the reason. */
 void swap_policy_copy(const struct swap_situation *situation, struct swap_decision *decision,
 		      uint32_t credit);
-/* Whether what was swapped out comes back at once: refaults, not a stream read once. */
+/* Whether swapped-out pages come back at once: refaults, not a stream that is read once. */
 bool swap_policy_returns(const struct swap_situation *situation);
 
 #endif

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The policy `auto`: what is read once is copied. What comes back again and again gets RAM while
- * there is room, and is mapped where RAM can't be given, since the slot is host memory already.
+ * The policy `auto`: pages that are read once are copied. If pages come back again and again, the
+ * guest gets RAM while there is room; if RAM can't be given, they are mapped, since the slot is
+ * host memory already.
  */
 #include "swap/policy/policy.h"
 
 #define CREDIT_COLD    1024u
 #define CREDIT_REFUSED 256u
 
-/* There is not enough for all: not the guest's fault, nor its cgroup's. */
+/* Whether there is not enough for all, which is neither the guest's fault nor its cgroup's. */
 static bool is_short(enum swap_reason reason)
 {
 	return reason == SWAP_REASON_GRANT_MAX || reason == SWAP_REASON_GRANT_BUDGET ||
@@ -28,7 +29,7 @@ static void auto_decide(void *state, const struct swap_situation *situation,
 	if (swap_policy_grant(situation, decision))
 		return;
 	refusal = decision->reason;
-	/* What is short goes to the heavier ones first: mapped slots are host memory, too. */
+	/* Scarce memory goes to heavier cgroups first, and mapped slots are host memory, too. */
 	if (refusal == SWAP_REASON_COPY_LIGHT ||
 	    (situation->asked && situation->query.weight < SWAP_WEIGHT_USUAL &&
 	     is_short(refusal))) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The policy `grant`: the decision to swap is reversed by RAM, given ahead of what the guest
- * allocates next, as long as maximum, budget and the host's own state allow.
+ * The policy `grant`: RAM reverses the guest's decision to swap. It is given ahead of the guest's
+ * next allocations, as long as the maximum, the budget and the host's own state allow it.
  */
 #include "swap/policy/policy.h"
 
-#define CREDIT_REFUSED 512u /* what is refused now may be possible soon */
+#define CREDIT_REFUSED 512u /* a grant that is refused now may be possible soon */
 
 static void grant_decide(void *state, const struct swap_situation *situation,
 			 struct swap_decision *decision)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The policy `map`: the store's own copy is mapped into the process that faults, where the guest
- * can do that and nobody's accounts are evaded by it.
+ * The policy `map`: the store's own copy is mapped into the process that faults, if the guest
+ * supports it and no cgroup limit is bypassed by it.
  */
 #include "swap/policy/policy.h"
 

@@ -5,7 +5,7 @@
 static void off_decide(void *state, const struct swap_situation *situation,
 		       struct swap_decision *decision)
 {
-	/* One that asks all the same is told not to. */
+	/* A guest that asks all the same is told not to. */
 	decision->credit = SWAP_CREDIT_MAX;
 	decision->reason = SWAP_REASON_OFF;
 }

@@ -2,8 +2,8 @@
 #include "swap/policy/shrink.h"
 
 #define MIB	   (1ull << 20)
-#define CALM_TICKS 30u /* of much free memory before any is taken */
-#define CALM_AGAIN 10u /* between the steps after that */
+#define CALM_TICKS 30u /* ticks with much free memory before any is taken */
+#define CALM_AGAIN 10u /* ticks between the steps after that */
 #define STEP_LEAST (16 * MIB)
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -11,7 +11,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Less by @step, in whole blocks, rounded towards taking; not below the floor. */
+/* The request less @step, rounded down to whole blocks; not below the floor. */
 static uint64_t lowered(const struct swap_shrink_view *view, uint64_t step)
 {
 	uint64_t to = step < view->requested ? view->requested - step : 0;
@@ -46,7 +46,7 @@ static enum swap_shrink_reason idle_tick(struct swap_shrink *shrink,
 enum swap_shrink_reason swap_shrink_tick(struct swap_shrink *shrink,
 					 const struct swap_shrink_view *view, uint64_t *requested)
 {
-	/* What was asked back first must come first. */
+	/* RAM that was asked back before must have come first. */
 	bool follows = view->plugged <= view->requested + STEP_LEAST;
 
 	if (view->requested <= view->floor) {

@@ -13,15 +13,15 @@ struct swap_shrink {
 	unsigned calm; /* ticks for which the guest had much free memory */
 };
 
-/* As things stand at a tick, one a second. Bytes. */
+/* The state at a tick; there is one per second. Bytes. */
 struct swap_shrink_view {
 	uint64_t boot;
 	uint64_t requested;
 	uint64_t plugged;
 	uint64_t floor;
 	uint64_t block_size;
-	uint64_t over_budget; /* by how much RAM and slots exceed it */
-	uint64_t mem_free;    /* as the guest says; 0 where it does not */
+	uint64_t over_budget; /* by how much RAM and slots exceed the budget */
+	uint64_t mem_free;    /* as the guest reports; 0: it does not */
 	bool pressed;	      /* the host is short of memory */
 };
 
@@ -34,8 +34,8 @@ enum swap_shrink_reason {
 };
 
 /*
- * What is to be requested from now on, in *@requested, and why it is less; NONE: no change. Keeps
- * no lock and reads no clock.
+ * Sets *@requested to what is requested from now on and returns why it is less; NONE: no change.
+ * Takes no lock and reads no clock.
  */
 enum swap_shrink_reason swap_shrink_tick(struct swap_shrink *shrink,
 					 const struct swap_shrink_view *view, uint64_t *requested);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where slots go that memory has no room for: blocks of 4 KiB by number, in a file or at an NBD
- * server. What comes back is checked by whoever asked.
+ * Storage for slots that memory has no room for: blocks of 4 KiB by number, in a file or at an NBD
+ * server. The caller checks the data that comes back.
  */
 #ifndef SYMVM_SWAP_SPILL_H
 #define SYMVM_SWAP_SPILL_H
@@ -23,7 +23,7 @@ struct spill_ops {
 	int (*read)(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count);
 	int (*write)(struct spill *spill, unsigned lane, uint64_t block, const void *data,
 		     unsigned count);
-	/* Transfers under way and later ones fail soon, by -ECANCELED. Any thread. Optional. */
+	/* Transfers under way and later ones fail soon, with -ECANCELED. Any thread. Optional. */
 	void (*stop)(struct spill *spill);
 	/* Frees it; contents are gone. No transfer is under way. */
 	void (*close)(struct spill *spill);
@@ -37,9 +37,9 @@ struct spill {
 #define SPILL_LANES 2u
 
 /*
- * Opens "nbd://HOST[:PORT]/EXPORT", "nbd+unix:///EXPORT?socket=PATH" or a file (made where it is
- * missing; one that has other contents is refused) for @blocks blocks. Main thread, before
- * the jail closes. Words in @err name the option --swap.
+ * Opens "nbd://HOST[:PORT]/EXPORT", "nbd+unix:///EXPORT?socket=PATH" or a file for @blocks blocks.
+ * A missing file is created; a file with other contents is refused. Main thread, before the jail
+ * closes. Words in @err name the option --swap.
  */
 int spill_open(const char *where, uint64_t blocks, struct spill **spill, struct error *err);
 int spill_file_open(const char *path, uint64_t blocks, struct spill **spill, struct error *err);

@@ -30,7 +30,7 @@ static off_t offset_of(uint64_t block)
 	return (off_t)(SPILL_FILE_START + block * SPILL_BLOCK);
 }
 
-/* Transfers all of it: what stops a transfer half-way is told by the next try. */
+/* Transfers all of it: the next try reports what stopped a transfer half-way. */
 static int transfer(int fd, bool write, uint8_t *data, size_t length, off_t offset)
 {
 	size_t done = 0;
@@ -70,7 +70,7 @@ static void file_close(struct spill *spill)
 {
 	struct spill_file *file = (struct spill_file *)spill;
 
-	/* Without the VM its blocks mean nothing. */
+	/* Without the VM its blocks are meaningless. */
 	if (file->fd >= 0 && !file->is_device && ftruncate(file->fd, 0) < 0)
 		(void)!ftruncate(file->fd, SPILL_BLOCK);
 	if (file->fd >= 0)
@@ -85,8 +85,9 @@ static const struct spill_ops file_ops = {
 };
 
 /*
- * Past the page cache, which would cost the host the memory that spilling is to save. A block
- * device is opened exclusively: the kernel refuses one that is mounted, or part of another device.
+ * Opens the file without the page cache, which would cost the host the memory that spilling saves.
+ * A block device is opened exclusively: the kernel refuses one that is mounted, or part of another
+ * device.
  */
 static int file_open(const char *path, bool is_device)
 {
@@ -109,7 +110,7 @@ static void header_make(uint8_t block[SPILL_BLOCK])
 	memcpy(block, MAGIC, sizeof(MAGIC));
 }
 
-/* Whether the MiB that is @data may begin a device that is blank or a spill store. */
+/* Whether the MiB at @data may be the start of a blank device or of a spill store. */
 static bool start_is_ours(const uint8_t *data)
 {
 	uint8_t header[SPILL_BLOCK];
@@ -191,7 +192,7 @@ static int regular_check(int fd, const char *path, uint64_t blocks, uint8_t *blo
 	return 0;
 }
 
-/* Refuses what is no file, is in use, or holds something else. */
+/* Refuses a path that is not a file, is in use, or holds something else. */
 static int file_check(struct spill_file *file, const char *path, uint64_t blocks, uint8_t *block,
 		      struct error *err)
 {
@@ -204,7 +205,7 @@ static int file_check(struct spill_file *file, const char *path, uint64_t blocks
 	if (!file->is_device && !S_ISREG(what.st_mode))
 		return error_set(err, -EINVAL,
 				 "--swap: spill=%s is neither a file nor a block device", path);
-	/* Replaced meanwhile: it was not opened as it has to be. */
+	/* The path was replaced meanwhile, so it was opened in the wrong way. */
 	if (file->is_device != was_device)
 		return error_set(err, -EBUSY, "--swap: spill=%s was replaced just now", path);
 	if (file_lock_whole(file->fd, FILE_LOCK_WAIT_MS) < 0)

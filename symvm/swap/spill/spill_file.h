@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What may be overwritten by a spill store. */
+/* What a spill store may overwrite. */
 #ifndef SYMVM_SWAP_SPILL_FILE_H
 #define SYMVM_SWAP_SPILL_FILE_H
 
@@ -18,7 +18,7 @@ int spill_device_check(int fd, const char *path, uint64_t size, uint64_t blocks,
 
 /*
  * Puts the name of the file system, RAID, partition table or other format that libblkid finds in
- * @fd into @text, "" for none. Main thread. -ENOENT where libblkid cannot be loaded, -EIO.
+ * @fd into @text, "" for none. Main thread. -ENOENT if libblkid cannot be loaded, -EIO.
  */
 int spill_signature_find(int fd, char *text, size_t size, struct error *err);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A spill store at an NBD server, by libnbd, which is loaded only when a VM asks for it: it brings
- * TLS and XML libraries along. Connections are made before the jail closes and never again: when
- * one breaks, what lies behind it is lost.
+ * A spill store at an NBD server, by libnbd, which is loaded only if a VM asks for it: it brings
+ * TLS and XML libraries along. Connections are made before the jail closes and never again: if one
+ * breaks, the slots behind it are lost.
  */
 #include <errno.h>
 #include <libnbd.h>
@@ -71,7 +71,7 @@ static int last_error(struct spill_nbd *nbd)
 {
 	int number = nbd->nbd.get_errno();
 
-	/* EINVAL: the connection is in no state to be used, for it is gone. */
+	/* EINVAL: the connection is gone, so its state does not allow the call. */
 	return number > 0 && number != EINVAL ? -number : -EIO;
 }
 
@@ -185,7 +185,7 @@ int spill_nbd_open(const char *uri, uint64_t blocks, struct spill **spill, struc
 	status = calls_load(&nbd->nbd, err);
 	if (status == 0)
 		status = lane_open(nbd, 0, uri, blocks, err);
-	/* Only then does one connection see what another one wrote. */
+	/* Otherwise one connection need not see what another one wrote. */
 	while (status == 0 && nbd->spill.lanes < SPILL_LANES &&
 	       nbd->nbd.can_multi_conn(nbd->lane[0].handle) > 0) {
 		status = lane_open(nbd, nbd->spill.lanes, uri, blocks, err);

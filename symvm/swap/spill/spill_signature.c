@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What lies on a block device, by libblkid, which is loaded when a VM spills to a device. */
+/* Finds what is on a block device, by libblkid, which is loaded if a VM spills to a device. */
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static int calls_load(struct blkid_calls *calls, struct error *err)
 			   calls, "--swap: spill on a block device", err);
 }
 
-/* The name of what was found; several formats at once are also a find. */
+/* Names what was found; several formats at once count as found, too. */
 static void describe(const struct blkid_calls *blkid, blkid_probe probe, int found, char *text,
 		     size_t size)
 {
