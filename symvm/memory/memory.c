@@ -66,7 +66,7 @@ int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64
 	return status;
 }
 
-/* RAM of the boot: below the hole, and the rest above it. */
+/* Boot-time RAM: below the hole, and the rest above it. */
 static int ram_add(struct guest_memory *memory, const struct memory_config *config,
 		   struct error *err)
 {
@@ -166,11 +166,11 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 		for (offset -= region->gpa;
 		     offset < gpa - region->gpa + length && region->size - offset >= HUGE_PAGE_SIZE;
 		     offset += HUGE_PAGE_SIZE) {
-			/* The kernel collapses only what has a page already. */
+			/* The kernel collapses only memory that has a page already. */
 			(void)*(volatile uint8_t *)(region->hva + offset);
 			if (madvise(region->hva + offset, HUGE_PAGE_SIZE, MADV_COLLAPSE) < 0 &&
 			    errno == EINVAL)
-				return; /* a kernel before 6.1, or one that may not */
+				return; /* a kernel before 6.1, or one that does not allow it */
 		}
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest-physical memory. RAM lies in [0, 3 GiB) and from 4 GiB upwards; the
- * hole between holds the PCI windows and the interrupt controllers. Each region
- * is one memslot backed by a memfd, or by a file in a tmpfs of its own (memory_file.h).
+ * Guest-physical memory. RAM lies in [0, 3 GiB) and from 4 GiB upwards; the hole between holds the
+ * PCI windows and the interrupt controllers. Each region is one memslot backed by a memfd, or by a
+ * file in a tmpfs of its own (memory_backing.h).
  */
 #ifndef SYMVM_MEMORY_H
 #define SYMVM_MEMORY_H
@@ -28,13 +28,13 @@ struct memory_region {
 	uint64_t fd_offset;
 	uint32_t slot;		      /* KVM memslot */
 	bool ram;		      /* false: a window that DMA must not touch (slot store) */
-	struct memory_blocks *blocks; /* NULL: all of it is there; see memory_plug.h. Owned */
+	struct memory_blocks *blocks; /* NULL: all of it is plugged; see memory_plug.h. Owned */
 };
 
 struct guest_memory {
 	int vm_fd;
 	uint64_t ram_size;
-	bool huge;		    /* transparent huge pages where possible */
+	bool huge;		    /* transparent huge pages if possible */
 	bool dump;		    /* in core dumps */
 	bool reserved;		    /* huge pages of the host's pool, all taken at the start */
 	struct memory_watch *watch; /* see memory_lost.h; NULL: none. Owned */
@@ -43,15 +43,15 @@ struct guest_memory {
 };
 
 struct memory_config {
-	uint64_t size;	 /* bytes of RAM, a multiple of 1 MiB */
-	uint64_t max;	 /* bytes with what may be plugged later (memory_plug.h); 0: @size */
+	uint64_t size; /* bytes of RAM, a multiple of 1 MiB */
+	uint64_t max;  /* bytes including RAM that may be plugged later (memory_plug.h); 0: @size */
 	bool huge_pages; /* back by MFD_HUGETLB (2 MiB pages) */
 	bool dump;	 /* include guest memory in core dumps */
 };
 
 /*
- * Checks sizes against limits and what the host can give (memory_host.h); what memory_init()
- * checks first. -EINVAL, -ENOMEM. Any thread, before the jail closes.
+ * Checks sizes against limits and what the host can give (memory_host.h), as memory_init() does
+ * first. -EINVAL, -ENOMEM. Any thread, before the jail closes.
  */
 int memory_check_config(const struct memory_config *config, struct error *err);
 
@@ -74,14 +74,17 @@ int memory_window_add(struct guest_memory *memory, uint64_t size, int fd, uint64
 		      const struct memory_region **region, struct error *err);
 
 /*
- * The one checked way from a guest-physical address to host memory: the HVA of
- * [@gpa, @gpa + @length), or NULL unless the whole range lies in one RAM
- * region, and is plugged. Length 0 is refused. Any thread; the result is valid as long as the VM
- * where it is RAM of the boot. Plugged memory may go again: on the I/O loop's thread alone, after
- * virtio_devices_quiesce(), so only that thread may use such a result.
+ * The one checked way from a guest-physical address to host memory: the HVA of [@gpa, @gpa +
+ * @length), or NULL unless the whole range lies in one RAM region, and is plugged. Length 0 is
+ * refused. Any thread. In boot-time RAM the result is valid as long as the VM. Plugged memory may
+ * be unplugged, but only by the I/O loop's thread, after virtio_devices_quiesce(), so only that
+ * thread may use such a result.
  */
 void *memory_translate(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
-/* The same for RAM of the boot alone, which never goes: for what is kept, or used by others. */
+/*
+ * The same for boot-time RAM alone, which never goes away: for results that are kept, or that other
+ * threads use.
+ */
 void *memory_translate_fixed(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 
 /*
@@ -94,9 +97,9 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 /*
  * Makes [@gpa, @gpa + @length), whole 4 KiB pages in one region of RAM, zero, and gives its pages
  * back to the host. Huge pages of the pool are zeroed and kept: they were promised to this VM, and
- * another process could take them meanwhile. Nobody may use the range: vCPUs parked, or the guest
- * gave it away; no DMA on it. -EINVAL (no whole pages), -EFAULT (not RAM, or not plugged). Any
- * thread. fallocate(2), FALLOC_FL_PUNCH_HOLE.
+ * another process could take them meanwhile. The range must not be in use: vCPUs are parked, or the
+ * guest gave it away, and there is no DMA on it. -EINVAL (no whole pages), -EFAULT (not RAM, or not
+ * plugged). Any thread. fallocate(2), FALLOC_FL_PUNCH_HOLE.
  */
 int memory_discard(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 

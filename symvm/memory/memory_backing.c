@@ -95,7 +95,7 @@ int memory_file_reserve(int fd, uint64_t size, struct error *err)
 	} while (status == -EINTR);
 	if (status == 0)
 		return 0;
-	/* What was taken goes back first, so that the count of free pages is right. */
+	/* Give the taken pages back first, so that the count of free pages is right. */
 	if (ftruncate(fd, 0) < 0)
 		return error_set_errno(err, -errno, "memory: cannot give huge pages back");
 	memory_host_read(&host, "");

@@ -16,7 +16,7 @@
 #define PATH_SIZE      1024
 #define V1_NO_LIMIT    (1ull << 62) /* version 1 writes "none" as a number near 2^63 */
 
-/* The files of one limit, in both versions. @usage NULL: the limit is one of size, not of rest. */
+/* The files of one limit, in both versions. @usage NULL: usage is not subtracted from the limit. */
 struct group_limit {
 	const char *controller; /* of version 1 */
 	const char *limit[2];	/* by version, less one */
@@ -47,7 +47,7 @@ static bool text_read(const char *root, const char *path, char *text, size_t siz
 	       text_file_read(whole, text, size) > 0;
 }
 
-/* A file with one number; @otherwise where there is none ("max"). */
+/* Reads a file with one number; @otherwise if there is none ("max"). */
 static uint64_t number_read(const char *root, const char *path, uint64_t otherwise)
 {
 	char text[64], *end;
@@ -89,7 +89,10 @@ static uint64_t limit_read(const char *root, const char *directory, const struct
 	return most > used ? most - used : 0;
 }
 
-/* The least that a cgroup and its parents allow. @add: what may be had besides, by each of them. */
+/*
+ * The least that a cgroup and its parents allow. Each memory limit has up to @swap bytes of allowed
+ * swap added.
+ */
 static uint64_t limit_walk(const char *root, const char *mount, const char *group,
 			   const struct group_limit *limit, unsigned version, uint64_t swap)
 {
@@ -240,7 +243,9 @@ int memory_host_explain_huge(const struct memory_host *host, uint64_t size, int 
 				 "memory: no huge pages: %llu of 2 MiB needed, %llu free in the "
 				 "host's pool (vm.nr_hugepages), %llu missing",
 				 wanted, spare, wanted - spare);
-	/* Free, but not for this process: another NUMA node's, or taken and given back meanwhile.
+	/*
+	 * Pages are free, but not for this process: they are on another NUMA node, or were taken
+	 * and given back meanwhile.
 	 */
 	return error_set_errno(err, code,
 			       "memory: no huge pages: %llu of 2 MiB needed, %llu free in the "

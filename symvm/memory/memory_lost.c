@@ -25,10 +25,10 @@ struct memory_watch {
 	void *opaque;
 };
 
-/* A signal's handler gets no pointer of its user's, so this one must be where it can be found. */
+/* A signal handler gets no argument of ours, so it finds its data by this pointer. */
 static struct memory_watch *_Atomic watched;
 
-/* The region that @address lies in, or NULL. */
+/* The region that contains @address, or NULL. */
 static const struct memory_region *region_of(const struct guest_memory *memory,
 					     const uint8_t *address)
 {
@@ -39,7 +39,7 @@ static const struct memory_region *region_of(const struct guest_memory *memory,
 	return NULL;
 }
 
-/* Async-signal-safe. False where the page is not guest memory, or cannot be replaced. */
+/* Async-signal-safe. False if the page is not guest memory, or cannot be replaced. */
 static bool page_replace(struct memory_watch *watch, uint8_t *address)
 {
 	const struct memory_region *region = region_of(watch->memory, address);

@@ -15,20 +15,20 @@
 struct event_loop;
 
 /*
- * From now on a page of @memory that cannot be had is replaced by an empty one in the thread that
- * touched it, memory_lost() is true, and @report(@opaque) is called once on @loop's thread: it
- * should end the VM, whose memory is not whole any more. One memory a process at a time. Main
- * thread, before any vCPU runs. -EBUSY, -errno.
+ * From now on, if the host cannot give a page of @memory, the thread that touched it gets an empty
+ * page instead, memory_lost() is true, and @report(@opaque) is called once on @loop's thread.
+ * @report should end the VM, whose memory is not complete any more. Only one memory per process at
+ * a time. Main thread, before any vCPU runs. -EBUSY, -errno.
  */
 int memory_lost_watch(struct guest_memory *memory, struct event_loop *loop,
 		      void (*report)(void *opaque), void *opaque, struct error *err);
-/* Ends that, if it was begun. Before memory_destroy(); no other thread uses @memory. */
+/* Ends the watch, if there is one. Before memory_destroy(); no other thread uses @memory. */
 void memory_lost_forget(struct guest_memory *memory);
 
 /* Whether a page was lost. Any thread. */
 bool memory_lost(const struct guest_memory *memory);
 
-/* Says so in @err, in one line; -ENOMEM. Any thread. */
+/* Says in @err, in one line, that a page was lost; -ENOMEM. Any thread. */
 int memory_lost_explain(struct error *err);
 
 #endif

@@ -37,7 +37,7 @@ int memory_plug_check_config(const struct memory_config *config, uint64_t host, 
 	return 0;
 }
 
-/* Few enough blocks that the host's limit of mappings a process is never near. */
+/* Makes blocks so few that the host's limit of mappings per process is never near. */
 static uint64_t block_size_of(uint64_t size)
 {
 	uint64_t block = MEMORY_BLOCK_MINIMUM;
@@ -148,7 +148,10 @@ int memory_plug(struct memory_region *region, uint64_t gpa, uint64_t length)
 	uint64_t offset = gpa - region->gpa;
 	int status = 0;
 
-	/* From a pool that is used up the guest's touch would be a SIGBUS: better no. */
+	/*
+	 * If the pool is used up, the guest's access would raise SIGBUS. So take the pages now, or
+	 * fail.
+	 */
 	if (region->blocks->reserve)
 		status = fallocate(region->fd, 0, (off_t)(region->fd_offset + offset),
 				   (off_t)length);
@@ -166,7 +169,7 @@ int memory_unplug(struct memory_region *region, uint64_t gpa, uint64_t length)
 {
 	uint64_t offset = gpa - region->gpa;
 
-	/* First: nothing is translated any more when it goes. */
+	/* First, so that nothing translates the memory any more when it goes. */
 	blocks_mark(region, offset, length, false);
 	if (mprotect(region->hva + offset, length, PROT_NONE) == 0 &&
 	    punch(region, offset, length) == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Memory that a guest has only in part: a region beyond RAM in blocks, each plugged or not
- * (virtio-mem). What is not plugged costs the host nothing and can be touched by nobody: the
- * mapping there is PROT_NONE, so that a guest's access ends its own KVM_RUN with -EFAULT.
+ * (virtio-mem). Unplugged blocks cost the host nothing and cannot be accessed: their mapping is
+ * PROT_NONE, so that a guest's access ends its own KVM_RUN with -EFAULT.
  *
  * Plugging and unplugging are done by the I/O loop's thread alone, or while no thread runs.
  */
@@ -18,18 +18,18 @@
 #define MEMORY_BLOCK_MINIMUM (2ull << 20)
 #define MEMORY_BLOCKS_MAX    16384u	    /* each may cost the host a mapping of its own */
 #define MEMORY_PLUG_ALIGN    (128ull << 20) /* x86 Linux' memory blocks ... */
-#define MEMORY_PLUG_LARGE    (2ull << 30)   /* ... and those of a guest whose RAM at the boot */
+#define MEMORY_PLUG_LARGE    (2ull << 30)   /* ... and those of a guest whose boot-time RAM */
 #define MEMORY_LARGE_RAM_END (64ull << 30)  /* ends here or above (probe_memory_block_size()) */
 
 struct memory_blocks {
 	uint64_t block_size; /* a power of two, a multiple of 2 MiB */
 	uint32_t count;
-	bool reserve;		  /* huge pages of a pool: taken at plugging, or refused */
+	bool reserve;		  /* huge pages of a pool: plugging takes them, or fails */
 	_Atomic uint64_t plugged; /* bytes */
-	_Atomic uint64_t bits[];  /* one a block */
+	_Atomic uint64_t bits[];  /* one per block */
 };
 
-/* What of memory_check_config() is about config->max; @host: bytes that the host has, or 0. */
+/* The part of memory_check_config() about config->max; @host: bytes that the host has, or 0. */
 int memory_plug_check_config(const struct memory_config *config, uint64_t host, struct error *err);
 
 /*
@@ -45,7 +45,7 @@ int memory_plug_create(struct guest_memory *memory, const struct memory_config *
 struct memory_region *memory_plug_region(struct guest_memory *memory);
 
 /*
- * Whether all blocks that [@gpa, @gpa + @length) touches are plugged (not plugged). False where the
+ * Whether all blocks that [@gpa, @gpa + @length) touches are plugged (not plugged). False if the
  * range is empty or leaves the region. Any thread.
  */
 bool memory_plug_test(const struct memory_region *region, uint64_t gpa, uint64_t length,

@@ -26,13 +26,13 @@ int memory_region_set_memslot(struct guest_memory *memory, const struct memory_r
 }
 
 /*
- * Maps @size bytes of @fd between two guards of GUARD_SIZE that nobody can access, so that an
- * access beyond RAM faults instead of reaching whatever the host happened to map there. Aligned to
- * huge pages. NULL with errno.
+ * Maps @size bytes of @fd between two inaccessible guards of GUARD_SIZE, so that an access beyond
+ * RAM faults instead of reaching whatever the host happened to map there. Aligned to huge pages.
+ * NULL with errno.
  */
 static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset, int protection)
 {
-	/* One guard more than needed, of which the alignment takes a part. */
+	/* One guard more than needed, because the alignment takes a part of it. */
 	uint64_t reserved = size + 3 * GUARD_SIZE;
 	uint8_t *base = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			     -1, 0);

@@ -9,8 +9,8 @@
 #include "util/error.h"
 
 /*
- * Maps what @what says (gpa, size, fd, fd_offset, ram, blocks) with @protection, between guards
- * that nobody can access, and installs the memslot. On success the region owns fd and blocks.
+ * Maps the region that @what describes (gpa, size, fd, fd_offset, ram, blocks) with @protection,
+ * between inaccessible guards, and installs the memslot. On success the region owns fd and blocks.
  * Before any vCPU runs. -ENOSPC (too many regions), -errno.
  */
 int memory_region_add(struct guest_memory *memory, const struct memory_region *what, int protection,
