@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Time that passes, and points of time to wait for. Any thread. */
+/* Elapsed time, and points in time to wait for. Any thread. */
 #ifndef SYMVM_UTIL_CLOCK_H
 #define SYMVM_UTIL_CLOCK_H
 
@@ -20,7 +20,7 @@ static inline uint64_t clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
-/* @ns of any clock as pthread_cond_timedwait() and others want it. */
+/* @ns of any clock as pthread_cond_timedwait() and others expect it. */
 static inline struct timespec clock_timespec(uint64_t ns)
 {
 	return (struct timespec){

@@ -14,7 +14,7 @@ int descriptor_fill_standard(void)
 
 		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
 			continue;
-		/* The other way round than it is used, so that its use fails. */
+		/* Opened the other way round than it is used, so that its use fails. */
 		filled = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 		if (filled < 0)
 			filled = open("/", O_PATH | O_DIRECTORY);

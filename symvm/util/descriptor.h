@@ -13,11 +13,11 @@
 int descriptor_fill_standard(void);
 
 /*
- * A descriptor for the terminal or pipe behind @fd that does not block. @fd itself is left alone:
- * its flags are shared with the shell and with each other process that has it. @flags: O_RDONLY or
- * O_WRONLY. Returns a new descriptor, whose owner is the caller (*@own true), or @fd itself where
- * it is something else or cannot be opened anew (*@own false), or -1 where @fd is closed. Before
- * the jail.
+ * Returns a descriptor for the terminal or pipe behind @fd that does not block. @fd itself is left
+ * alone: its flags are shared with the shell and with each other process that has it. @flags:
+ * O_RDONLY or O_WRONLY. The result is a new descriptor that the caller owns (*@own true); or @fd
+ * itself if it is something else or cannot be opened again (*@own false); or -1 if @fd is closed.
+ * Before the jail.
  */
 int descriptor_reopen(int fd, int flags, bool *own);
 

@@ -3,8 +3,8 @@
  * Shared libraries that only some VMs need, loaded when one asks for them: linked, each would cost
  * every VM a part of its start and of its private memory.
  *
- * The functions that are used stand once, in a list macro; the struct of pointers, which takes its
- * types from the library's own header, and the table of names are made from it.
+ * A list macro names the functions once. Both the struct of pointers, which takes its types from
+ * the library's own header, and the table of names are made from it.
  */
 #ifndef SYMVM_UTIL_DLOPEN_H
 #define SYMVM_UTIL_DLOPEN_H
@@ -21,7 +21,7 @@ struct dlopen_function {
 /*
  * Loads the library @file and stores the addresses of its @count @functions in the struct @calls.
  * It stays loaded until the process ends. Before the jail closes. @what (an option) begins the
- * message. -ENOENT where the library or one of its functions is missing.
+ * message. -ENOENT if the library or one of its functions is missing.
  */
 int dlopen_load(const char *file, const struct dlopen_function *functions, size_t count,
 		void *calls, const char *what, struct error *err);

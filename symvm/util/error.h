@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Errors travel as negative errno values; the words travel in a struct error
- * that the caller owns. The innermost function that knows what went wrong
- * fills it, and whoever understands the failure reports it, once.
+ * Errors travel as negative errno values; the words travel in a struct error that the caller owns.
+ * The innermost function that knows the cause fills it, and the function that can act on the
+ * failure reports it, once.
  */
 #ifndef SYMVM_UTIL_ERROR_H
 #define SYMVM_UTIL_ERROR_H

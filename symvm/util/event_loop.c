@@ -235,7 +235,7 @@ int event_loop_call(struct event_loop *loop, event_function function, void *opaq
 
 	if (!posted)
 		return -ENOMEM;
-	/* In one step with the post: the loop ends only where nobody waits. */
+	/* In one step with the post: the loop ends only if no thread waits. */
 	pthread_mutex_lock(&loop->lock);
 	direct = !loop->running || on_loop_thread(loop);
 	loop->direct += direct;
@@ -284,8 +284,8 @@ static void run_posts(struct event_loop *loop)
 }
 
 /*
- * Whoever waits in event_loop_call() must not wait for ever. The loop counts as running until
- * nobody waits: else another thread would run a function directly while one runs here.
+ * A thread in event_loop_call() must not wait for ever. The loop counts as running until no thread
+ * waits: otherwise another thread would run a function directly while one runs here.
  */
 static void loop_end(struct event_loop *loop)
 {

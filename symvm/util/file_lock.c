@@ -10,7 +10,7 @@
 
 #define STEP_US 20000u
 
-/* One try. A descriptor or 0; -EBUSY: others have it; another -errno. */
+/* One try. A descriptor or 0; -EBUSY: it is in use; another -errno. */
 struct attempt {
 	int (*try)(const struct attempt *attempt);
 	int fd;

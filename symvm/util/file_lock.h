@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Locks that say that one process has a file. After `kill -9` of a process the kernel may keep the
+ * Locks by which one process claims a file. After `kill -9` of a process the kernel may keep the
  * process's open files, and so their locks, for some moments: io_uring gives its reference back
  * from a worker of its own. The same VM that is started again at once would find its own disk in
  * use. So each function here tries again for a bounded time before it gives up.
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Milliseconds of CLOCK_MONOTONIC that the locks of a VM's files are tried. */
+/* Milliseconds of CLOCK_MONOTONIC for which the locks of a VM's files are tried. */
 #define FILE_LOCK_WAIT_MS 2000u
 
 /*

@@ -34,10 +34,10 @@ struct keyval_field {
 };
 
 /*
- * Parses @text into the variables that the @fields (ended by a NULL key) point
- * to. A first part without "=" that is no known key becomes the value of the first field
- * when that is a text ("--disk FILE"). -EINVAL with words naming the option
- * @option and the key; texts already set are freed then.
+ * Parses @text into the variables that the @fields (ended by a NULL key) point to. A first part
+ * without "=" that is not a known key becomes the value of the first field if that is a text
+ * ("--disk FILE"). -EINVAL with words naming the option @option and the key; texts already set are
+ * freed then.
  */
 int keyval_parse(const char *option, const char *text, const struct keyval_field *fields,
 		 struct error *err);

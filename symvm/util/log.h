@@ -7,8 +7,8 @@
  *
  * A message is one row, whatever it quotes (util/text.h). The log never holds up its writer: a
  * line that a full pipe, terminal or disk does not take is counted, and the next line that is
- * written tells how many were lost. What a hostile guest can cause again and again goes through
- * log_limited(), which bounds it.
+ * written says how many were lost. Messages that a hostile guest can cause again and again go
+ * through log_limited(), which bounds them.
  */
 #ifndef SYMVM_UTIL_LOG_H
 #define SYMVM_UTIL_LOG_H
@@ -34,8 +34,8 @@ struct log {
 	struct log_limit limit; /* of log_limited() */
 	_Atomic uint32_t lost;	/* lines that could not be written since the last one that was */
 	char name[64];		/* the VM's; empty before it is known */
-	struct reopen *reopen;	/* files that are opened anew on SIGUSR1; may be NULL */
-	bool may_block;		/* the descriptor is one that we could not make our own */
+	struct reopen *reopen;	/* files that are reopened on SIGUSR1; may be NULL */
+	bool may_block;		/* the descriptor could not be reopened as one of our own */
 };
 
 /* Sets up @log to write to @fd (not owned), up to @level. */

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_SOURCES	     64u /* the last one is shared by all that find no place */
+#define LOG_SOURCES	     64u /* the last one is shared by all formats that find no free one */
 #define LOG_LINES_PER_SECOND 10u
 #define LOG_BYTES_PER_DAY    (1u << 20)
 #define LOG_SECONDS_PER_DAY  86400u
@@ -59,7 +59,7 @@ static inline enum log_verdict log_limit_take(struct log_source *source, uint64_
 {
 	uint64_t second = seconds + 1, day = seconds / LOG_SECONDS_PER_DAY + 1, old, used;
 
-	/* 0 stands for "never"; who changes a window clears its count. */
+	/* 0 stands for "never"; the thread that changes a window clears its count. */
 	old = atomic_load(&source->second);
 	if (old != second && atomic_compare_exchange_strong(&source->second, &old, second))
 		atomic_store(&source->lines, 0);

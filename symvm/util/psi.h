@@ -14,15 +14,15 @@ struct psi {
 };
 
 /*
- * Opens @path; NULL: the machine's /proc/pressure/memory. A descriptor that stays readable inside
- * of the jail, or -errno (-EOPNOTSUPP where the host's kernel has no PSI) with words.
+ * Opens @path; NULL: the machine's /proc/pressure/memory. Returns a descriptor that stays readable
+ * inside of the jail, or -errno (-EOPNOTSUPP if the host's kernel has no PSI) with words.
  */
 int psi_open(const char *path, struct error *err);
 /* The same for the control group that this process is in (cgroup v2); -errno without words. */
 int psi_open_cgroup(void);
-/* Reads now; zeroes where @fd is negative or says nothing. Any thread. */
+/* Reads the values now; zeroes if @fd is negative or gives none. Any thread. */
 struct psi psi_read(int fd);
-/* "12.34", the form of such averages, as 1234; 0 where it is no number. */
+/* "12.34", the form of such averages, as 1234; 0 if it is not a number. */
 uint32_t psi_hundredths(const char *text);
 
 #endif

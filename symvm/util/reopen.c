@@ -31,13 +31,13 @@ struct reopen {
 	unsigned count;
 	struct log *log;
 	pid_t opener; /* 0: none */
-	int channel;  /* to it */
+	int channel;  /* to the opener */
 	int signal_fd;
 	struct event_source *channel_source;
 	struct event_source *signal_source;
 };
 
-/* The answer for one file; the descriptor comes with it where status is 0. */
+/* The answer for one file; the descriptor comes with it if status is 0. */
 struct answer {
 	uint32_t index;
 	int32_t status;
@@ -113,12 +113,12 @@ static void send_file(int channel, uint32_t index, int fd)
 						  .cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	}
-	/* Nobody is left to be told if it fails. */
+	/* If it fails, the VM is gone and needs no answer. */
 	if (sendmsg(channel, &message, MSG_NOSIGNAL) < 0)
 		_exit(1);
 }
 
-/* The opener's life: ends with the VM's process, however that ends. */
+/* Runs the opener. It ends with the VM's process, however that ends. */
 static void opener(const struct reopen *reopen, int channel)
 {
 	sigset_t all;
@@ -126,7 +126,7 @@ static void opener(const struct reopen *reopen, int channel)
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	/* Nothing of the VM may live on in here. */
+	/* No descriptor of the VM may stay open in this process. */
 	if (dup2(channel, STDIN_FILENO) < 0)
 		_exit(1);
 	close_range(STDOUT_FILENO, ~0u, 0);
@@ -178,7 +178,7 @@ static void answer_arrived(void *opaque, uint32_t events)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		/* Killed by somebody: from now on SIGUSR1 does nothing. */
+		/* The opener was killed: from now on SIGUSR1 does nothing. */
 		event_source_remove(reopen->channel_source);
 		reopen->channel_source = NULL;
 		return;
@@ -199,7 +199,7 @@ static void signal_arrived(void *opaque, uint32_t events)
 
 	if (read(reopen->signal_fd, &info, sizeof(info)) != sizeof(info) || reopen->channel < 0)
 		return;
-	/* A full channel holds requests enough. */
+	/* A full channel holds enough requests. */
 	if (send(reopen->channel, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
 		log_warn(reopen->log, "log files cannot be opened again: %s", strerror(errno));
 }
@@ -255,7 +255,7 @@ void reopen_destroy(struct reopen *reopen)
 		close(reopen->channel);
 	if (reopen->signal_fd >= 0)
 		close(reopen->signal_fd);
-	/* It may hang in the open() of a dead file server: not waited for. */
+	/* Do not wait for it: it may hang in the open() of a dead file server. */
 	if (reopen->opener > 0)
 		waitpid(reopen->opener, NULL, WNOHANG);
 	for (unsigned i = 0; i < reopen->count; i++)

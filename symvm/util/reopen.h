@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log and console files that are opened anew on SIGUSR1, after a program such as logrotate(8) has
+ * Log and console files that are reopened on SIGUSR1, after a program such as logrotate(8) has
  * renamed them. The jail allows no thread to open a file for writing, so a process outside of it
- * does: it is forked before the jail closes, knows the paths from the start, and takes nothing but
- * a byte that says "now". The new file takes the number of the old one (dup3(2)), so writers on
- * other threads never meet a closed descriptor.
+ * does. That process is forked before the jail closes, knows the paths from the start, and accepts
+ * only a byte that says "now". The new file takes the number of the old one (dup3(2)), so writers
+ * on other threads never meet a closed descriptor.
  */
 #ifndef SYMVM_UTIL_REOPEN_H
 #define SYMVM_UTIL_REOPEN_H
@@ -15,8 +15,10 @@ struct event_loop;
 struct log;
 struct reopen;
 
-/* Blocks SIGUSR1 for this thread and those that it creates. Main thread, before others. NULL where
- * memory is out. */
+/*
+ * Blocks SIGUSR1 for this thread and those that it creates. Main thread, before others. NULL: out
+ * of memory.
+ */
 struct reopen *reopen_create(void);
 
 /* Adds the regular file @path, open as @fd (not owned) for appending; others are left out.

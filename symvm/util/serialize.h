@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Saved device state: a flat, bounds-checked byte stream. Fixed-width
- * little-endian values in the order in which they were put. What is loaded is untrusted.
+ * Saved device state: a flat, bounds-checked byte stream. Fixed-width little-endian values in the
+ * order in which they were put. Loaded data is untrusted.
  */
 #ifndef SYMVM_UTIL_SERIALIZE_H
 #define SYMVM_UTIL_SERIALIZE_H

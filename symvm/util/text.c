@@ -12,7 +12,7 @@
 #define CUT	    "..."
 #define CUT_COLUMNS 3u
 
-/* What wcwidth() calls printable and a reader would still be misled by. */
+/* Characters that wcwidth() calls printable and that still mislead a reader. */
 static const struct {
 	uint32_t first, last;
 } misleading[] = {
@@ -48,7 +48,7 @@ static bool is_misleading(uint32_t character)
 
 /*
  * Takes one character of UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF) from
- * @text. Returns its bytes, or 0 where there is none.
+ * @text. Returns its number of bytes, or 0 if there is none.
  */
 static size_t take_utf8(const unsigned char *text, size_t length, uint32_t *character)
 {
@@ -80,8 +80,8 @@ static bool terminal_is_utf8(void)
 }
 
 /*
- * Puts the safe form of what @text begins with into @form. Returns the bytes of @text that it
- * stands for, and its columns.
+ * Puts the safe form of the start of @text into @form. Returns how many bytes of @text it stands
+ * for, and its columns.
  */
 static size_t escape_one(char form[TEXT_ESCAPE_MAX + 1], const unsigned char *text, size_t length,
 			 bool utf8, unsigned flags, size_t *columns)
@@ -126,7 +126,7 @@ size_t text_escape(char *out, size_t size, const char *text, size_t length, size
 		taken = escape_one(form, (const unsigned char *)text + done, length - done, utf8,
 				   flags, &width);
 		bytes = strlen(form);
-		/* The last place from where the mark of a cut still fits. */
+		/* The last place at which the mark of a cut still fits. */
 		if (used + sizeof(CUT) <= size && filled + CUT_COLUMNS <= columns) {
 			cut = used;
 			cut_filled = filled;

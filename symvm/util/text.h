@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Text from outside, made safe to show. A guest names its processes, a VMM that a guest took over
- * answers the client as it likes, and a file may have any name: on a terminal such text could run
- * escape codes, start a new row, or show letters in another order than they have. All text
- * that goes to people passes text_escape(): plain output, error messages and log lines.
+ * answers the client as it likes, and a file may have any name. On a terminal such text could run
+ * escape codes, start a new row, or show letters in another order than they have. All text for
+ * people passes text_escape(): plain output, error messages and log lines.
  */
 #ifndef SYMVM_UTIL_TEXT_H
 #define SYMVM_UTIL_TEXT_H
@@ -37,7 +37,7 @@ size_t text_escape(char *out, size_t size, const char *text, size_t length, size
 		   unsigned flags);
 
 /*
- * The same of a C string, whole however long, as an allocated string that the caller frees;
+ * The same for a whole C string, however long. Returns an allocated string that the caller frees;
  * NULL when out of memory. @columns may be NULL.
  */
 char *text_escape_new(const char *text, unsigned flags, size_t *columns);

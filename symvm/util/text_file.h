@@ -8,8 +8,8 @@
 
 /*
  * Reads the start of the file @path, at most @size - 1 bytes, into @text, which ends in NUL in any
- * case ("" after an error). What does not fit is left out without a word. The number of bytes, or
- * -errno. Any thread that may open files (none inside the jail).
+ * case ("" after an error). The rest is left out silently. Returns the number of bytes, or -errno.
+ * Any thread that may open files (none inside the jail).
  */
 ssize_t text_file_read(const char *path, char *text, size_t size);
 /*

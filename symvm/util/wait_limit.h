@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An absolute end for work that waits for others, and a way for another thread to cut it short. */
+/* A fixed end for work that waits for others, and a way for another thread to cut it short. */
 #ifndef SYMVM_UTIL_WAIT_LIMIT_H
 #define SYMVM_UTIL_WAIT_LIMIT_H
 
@@ -11,7 +11,7 @@
 
 struct wait_limit {
 	uint64_t end_ns;  /* CLOCK_MONOTONIC */
-	_Atomic bool cut; /* nobody wants the result any more; set by any thread */
+	_Atomic bool cut; /* the result is not wanted any more; set by any thread */
 };
 
 static inline void wait_limit_init(struct wait_limit *limit, uint64_t ms)

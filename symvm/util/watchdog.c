@@ -21,7 +21,7 @@ struct watchdog {
 	_Atomic uint64_t end_ns; /* UINT64_MAX: not armed */
 	_Atomic(const char *) phase;
 	_Atomic bool quit;
-	pthread_mutex_t lock; /* of watchdog_call() alone; guards what follows */
+	pthread_mutex_t lock; /* of watchdog_call() alone; guards the members below */
 	pthread_cond_t called;
 	int (*function)(void *opaque);
 	void *opaque;
@@ -32,7 +32,7 @@ static void wake(struct watchdog *watchdog)
 {
 	const uint64_t one = 1;
 
-	/* A full counter means that it is awake. */
+	/* A full counter means that the thread is awake already. */
 	if (write(watchdog->wake_fd, &one, sizeof(one)) < 0)
 		return;
 }

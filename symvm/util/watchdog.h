@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A thread that waits for nothing but a deadline, signals and short functions. Once armed it ends
- * the process in time, whatever the other threads wait for; and it hears signals even while the
- * main loop is stuck. It takes no lock that other code holds.
+ * A thread that waits only for a deadline, signals and short functions. Once armed it ends the
+ * process in time, whatever the other threads wait for. It also receives signals while the main
+ * loop is stuck. It takes no lock that other code holds.
  */
 #ifndef SYMVM_UTIL_WATCHDOG_H
 #define SYMVM_UTIL_WATCHDOG_H
@@ -23,18 +23,22 @@ struct watchdog_config {
 
 /* Starts the thread, which inherits the signal mask. -errno. Any thread. */
 int watchdog_create(const struct watchdog_config *config, struct watchdog **watchdog);
-/* Ends the thread; @expired is not called any more, unless it runs. NULL is allowed. */
+/* Ends the thread; @expired is not called any more, unless it runs already. NULL is allowed. */
 void watchdog_destroy(struct watchdog *watchdog);
 
 /* Runs @function(@opaque) on its thread, waits for it and returns its result (jail). One caller at
  * a time. */
 int watchdog_call(struct watchdog *watchdog, int (*function)(void *opaque), void *opaque);
 
-/* The process must have ended @ms from now; the earliest such moment holds. Lock-free, and
- * async-signal-safe. Any thread. */
+/*
+ * The process must end within @ms; the earliest such deadline counts. Lock-free, and
+ * async-signal-safe. Any thread.
+ */
 void watchdog_arm(struct watchdog *watchdog, uint64_t ms);
-/* What is going on now, for the last words: a literal, or NULL. NULL as @watchdog is allowed. Any
- * thread. */
+/*
+ * Names the work under way, for the last message: a literal, or NULL. @watchdog may be NULL, too.
+ * Any thread.
+ */
 void watchdog_phase(struct watchdog *watchdog, const char *phase);
 
 #endif
