@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Taking a built filter (jail/filters.h) into use. */
+/* Uses a built filter (jail/filters.h). */
 #ifndef SYMVM_JAIL_FILTER_H
 #define SYMVM_JAIL_FILTER_H
 
@@ -8,8 +8,8 @@
 #include "jail/filters.h"
 
 /*
- * A copy of the filter for @kind in a VM with @features, with @refusal (SECCOMP_RET_...) for calls
- * that are not listed, and with this process's id where a rule wants it. The caller frees
+ * Makes a copy of the filter for @kind in a VM with @features, with @refusal (SECCOMP_RET_...) for
+ * calls that are not listed, and with this process's id if a rule needs it. The caller frees
  * @program->filter. -ENOMEM. -ENOENT: no such filter was built.
  */
 int jail_filter_make(enum jail_thread kind, unsigned features, uint32_t refusal,

@@ -17,8 +17,8 @@
 #define JAIL_FILTER_REFUSAL SECCOMP_RET_KILL_PROCESS
 
 /*
- * Stands in the built filters for the process's own id, which jail_filter_make() puts in its
- * place. No rule may compare with this number for another purpose.
+ * Placeholder in the built filters for the process's own id, which jail_filter_make() fills in. No
+ * rule may compare with this number for another purpose.
  */
 #define JAIL_OWN_PID 0x7eadbeefu
 
@@ -34,7 +34,7 @@ extern const size_t jail_filter_count;
 /* By enum jail_thread: the features that matter to the kind. */
 extern const unsigned jail_filter_features[JAIL_THREAD_COUNT];
 
-/* The name of a system call of x86-64, or NULL where libseccomp did not know it. */
+/* The name of a system call of x86-64, or NULL if libseccomp did not know it. */
 const char *jail_call_name(int call);
 
 #endif

@@ -93,7 +93,7 @@ static int write_filter(enum jail_thread kind, unsigned features, unsigned numbe
 	FILE *file = tmpfile();
 	int status = filter && file ? add_rules(filter, kind, features) : -ENOMEM;
 
-	/* A tree instead of a list: what matters is the time of a call, not the size. */
+	/* A tree instead of a list: the time of a call matters, not the size. */
 	if (status == 0)
 		status = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (status == 0)

@@ -16,7 +16,9 @@
 #define PIPE_FD STDOUT_FILENO
 #define DIR_FD	STDERR_FILENO
 
-/* What the host does not let us drop stays: a guard without a jail is better than none. */
+/*
+ * If the host does not let us drop something, it stays: a guard without a jail is better than none.
+ */
 static void enter_jail(int dir_fd)
 {
 	struct landlock_exceptions exceptions = {.clear_dir = dir_fd};
@@ -43,10 +45,10 @@ static void guard_main(int pipe_fd, int dir_fd, jail_guard_act act, void *opaque
 	sigset_t all;
 	char byte;
 
-	/* SIGTTOU among them: the shell may have taken the terminal back already. */
+	/* This includes SIGTTOU: the shell may have taken the terminal back already. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	/* Nothing of the VM may live on in here. */
+	/* No descriptor of the VM may stay open in this process. */
 	pipe_fd = fcntl(pipe_fd, F_DUPFD, DIR_FD + 1);
 	if (dir_fd >= 0)
 		dup2(dir_fd, DIR_FD);

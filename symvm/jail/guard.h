@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guard is a small process that waits for the VMM's end, whatever its cause, and clears away what
- * the jailed VMM may not touch: files in one directory, the terminal's modes. It has no capability,
- * a few system calls, and landlock's leave for the one directory; nothing that a guest sends
- * reaches it.
+ * A guard is a small process that waits for the VMM's end, whatever its cause, and cleans up things
+ * that the jailed VMM may not touch: files in one directory, the terminal's modes. It has no
+ * capability, a few system calls, and landlock's permission for the one directory. Nothing that a
+ * guest sends reaches it.
  */
 #ifndef SYMVM_JAIL_GUARD_H
 #define SYMVM_JAIL_GUARD_H
@@ -22,13 +22,15 @@ typedef void (*jail_guard_act)(void *opaque, int dir_fd);
 
 /*
  * Starts a guard that will call @act. @dir_fd: a directory in which it may read, write and remove
- * files, or -1. Of other descriptors the guard keeps standard input alone. Started by root it runs
- * as the directory's owner. Main thread, before others exist. -errno with words.
+ * files, or -1. Of all other descriptors the guard keeps only standard input. A guard started by
+ * root runs as the directory's owner. Main thread, before others exist. -errno with words.
  */
 int jail_guard_start(struct jail_guard *guard, int dir_fd, jail_guard_act act, void *opaque,
 		     struct error *err);
 
-/* Tells the guard that it is time, and waits until it is done. In the main thread's jail, too. */
+/*
+ * Tells the guard to do its work, and waits until it is done. Also works in the main thread's jail.
+ */
 void jail_guard_end(struct jail_guard *guard);
 
 #endif

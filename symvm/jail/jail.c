@@ -112,8 +112,10 @@ void jail_destroy(struct jail *jail)
 	free(jail);
 }
 
-/* Guest RAM and stores as they are, and what the kernel needs to map them (two levels of tables,
- * on both sides: less than 1/128 of it). */
+/*
+ * Guest RAM and stores as they are, plus the kernel's memory to map them (two levels of tables, on
+ * both sides: less than 1/128 of it).
+ */
 static uint64_t group_limit(const struct jail_needs *needs)
 {
 	return needs->memory + needs->memory / 128 + JAIL_HEAP_MAX;
@@ -140,8 +142,10 @@ static void change_root(struct jail *jail)
 {
 	struct jail_state *state = &jail->state;
 	struct jail_root_state root;
-	/* What was opened in a network namespace stays in it: a tap device, a server's connection,
-	 * forwarded ports. New sockets are libslirp's alone. */
+	/*
+	 * A descriptor opened in a network namespace stays in it: a tap device, a server's
+	 * connection, forwarded ports. Only libslirp makes new sockets.
+	 */
 	bool network = state->features & JAIL_FEATURE_NET_USER;
 
 	jail_root_enter(network, &root);
@@ -184,7 +188,7 @@ static int become_user(struct jail *jail, struct error *err)
 	if (user->uid != wanted)
 		log_warn(jail->log, "jail: user %u does not exist in this container; still %u",
 			 (unsigned)wanted, (unsigned)user->uid);
-	/* After the change, which sets it to fs.suid_dumpable. */
+	/* After the change of user, which sets it to fs.suid_dumpable. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(err, -errno, "jail: PR_SET_DUMPABLE");
 	jail->state.uid = user->uid;

@@ -2,7 +2,7 @@
 /*
  * What a running VMM may still do. All files are open and all devices made when the jail closes,
  * before the first guest instruction. Then the process has a user of its own without capabilities,
- * an empty read-only root, and landlock's hold on files, TCP, signals and abstract sockets; and
+ * an empty read-only root, and landlock's limits on files, TCP, signals and abstract sockets; and
  * each thread has the few system calls of its kind. A guest that takes over a thread gets no more.
  */
 #ifndef SYMVM_JAIL_JAIL_H
@@ -44,20 +44,20 @@ enum jail_feature {
 };
 #define JAIL_FEATURE_COUNT 5
 
-/* What the parts of a VM need of its jail; each adds to it while it is made. */
+/* What the parts of a VM need of its jail. Each part adds its needs while it is made. */
 struct jail_needs {
 	unsigned features; /* enum jail_feature */
-	uint64_t memory; /* bytes of the host that the VM may use at most, beside the VMM's heap */
+	uint64_t memory; /* bytes of the host that the VM may use at most, without the VMM's heap */
 };
 
-/* What is in force, for people: `symvm info`. */
+/* What is in force, for display: `symvm info`. */
 struct jail_state {
 	enum jail_mode mode;
 	uid_t uid;
 	gid_t gid;
 	const char *user; /* why this user: "of --user", ... */
 	bool user_changed;
-	bool user_namespace;	  /* an unprivileged user's, to have the others */
+	bool user_namespace;	  /* an unprivileged user needs it for the others */
 	bool mount_namespace;	  /* with an empty root */
 	bool changed_root;	  /* an empty root without a mount namespace */
 	bool network_namespace;	  /* with nothing in it */
@@ -79,18 +79,18 @@ struct jail_config {
 struct jail;
 
 /*
- * Finds out whom the VMM is to run as, and joins a control group of its own where that can be
- * made. Main thread, before any thread or device is made. JAIL_OFF, or a build with a sanitizer
- * (which needs calls of its own), gives *@jail == NULL, which all below accept. -EINVAL for a
- * bad @user, -EPERM where only root may choose it, with words.
+ * Finds the user that the VMM is to run as, and joins a control group of its own if one can be
+ * made. Main thread, before any thread or device is made. With JAIL_OFF, or in a build with a
+ * sanitizer (which needs calls of its own), *@jail is NULL, which all functions below accept.
+ * -EINVAL for a bad @user, -EPERM if only root may choose it, with words.
  */
 int jail_create(const struct jail_config *config, struct jail **jail, struct error *err);
 
 /*
- * Closes the jail of the whole process: user, capabilities, namespaces, limits, landlock; and
+ * Closes the jail of the whole process: user, capabilities, namespaces, limits, landlock. Also
  * makes the filters for @needs ready, so that a thread enters with one system call. Main thread,
- * when all is open and no other thread runs yet. What the host does not let us do is said in the
- * log and left out, but for what the user asked for, and capabilities: these are errors.
+ * when all is open and no other thread runs yet. A step that the host does not allow is logged and
+ * left out, unless the user asked for it or it drops capabilities: then it is an error.
  */
 int jail_enter_process(struct jail *jail, const struct jail_needs *needs, struct error *err);
 

@@ -25,7 +25,7 @@ struct ruleset {
 #define SCOPE_ABSTRACT_UNIX (1ull << 0) /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET */
 #define SCOPE_SIGNAL	    (1ull << 1) /* LANDLOCK_SCOPE_SIGNAL */
 
-/* What each ABI brought. 7 (audit flags) and 8 (all threads at once) brought no right. */
+/* The rights that each ABI added. 7 (audit flags) and 8 (all threads at once) added none. */
 static const struct {
 	int abi;
 	struct ruleset brought;

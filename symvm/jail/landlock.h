@@ -16,15 +16,16 @@ struct landlock_state {
 	unsigned scopes; /* LANDLOCK_SCOPE_...: abstract sockets (1), signals (2) */
 };
 
-/* The ABI of the host's kernel; 0 where it has none, or has it switched off. Any thread. */
+/* The ABI of the host's kernel; 0 if it has no landlock, or has it switched off. Any thread. */
 int landlock_abi(void);
 
 /*
- * Takes from the calling thread and all threads and processes it makes, for ever: paths (what is
- * open already stays), TCP ports (from ABI 4 on), device ioctls of files opened later (5), and
- * signals to and abstract sockets of others (6), sockets by path (9). Needs no_new_privs. Call it
- * while there is one thread: all then are of one domain, and can signal each other on each kernel.
- * 0 also without landlock, see @state. -errno. Documentation/userspace-api/landlock.rst.
+ * Takes away, for ever, from the calling thread and from all threads and processes that it makes:
+ * paths (files that are open already stay), TCP ports (from ABI 4 on), device ioctls of files
+ * opened later (5), signals to and abstract sockets of others (6), and sockets by path (9). Needs
+ * no_new_privs. Call it while there is one thread: then all threads are in one domain, and can
+ * signal each other on each kernel. 0 also without landlock, see @state. -errno.
+ * Documentation/userspace-api/landlock.rst.
  */
 int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock_state *state);
 

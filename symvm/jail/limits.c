@@ -69,7 +69,7 @@ static bool read_text(const char *dir, const char *name, char *text, size_t size
 	return text_file_read(path, text, size) > 0;
 }
 
-/* The directory of our group of version 2; @path points at what is below the mount. */
+/* The directory of our group of version 2; @path points at the part below the mount. */
 static bool find_group(char *dir, size_t size, const char **path, char *where, size_t where_size)
 {
 	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
@@ -106,8 +106,8 @@ static bool is_alone(const char *dir)
 }
 
 /*
- * 1: the group is ours to limit, and @file its memory.max; 0: it has a limit, *@limit, set by whom
- * made it; -errno with words in @where.
+ * 1: the group is ours to limit, and @file is its memory.max; 0: it has the limit *@limit, which
+ * its creator set; -errno with words in @where.
  */
 static int judge_group(char *file, size_t size, uint64_t *limit, char *where, size_t where_size)
 {

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BASE "/dev" /* any directory that exists: the new root lies on it for a moment */
+#define BASE "/dev" /* any directory that exists: the new root is mounted on it for a moment */
 
 static int write_map(const char *path, const char *text)
 {
@@ -26,7 +26,7 @@ static int write_map(const char *path, const char *text)
 	return status;
 }
 
-/* A user namespace in which our ids are as outside, and all others have none. */
+/* Enters a user namespace in which our ids are as outside, and no others exist. */
 static int enter_user_namespace(void)
 {
 	uid_t uid = geteuid();
@@ -46,7 +46,7 @@ static int enter_user_namespace(void)
 	return status;
 }
 
-/* Lays an empty file system on BASE, moves into it and lets go of everything else. */
+/* Mounts an empty file system on BASE, makes it the root and detaches everything else. */
 static int change_root(void)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -66,7 +66,7 @@ static int enter_mount_namespace(void)
 	return unshare(CLONE_NEWNS) < 0 ? -errno : change_root();
 }
 
-/* For root without CAP_SYS_ADMIN, as in most containers: a directory that is removed already. */
+/* For root without CAP_SYS_ADMIN, as in most containers: the root becomes a removed directory. */
 static int enter_removed_directory(void)
 {
 	char path[] = "/tmp/symvm-root-XXXXXX";

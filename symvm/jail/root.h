@@ -14,11 +14,11 @@ struct jail_root_state {
 };
 
 /*
- * Moves the process to a mount namespace whose root is empty and read-only, and,
- * with @network false, to a network namespace without any interface. Descriptors that are open
- * keep what they refer to. Who is not root gets a user namespace first, where the host allows it.
- * Root without the right to mount changes to an empty directory instead if @dirs is empty. Whatever
- * is refused is left out: @state says so. To be called while there is one thread.
+ * Moves the process to a mount namespace whose root is empty and read-only, and, with @network
+ * false, to a network namespace without any interface. Open descriptors keep what they refer to. A
+ * user other than root gets a user namespace first, if the host allows it. Root without the right
+ * to mount changes to a removed directory, which is empty, instead. Steps that are refused are left
+ * out: @state says so. To be called while there is one thread.
  */
 void jail_root_enter(bool network, struct jail_root_state *state);
 

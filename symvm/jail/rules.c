@@ -35,7 +35,7 @@
 	{                                              \
 		index, SCMP_CMP_MASKED_EQ, mask, value \
 	}
-/* The kernel looks at no more of an argument that is an int. */
+/* The kernel looks only at these bits of an argument that is an int. */
 #define INT_MASK	  0xffffffffu
 #define INT(index, value) ARG(index, INT_MASK, value)
 
@@ -51,7 +51,10 @@
 #define CALL_IF(name, threads, index, mask, value) \
 	RULE(name, threads, 0, 0, 1, ARG(index, mask, value))
 #define CALL_WITH(name, threads, needs) RULE(name, threads, needs, 0, 0, {0})
-/* A library tries it and takes a failure well: refused with @error instead of the process's end. */
+/*
+ * A library tries this call and copes with failure: it is refused with @error instead of ending the
+ * process.
+ */
 #define FAILS(name, threads, needs, error) RULE(name, threads, needs, error, 0, {0})
 
 #define IOCTL(request, threads)		    CALL_IF(ioctl, threads, 1, INT_MASK, request)
@@ -83,7 +86,7 @@ const struct jail_rule jail_rules[] = {
 	CALL(madvise, EVERY),	      /* free(); a thread's stack at its end; discarded RAM */
 	CALL(sched_getaffinity, ALL), /* malloc() asks for the number of CPUs, once */
 	CALL(sched_yield, ALL),	      /* short waits */
-	CALL(clock_gettime, EVERY),   /* where the vDSO can't say (TSC unstable) */
+	CALL(clock_gettime, EVERY),   /* if the vDSO can't tell (TSC unstable) */
 	CALL(clock_nanosleep, EVERY), /* bounded waits */
 	CALL(gettid, EVERY),	      /* abort(), and to address signals */
 	CALL(getpid, EVERY),	      /* the same */
@@ -102,10 +105,12 @@ const struct jail_rule jail_rules[] = {
 	CALL(set_robust_list, EVERY), /* a thread's own list of locks */
 	CALL(clock_getres, EVERY),
 	CALL(nanosleep, EVERY),
-	CALL(getcpu, EVERY),	  /* malloc()'s arenas, where the vDSO can't say */
+	CALL(getcpu, EVERY),	  /* malloc()'s arenas, if the vDSO can't tell */
 	CALL(futex_waitv, EVERY), /* sleeps, as futex does */
-	/* malloc() and stacks get names where GLIBC_TUNABLES wants it (glibc 2.39); qsort() asks
-	 * for the size of memory (before 2.37). Both do without. */
+	/*
+	 * malloc() and stacks get names if GLIBC_TUNABLES asks for it (glibc 2.39); qsort() asks
+	 * for the size of memory (before 2.37). Both do without.
+	 */
 	RULE(prctl, EVERY, 0, EINVAL, 1, INT(0, PR_SET_VMA)),
 	FAILS(sysinfo, ALL, 0, ENOSYS),
 	/* From Linux 6.7 and 6.10 on, unknown to libseccomp 2.5.4: futex(2) in parts, and mseal(2),
@@ -114,8 +119,10 @@ const struct jail_rule jail_rules[] = {
 	{455, EVERY, 0, 0, 0, {{0}}}, /* futex_wait */
 	{456, EVERY, 0, 0, 0, {{0}}}, /* futex_requeue */
 	{462, EVERY, 0, 0, 0, {{0}}}, /* mseal */
-	/* glibc's free() opens /proc/sys/vm/overcommit_memory, once, when the heap of a thread
-	 * shrinks (check_may_shrink_heap), and takes a failure well. */
+	/*
+	 * glibc's free() opens /proc/sys/vm/overcommit_memory, once, when the heap of a thread
+	 * shrinks (check_may_shrink_heap), and copes with a failure.
+	 */
 	FAILS(openat, ALL, 0, EACCES),
 
 	/* --- every thread: descriptors that are open already --- */
@@ -138,7 +145,7 @@ const struct jail_rule jail_rules[] = {
 	CALL(pwrite64, IO | MAIN | SWAP),
 	CALL_WITH(pread64, VCPU, STORE), /* a page that the guest asks for by a doorbell */
 	CALL_WITH(pwrite64, VCPU, STORE),
-	CALL(preadv, IO | MAIN | SWAP), /* where io_uring is not to be had */
+	CALL(preadv, IO | MAIN | SWAP), /* if io_uring is not available */
 	CALL(pwritev, IO | MAIN | SWAP),
 	CALL(preadv2, IO | MAIN),
 	CALL(pwritev2, IO | MAIN),
@@ -189,7 +196,7 @@ const struct jail_rule jail_rules[] = {
 
 	/* --- terminals: by name, since their family has TIOCSTI, which types into the shell --- */
 	IOCTL(TCGETS, IO | MAIN),    /* stdio asks whether it writes to a terminal */
-	IOCTL(TCSETS, IO | MAIN),    /* the terminal: raw in the foreground, put back at the end */
+	IOCTL(TCSETS, IO | MAIN),    /* the terminal: raw in the foreground, restored at the end */
 	IOCTL(TIOCGPGRP, IO | MAIN), /* whether the VM is in the foreground */
 
 	/* --- slot stores --- */
@@ -211,7 +218,7 @@ const struct jail_rule jail_rules[] = {
 	/* The same, as glibc before 2.39 calls it. A path is looked up in the empty root alone. */
 	CALL_IF(newfstatat, VCPU | IO | MAIN | SWAP, 3, INT_MASK, AT_EMPTY_PATH),
 	CALL(lseek, IO | MAIN | SWAP),	   /* the size of a block device */
-	FCNTL(F_DUPFD_CLOEXEC, IO | MAIN), /* a spare descriptor, for the time without any */
+	FCNTL(F_DUPFD_CLOEXEC, IO | MAIN), /* a spare descriptor, for times when none is free */
 	FCNTL(F_GETFL, IO | MAIN),
 	FCNTL(F_GETFD, IO | MAIN),
 	FCNTL(F_SETFD, IO | MAIN),
@@ -219,16 +226,16 @@ const struct jail_rule jail_rules[] = {
 	/* O_NONBLOCK and the like; O_ASYNC would send signals. */
 	RULE(fcntl, IO | MAIN, 0, 0, 2, INT(1, F_SETFL), ARG(2, O_ASYNC, 0)),
 
-	/* --- sockets of this process: the control socket, a console's --- */
+	/* --- sockets of this process: of control and consoles --- */
 	CALL(accept4, MAIN),
 	CALL(sendto, MAIN),
 	CALL(recvfrom, MAIN),
 	CALL(shutdown, MAIN),
-	CALL(recvmsg, MAIN), /* a log file that was opened anew, from util/reopen.c */
+	CALL(recvmsg, MAIN), /* a reopened log file, from util/reopen.c */
 	CALL(dup3, MAIN),    /* it takes the old one's number */
 	RULE(getsockopt, MAIN, 0, 0, 2, INT(1, SOL_SOCKET), INT(2, SO_PEERCRED)),
 	CALL_WITH(accept4, IO, CONSOLE | NET_USER),
-	CALL_WITH(sendto, VCPU, CONSOLE), /* what the guest writes, where the buffer is full */
+	CALL_WITH(sendto, VCPU, CONSOLE), /* output of the guest if the buffer is full */
 	CALL_WITH(sendto, IO, CONSOLE | NET_USER),
 	CALL_WITH(recvfrom, IO, CONSOLE | NET_USER),
 	CALL_WITH(shutdown, IO, CONSOLE | NET_USER), /* half-closed connections */
@@ -241,7 +248,7 @@ const struct jail_rule jail_rules[] = {
 	SOCKET(AF_INET6, SOCK_STREAM, 0),
 	SOCKET(AF_INET6, SOCK_DGRAM, 0),
 	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6),
-	/* Where the host lets nobody ping, libslirp tries a raw socket. */
+	/* If the host does not allow ping, libslirp tries a raw socket. */
 	RULE(socket, IO, NET_USER, EACCES, 1, ARG(1, SOCKET_TYPE_MASK, SOCK_RAW)),
 	/* For the scope of an IPv6 address in resolv.conf libslirp asks for an interface's number:
 	 * glibc does so over a UNIX socket, or over one of these. */
@@ -253,7 +260,7 @@ const struct jail_rule jail_rules[] = {
 	FAILS(bind, IO, NET_USER, EACCES),
 	FAILS(listen, IO, NET_USER, EACCES),
 	CALL_WITH(accept, IO, NET_USER),  /* forwarded ports */
-	CALL_WITH(recvmsg, IO, NET_USER), /* what ICMP says of a datagram */
+	CALL_WITH(recvmsg, IO, NET_USER), /* ICMP errors of a datagram */
 	CALL_WITH(getsockname, IO, NET_USER),
 	CALL_WITH(getpeername, IO, NET_USER),
 	RULE(getsockopt, IO, NET_USER, 0, 1, INT(1, SOL_SOCKET)), /* SO_ERROR */
@@ -280,9 +287,9 @@ const struct jail_rule jail_rules[] = {
 	CALL(wait4, MAIN), /* the guards, at the end */
 	CALL(signalfd4, MAIN),
 
-	/* --- a guard: a process of its own that waits for the VMM's end, and clears away --- */
+	/* --- a guard: a process of its own that waits for the VMM's end, and cleans up --- */
 	IOCTL(TCGETS, GUARD),
-	IOCTL(TCSETS, GUARD), /* the terminal, put back */
+	IOCTL(TCSETS, GUARD), /* the terminal, restored */
 	IOCTL(TCSETSW, GUARD),
 	CALL(fstat, GUARD),
 	CALL(newfstatat, GUARD),   /* is the socket still the VM's own? */

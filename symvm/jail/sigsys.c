@@ -43,8 +43,10 @@ static void call_refused(int signal, siginfo_t *info, void *context)
 	char line[160];
 	size_t used = 0;
 
-	/* Both calls are tried whatever the filter says: at worst this handler is entered never
-	 * again, because its signal is blocked and the kernel ends the process. */
+	/*
+	 * Both calls are tried even if the filter refuses them. At worst this handler is not
+	 * entered again, because its signal is blocked and the kernel ends the process.
+	 */
 	used = put_text(line, used, sizeof(line) - 1, "symvm: jail: system call ");
 	used = put_number(line, used, sizeof(line) - 1, (unsigned long)info->si_syscall);
 	used = put_text(line, used, sizeof(line) - 1, name ? " (" : " (unknown");

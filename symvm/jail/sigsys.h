@@ -4,7 +4,7 @@
 
 #include "util/error.h"
 
-/* The name by which the calling thread is called in that line. */
+/* Sets the name of the calling thread in the line of trap_install(). */
 void trap_name_thread(const char *name);
 
 /* From now on a system call refused by a trapping filter is named in one line on standard error,

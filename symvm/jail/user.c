@@ -33,7 +33,7 @@ static bool parse_id(const char *text, uint32_t *id)
 	return true;
 }
 
-/* NAME or UID, up to ':'. The primary group too where there is an account. */
+/* Parses NAME or UID, up to ':'. Sets the primary group too if there is an account. */
 static int parse_user(const char *text, struct jail_user *user, bool *group_known,
 		      struct error *err)
 {
@@ -149,7 +149,7 @@ int jail_user_choose(const char *text, struct jail_user *user, struct error *err
 	return 0;
 }
 
-/* Whether the set that limits what exec could ever give is empty now. */
+/* Empties the set that limits what exec can ever give. True: it is empty now. */
 static bool empty_bounding_set(void)
 {
 	for (unsigned long capability = 0; capability < 64; capability++) {
@@ -163,7 +163,7 @@ static bool empty_bounding_set(void)
 	return true;
 }
 
-/* User 0 is nothing special any more, and a change of ids brings no capability back. */
+/* User 0 is not special any more, and a change of ids brings no capability back. */
 static bool lock_securebits(void)
 {
 	unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* As which user a VMM runs, and without which capabilities. */
+/* The user that a VMM runs as, and the capabilities that it gives up. */
 #ifndef SYMVM_JAIL_USER_H
 #define SYMVM_JAIL_USER_H
 
@@ -11,16 +11,16 @@
 struct jail_user {
 	uid_t uid;
 	gid_t gid;
-	bool change;	    /* it is another than ours */
+	bool change;	    /* it is not our own user */
 	bool wanted;	    /* the operator asked for it: no other will do */
 	const char *reason; /* in words; constant */
 };
 
 /*
- * Chooses the user. @text is what --user says, or NULL. Only root changes: to the user of --user,
- * else to the system user `symvm`, else to the one who called sudo or pkexec, else to an id that
- * no account has and no other VM (JAIL_FREE_UID plus the process's id). Main thread. -EINVAL with
- * words where @text names nobody, -EPERM where it names another and we are not root.
+ * Chooses the user. @text is the argument of --user, or NULL. Only root changes: to the user of
+ * --user, else to the system user `symvm`, else to the user who called sudo or pkexec, else to an
+ * id that no account and no other VM has (JAIL_FREE_UID plus the process's id). Main thread.
+ * -EINVAL with words if @text names no user, -EPERM if it names another one and we are not root.
  */
 int jail_user_choose(const char *text, struct jail_user *user, struct error *err);
 
@@ -29,10 +29,10 @@ int jail_user_choose(const char *text, struct jail_user *user, struct error *err
 
 /*
  * Becomes @user with no other group, and gives up all capabilities: effective, permitted,
- * inheritable, ambient, and, where we have the right, the bounding set (*@bounding_empty), with
- * securebits locked; no_new_privs too. To be called while there is one thread. -errno: the process
- * must end then. An id that the host does not let us have is left out unless user->wanted; @user
- * then says so.
+ * inheritable, ambient, and, if we have the right, the bounding set (*@bounding_empty), with
+ * securebits locked; sets no_new_privs too. To be called while there is one thread. -errno: the
+ * process must end then. An id that the host does not let us have is left out unless user->wanted;
+ * @user then says so.
  */
 int jail_user_become(struct jail_user *user, bool *bounding_empty);
 
