@@ -2,14 +2,14 @@
 /*
  * The symbiotic interface between a guest operating system and a VMM.
  *
- * One header for the guest, the VMM and the documentation (docs/reference/abi.md explains
- * each part and its failure modes). Everything is little-endian, x86-64, of
- * fixed width; there are no bitfields and no implicit padding.
+ * One header for the guest, the VMM and the documentation. docs/reference/abi.md explains each part
+ * and its failure modes. Everything is little-endian, x86-64, of fixed width. There are no
+ * bitfields and no implicit padding.
  *
- * Versioning: a change that an older peer would misread raises the major
- * version; additions raise the minor version and are appended, or are announced
- * by a feature bit. The guest writes the version and the features that it wants
- * to SYM_MSR_GUEST; the VMM grants at most what it offers.
+ * Versions: a change that an older peer would misread raises the major version. An addition raises
+ * the minor version, and is appended or announced by a feature bit. The guest writes its version
+ * and the features that it wants to SYM_MSR_GUEST. The VMM grants at most the features that it
+ * offers.
  */
 #ifndef SYMBIOTIC_ABI_H
 #define SYMBIOTIC_ABI_H
@@ -40,8 +40,8 @@ typedef int64_t sym_s64;
 #define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
 
 /*
- * Discovery: CPUID. The leaves lie above those of KVM (0x40000000), so that the
- * guest keeps seeing KVM and its paravirtual clock.
+ * Discovery: CPUID. The leaves are above those of KVM (0x40000000), so that the guest still sees
+ * KVM and its paravirtual clock.
  *
  * SYM_CPUID_BASE      EAX = highest leaf, EBX ECX EDX = "SymbioticVMM"
  * SYM_CPUID_INTERFACE EAX = ABI version (major << 16 | minor), EBX = first MSR,
@@ -64,16 +64,16 @@ typedef int64_t sym_s64;
 #define SYM_FEATURE_SPY	      (1u << 1) /* SymSpy pages */
 #define SYM_FEATURE_SAFEPOINT (1u << 2) /* doorbells, and calls of the safepoint class in them */
 #define SYM_FEATURE_SWAP      (1u << 3) /* slot stores: windows in the VM page, swap doorbells */
-#define SYM_FEATURE_ABANDON   (1u << 4) /* the guest is told of an atomic call that was given up */
+#define SYM_FEATURE_ABANDON   (1u << 4) /* the VMM reports an atomic call that it gave up */
 #define SYM_FEATURES_ALL                                                                    \
 	(SYM_FEATURE_SYMCALL | SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT | SYM_FEATURE_SWAP | \
 	 SYM_FEATURE_ABANDON)
 
 /*
- * Registration: MSRs, relative to the base from CPUID. A write that the VMM
- * refuses raises #GP; SYM_MSR_STATUS then tells why. All are per vCPU except
- * SYM_MSR_GUEST and SYM_MSR_SPY_VM, which are per VM. Registers of the entry
- * context may be written only while the vCPU's calls are disabled (-EBUSY).
+ * Registration: MSRs, relative to the base from CPUID. A write that the VMM refuses raises #GP, and
+ * SYM_MSR_STATUS then has the reason. All are per vCPU except SYM_MSR_GUEST and SYM_MSR_SPY_VM,
+ * which are per VM. The guest may write registers of the entry context only while the vCPU's calls
+ * are disabled (else -EBUSY).
  */
 #define SYM_MSR_BASE 0x53594d00u /* "SYM\0" */
 
@@ -83,8 +83,8 @@ typedef int64_t sym_s64;
 #define SYM_MSR_ENTRY_RSP     3 /* RW top of a stack used by calls only: canonical, upper half */
 #define SYM_MSR_ENTRY_GS_BASE 4 /* RW GS base of the handler: canonical */
 #define SYM_MSR_ENTRY_SEGS    5 /* RW CS selector | SS selector << 16, both RPL 0 */
-#define SYM_MSR_ENTRY_CR3     6 /* RW bits 11 and 12 that are cleared in CR3 (user page tables) */
-#define SYM_MSR_BLOCK_START   7 /* RW no calls while RSP lies in [START, END): stacks of NMI, #MC */
+#define SYM_MSR_ENTRY_CR3     6 /* RW bits (of 11 and 12) to clear in CR3 (user page tables) */
+#define SYM_MSR_BLOCK_START   7 /* RW no calls while RSP is in [START, END): stacks of NMI, #MC */
 #define SYM_MSR_BLOCK_END     8 /* RW */
 #define SYM_MSR_SPY_VM	      9 /* RW GPA of the VM's SymSpy page | SYM_SPY_ENABLE */
 #define SYM_MSR_SPY_VCPU      10 /* RW GPA of the vCPU's SymSpy page | SYM_SPY_ENABLE */
@@ -93,34 +93,34 @@ typedef int64_t sym_s64;
 
 #define SYM_CONTROL_ENABLE (1ull << 0) /* calls may enter this vCPU */
 #define SYM_CONTROL_LATCHED \
-	(1ull << 1) /* RO: an abandoned call; off until the vCPU registers anew */
+	(1ull << 1) /* RO: a call was abandoned; off until the vCPU registers again */
 #define SYM_SPY_ENABLE (1ull << 0)
 
-/* I/O ports, relative to the base from CPUID. From CPL 0 only: checked, or by a cookie. */
+/* I/O ports, relative to the base from CPUID. For CPL 0 only: the VMM checks it, or a cookie. */
 #define SYM_PORT_BASE	  0x530u
 #define SYM_PORT_RETURN	  0 /* OUT: end of an atomic call; registers as below */
 #define SYM_PORT_DOORBELL 1 /* OUT: a doorbell, see struct sym_doorbell */
 #define SYM_PORT_COUNT	  2
 
 /*
- * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments,
- * R9 = sequence number, RFLAGS = 2, CPL 0, own stack. RBX = SYM_ENTRY_CONTEXT
- * if struct sym_context in the vCPU's SymSpy page tells what was interrupted, 0
- * if there is no such page; the other registers are 0. The handler returns by
- * OUT of AL to SYM_PORT_RETURN with RAX = result or negative errno and R9
+ * An atomic call. On entry: RAX = number, RDI RSI RDX R10 R8 = arguments, R9 = sequence number,
+ * RFLAGS = 2, CPL 0, own stack. RBX = SYM_ENTRY_CONTEXT if struct sym_context in the vCPU's SymSpy
+ * page describes the interrupted context, 0 if there is no such page. The other registers are 0.
+ * The handler returns by OUT of AL to SYM_PORT_RETURN with RAX = result or negative errno and R9
  * unchanged. It never IRETs.
  */
 #define SYM_CALL_ARGS	  5
 #define SYM_ENTRY_CONTEXT (1ull << 0)
 /*
- * No call (RAX and arguments are 0): the atomic call before was given up at its deadline. The guest
- * undoes what entering it did to its own accounts, and returns. Only with SYM_FEATURE_ABANDON.
+ * Not a call (RAX and arguments are 0): the VMM gave up the atomic call before at its deadline. The
+ * guest undoes what entering that call did to its own accounts, and returns. Only with
+ * SYM_FEATURE_ABANDON.
  */
 #define SYM_ENTRY_ABANDONED (1ull << 1)
 
 /*
- * Call numbers. Two classes with separate ranges: an atomic call may come at any
- * instruction of the guest; a safepoint call comes only in a doorbell.
+ * Call numbers. Two classes have separate ranges. An atomic call may come at any instruction of the
+ * guest. A safepoint call comes only in a doorbell.
  */
 #define SYM_CALL_ATOMIC_FIRST	 0x0000u
 #define SYM_CALL_ATOMIC_LAST	 0x0fffu
@@ -137,10 +137,10 @@ typedef int64_t sym_s64;
 #define SYM_CALL_SWAP_REVOKE	0x1002u /* (window, pages) -> mapped slots made resident again */
 
 /*
- * SymSpy pages: 4096 bytes, allocated and owned by the guest, page aligned,
- * in RAM. Each has one part that only the VMM writes and one that only the guest
- * writes; either side copies what it uses once, and trusts nothing in it.
- * A part with a `seq` word is a seqlock: odd while being written.
+ * SymSpy pages: 4096 bytes, allocated and owned by the guest, page aligned, in RAM. Each has one
+ * part that only the VMM writes and one that only the guest writes. Either side copies each value
+ * that it uses once, and trusts none. A part with a `seq` word is a seqlock: odd while it is
+ * written.
  */
 #define SYM_PAGE_SIZE	     4096u
 #define SYM_PANIC_SIZE	     256u
@@ -195,7 +195,7 @@ struct sym_spy_vm {
 			sizeof(struct sym_spy_vm_guest)];
 };
 
-/* What an atomic call interrupted; written by the VMM before it enters. */
+/* The context that an atomic call interrupts. The VMM writes it before it enters. */
 struct sym_context {
 	sym_u64 rip;
 	sym_u64 rsp;
@@ -209,12 +209,11 @@ struct sym_context {
 #define SYM_CONTEXT_HALTED (1ull << 0)
 
 /*
- * A doorbell. The module sets `cookie` (given by the VMM in host.cookie) with
- * preemption off, writes `reason` and the arguments, executes OUT to
- * SYM_PORT_DOORBELL, and loops while `state` says CALL: it then dispatches
- * `number` (safepoint class) and puts `result` there and rings again. It
- * clears `cookie` before preemption is on again, so that an OUT by a process
- * with ioperm() finds no cookie and is ignored.
+ * A doorbell. With preemption off, the module writes `reason` and the arguments, sets `cookie` (the
+ * VMM gives it in host.cookie), and executes OUT to SYM_PORT_DOORBELL. While `state` is then CALL,
+ * it dispatches `number` (safepoint class), writes `result` and rings again. It clears `cookie`
+ * before preemption is on again, so that an OUT by a process with ioperm() finds no cookie and is
+ * ignored.
  */
 struct sym_doorbell {
 	sym_u64 cookie;		     /* guest */
@@ -228,12 +227,12 @@ struct sym_doorbell {
 };
 #define SYM_DOORBELL_STATE_VERDICT 0u
 #define SYM_DOORBELL_STATE_CALL	   1u
-#define SYM_DOORBELL_STATE_RUNG	   2u /* guest, before OUT; still there after it: ignored */
+#define SYM_DOORBELL_STATE_RUNG	   2u /* guest, before OUT; still there afterwards: ignored */
 
 #define SYM_DOORBELL_NONE	  0u /* a safepoint without a reason: answered with verdict 0 */
-#define SYM_DOORBELL_SWAP_RESERVE 1u /* (window, slot): room for a write to it, see below */
+#define SYM_DOORBELL_SWAP_RESERVE 1u /* (window, slot): room to write it, see below */
 #define SYM_DOORBELL_SWAP_FETCH	  2u /* (window, slot): a stored slot is wanted back */
-#define SYM_DOORBELL_SWAP_DECIDE  3u /* (window, slot, SYM_SWAP_DECIDE_*): a swap-in, what now? */
+#define SYM_DOORBELL_SWAP_DECIDE  3u /* (window, slot, SYM_SWAP_DECIDE_*): a swap-in */
 
 /* The VMM's part of the vCPU page. */
 struct sym_spy_vcpu_host {
@@ -252,7 +251,7 @@ struct sym_spy_vcpu_guest {
 	sym_u32 seq;	    /* seqlock of this part */
 	sym_u32 pid;	    /* current task: thread id */
 	sym_u32 tgid;	    /* and process id */
-	sym_u32 nr_running; /* runqueue length, 0 where the guest cannot tell */
+	sym_u32 nr_running; /* runqueue length, 0 if the guest does not know */
 	sym_u8 comm[16];
 	sym_u64 switches; /* context switches counted by the module */
 	sym_u64 reserved[11];
@@ -287,7 +286,7 @@ struct sym_whoami {
 #define SYM_WHOAMI_IDLE		 (1u << 1)
 #define SYM_WHOAMI_IN_KERNEL	 (1u << 2) /* the call interrupted kernel mode */
 
-/* Message of SYM_CALL_MEMINFO; bytes, but for the counters. */
+/* Message of SYM_CALL_MEMINFO. Bytes; swap_in, swap_out: pages, major_faults: since boot. */
 struct sym_meminfo {
 	sym_u64 mem_total;
 	sym_u64 mem_free;
@@ -300,24 +299,23 @@ struct sym_meminfo {
 };
 
 /*
- * SYM_CALL_STACK. The interrupted kernel stack, innermost first: needs the interrupted context
- * (-ENODATA without it). Message: 64-bit addresses; length 0 where user mode was interrupted.
+ * SYM_CALL_STACK. The interrupted kernel stack, innermost frame first. It needs the interrupted
+ * context (-ENODATA without it). Message: 64-bit addresses; length 0 if user mode was interrupted.
  */
 #define SYM_STACK_SYMBOLS \
 	(1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
 
 /*
- * SYM_CALL_TASKS lists the guest's tasks. Such a list can neither be made at an
- * arbitrary instruction nor fit one message: the first call asks for it, a
- * thread of the guest makes it, further calls fetch it.
- *   (0, 0, flags)    asks for a listing: its cookie (> 0), or -EBUSY while one is being made
- *   (cookie, offset) copies records from that byte offset of the listing to the message:
- *                    bytes copied, 0 at the end; -EAGAIN: not there yet, call again later;
+ * SYM_CALL_TASKS lists the guest's tasks. No guest can make such a list at an arbitrary
+ * instruction, and it does not fit one message. So a first call asks for it, a thread of the guest
+ * makes it, and further calls fetch it. (0, 0, flags)    asks for a listing: its cookie (> 0), or
+ * -EBUSY while one is being made (cookie, offset) copies records from that byte offset of the
+ * listing to the message: bytes copied, 0 at the end; -EAGAIN: not made yet, call again later;
  *                    -ESTALE: expired or replaced by a newer one; -EINVAL: offset not a
  *                    multiple of the record's size; -ENOMEM: the guest could not make it
- * The listing stays as it was made, so the records fetched are of one moment.
+ * The listing does not change, so all records are of one moment.
  */
-#define SYM_TASKS_THREADS (1u << 0) /* threads too, not only processes */
+#define SYM_TASKS_THREADS (1u << 0) /* list threads, not only processes */
 
 struct sym_task {
 	sym_u32 pid;
@@ -326,10 +324,10 @@ struct sym_task {
 	sym_u32 uid;
 	sym_u32 state;	  /* one character, as ps shows it: R S D T t X Z P I */
 	sym_u32 flags;	  /* SYM_TASK_* */
-	sym_u32 cpu;	  /* on which it runs, or last ran */
+	sym_u32 cpu;	  /* the CPU on which it runs, or last ran */
 	sym_u32 threads;  /* of its process */
 	sym_u64 rss;	  /* bytes, of its process */
-	sym_u64 utime_ns; /* of the process; of the thread where threads are listed */
+	sym_u64 utime_ns; /* of the process; of the thread if threads are listed */
 	sym_u64 stime_ns;
 	sym_u64 start_ns;  /* boot-time clock */
 	sym_u8 comm[16];   /* NUL terminated */
@@ -338,26 +336,27 @@ struct sym_task {
 #define SYM_TASK_KERNEL_THREAD (1u << 0)
 
 /*
- * Slot stores (SYM_FEATURE_SWAP). A window of guest-physical space beyond RAM, where the guest's
- * swap device keeps pages; the memory behind it is the VMM's. Its header page comes first, then an
- * array of 32-bit state words, one a slot, then the slots, 4096 bytes each. The VM page has
- * the windows' addresses (host.swap_windows).
+ * Slot stores (SYM_FEATURE_SWAP). A store is a window of guest-physical space beyond RAM, in which
+ * the guest's swap device keeps pages. The memory behind it is the VMM's. Its header page comes
+ * first, then an array of 32-bit state words, one per slot, then the slots, 4096 bytes each. The VM
+ * page has the windows' addresses (host.swap_windows).
  *
- * A slot's word is changed by compare-and-swap only, and says who may touch the slot:
+ * Both sides change a slot's word by compare-and-swap only. It says which side may touch the slot:
  *
- *   FREE      contents dead. The guest may claim it for writing.
+ *   FREE      no contents. The guest may claim it for writing.
  *   WRITING   the guest copies a page into it.
  *   RESIDENT  contents are in the window. The guest may read while it holds a reader count (the
  *             word's bits 8 to 15), without an exit; the VMM takes only slots without readers.
- *   MAPPED    the guest has it mapped into a process; the VMM asks for it by
- *             header.revoke_wanted or SYM_CALL_SWAP_REVOKE, it never takes it.
- *   COPYING   the VMM copies it elsewhere; the guest may still take it back: to RESIDENT, to
+ *   MAPPED    the guest has mapped it into a process. The VMM asks for it by header.revoke_wanted
+ *             or SYM_CALL_SWAP_REVOKE, and never takes it.
+ *   COPYING   the VMM copies it elsewhere. The guest may still take it back: to RESIDENT, to
  *             WRITING, to FREE.
- *   OWNED     the VMM alone, for microseconds: the guest waits; to free such a slot
- *             it sets SYM_SLOT_DISCARD, and the VMM makes it FREE.
+ *   OWNED     the VMM's alone, for microseconds. The guest waits. To free such a slot the guest
+ *             sets SYM_SLOT_DISCARD, and the VMM makes it FREE.
  *   STORED    contents are elsewhere. To read, ring SYM_DOORBELL_SWAP_FETCH. The guest may claim
  *             it for writing, or free it.
- *   FAILED    the VMM lost the contents (its disk, its peer): a read is -EIO, a write mends it.
+ *   FAILED    the VMM lost the contents (its disk, its peer). A read fails (-EIO), a write repairs
+ * it.
  *
  * The guest: FREE, RESIDENT without readers, COPYING, STORED, FAILED -> WRITING -> RESIDENT;
  *            RESIDENT <-> MAPPED; RESIDENT readers + 1, - 1; COPYING -> RESIDENT;
@@ -365,9 +364,10 @@ struct sym_task {
  * The VMM:   RESIDENT -> COPYING -> OWNED -> STORED or FAILED; FREE -> OWNED -> FREE;
  *            STORED -> OWNED -> RESIDENT or FAILED
  *
- * Before it writes to a FREE, STORED or FAILED slot while header.flags has SYM_SWAP_FULL, the guest
- * rings SYM_DOORBELL_SWAP_RESERVE: verdict 0, or -ENOSPC, then that write fails. A guest that does
- * not, or touches slots that it did not claim, may lose its slots' contents, and nothing else.
+ * Before the guest writes to a FREE, STORED or FAILED slot while header.flags has SYM_SWAP_FULL, it
+ * rings SYM_DOORBELL_SWAP_RESERVE. The verdict is 0, or -ENOSPC: then that write fails. A guest
+ * that does not ring, or touches slots that it did not claim, may lose its slots' contents, and
+ * nothing else.
  */
 struct sym_swap_header {
 	sym_u64 magic;	       /* VMM: SYM_SWAP_MAGIC */
@@ -379,8 +379,8 @@ struct sym_swap_header {
 	sym_u64 slots_offset;  /* VMM: of the first slot */
 	sym_u32 flags;	       /* VMM: SYM_SWAP_* */
 	sym_u32 verdicts;      /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off */
-	sym_u64 revoke_wanted; /* VMM: mapped slots that it wants back, as soon as possible */
-	sym_u32 policy_epoch;  /* VMM: changes when the policy did: credit is void */
+	sym_u64 revoke_wanted; /* VMM: number of mapped slots that it wants back soon */
+	sym_u32 policy_epoch;  /* VMM: changes with the policy; older credit is void */
 	sym_u32 reserved0;
 	sym_u64 reserved1[7];
 	sym_u64 mapped; /* guest: slots mapped now */
@@ -403,20 +403,20 @@ struct sym_swap_header {
 #define SYM_SLOT_DISCARD       (1u << 16)
 
 /*
- * SYM_DOORBELL_SWAP_FETCH: verdict 0: look at the word again; -EAGAIN: it is being fetched: sleep
- * a little, look, ring again; -ENOSPC: no room within the budget now, as -EAGAIN but longer;
+ * SYM_DOORBELL_SWAP_FETCH: verdict 0: look at the word again; -EAGAIN: the VMM is fetching it:
+ * sleep a little, look, ring again; -ENOSPC: no room within the budget now, as -EAGAIN but longer;
  * -EINVAL: no such window or slot.
  *
- * SYM_DOORBELL_SWAP_DECIDE, for a swap-in for which the guest has no credit: the VMM asks
- * (SYM_CALL_SWAP_QUERY) and answers with what to do about this one and about `credit` swap-ins
- * after it, in which up to `around` pages are mapped at once: fewer where faults are out of order.
- * The guest falls back to COPY where it can't do what was asked.
+ * SYM_DOORBELL_SWAP_DECIDE, for a swap-in for which the guest has no credit: the VMM may ask
+ * (SYM_CALL_SWAP_QUERY). Its answer holds for this swap-in and for `credit` swap-ins after it. Up
+ * to `around` pages may be mapped at once, fewer if faults are out of order. The guest falls back
+ * to COPY if it cannot do what the VMM asks.
  */
 #define SYM_SWAP_DECIDE_SHARED (1u << 0) /* more than one mapping: MAP is impossible */
 #define SYM_SWAP_DECIDE_CANMAP (1u << 1) /* asked before the fault is handled: MAP is possible */
 
 #define SYM_VERDICT_COPY  0u /* an ordinary swap-in */
-#define SYM_VERDICT_GRANT 1u /* the same; RAM was given, so nothing need be evicted for it */
+#define SYM_VERDICT_GRANT 1u /* the same; the VMM gave RAM, so nothing is evicted for it */
 #define SYM_VERDICT_MAP	  2u /* map the slot itself */
 #define SYM_VERDICT(kind, credit, around) \
 	((sym_u64)(kind) | (sym_u64)(credit) << 8 | (sym_u64)(around) << 32)
@@ -432,11 +432,11 @@ struct sym_swap_query {
 	sym_u32 weight;	   /* of its cgroup as the guest's owner set it; 100: none set */
 	sym_u32 flags;	   /* SYM_SWAP_QUERY_* */
 	sym_u32 psi_some;  /* guest's memory pressure "some avg10", hundredths of a percent */
-	sym_u64 address;   /* user address, 0 where not known */
-	sym_u64 vma_start; /* its mapping, 0 where not known */
+	sym_u64 address;   /* user address, 0 if not known */
+	sym_u64 vma_start; /* its mapping, 0 if not known */
 	sym_u64 vma_end;
 	sym_u64 vma_flags;   /* the guest kernel's VM_* */
-	sym_u64 memcg_limit; /* the lowest of its cgroup's and that one's ancestors; ~0: none */
+	sym_u64 memcg_limit; /* the nearest among its cgroup and the ancestors; ~0: none */
 	sym_u64 memcg_usage; /* of the cgroup that has it */
 	sym_u64 mem_total;
 	sym_u64 mem_free;
@@ -449,7 +449,7 @@ struct sym_swap_query {
 	sym_u8 comm[16];      /* NUL terminated */
 	sym_u8 cgroup[96];    /* tail of the cgroup's path, NUL terminated */
 };
-#define SYM_SWAP_QUERY_MEMCG  (1u << 0) /* its cgroup has a limit of its own that is near */
+#define SYM_SWAP_QUERY_MEMCG  (1u << 0) /* memcg_limit is near: usage has almost reached it */
 #define SYM_SWAP_QUERY_KERNEL (1u << 1) /* not the task's own fault: GUP, swapoff, a thread */
 
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vm_host) == 512, "ABI size");
