@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether a call may enter, decided from the VMM's memory and the vCPU's own
- * registers only, never from a page that the guest can write.
+ * Whether a call may enter. The VMM's memory and the vCPU's own registers decide. Guest memory is
+ * read for one hint only (find_halted()).
  */
 #include "internal.h"
 
@@ -11,7 +11,7 @@
 #define KVM_RUN_X86_GUEST_MODE (1 << 2)
 #endif
 
-/* Before anything is touched. */
+/* The first check, before anything is touched. It needs no ioctl. */
 int sym_admit_registration(struct sym_vcpu *vcpu)
 {
 	int activity = sym_activity(vcpu);
@@ -32,8 +32,8 @@ int sym_admit_registration(struct sym_vcpu *vcpu)
 }
 
 /*
- * A registered vCPU that is out of 64-bit mode, or waits for its start, was reset by
- * the guest (INIT, kexec, reboot), of which KVM tells nobody: the handler is gone.
+ * A registered vCPU that is not in 64-bit mode, or waits for its start, was reset by the guest
+ * (INIT, kexec, reboot). KVM does not report this. The handler is gone.
  */
 static int refuse_reset(struct sym_vcpu *vcpu)
 {
@@ -43,10 +43,10 @@ static int refuse_reset(struct sym_vcpu *vcpu)
 }
 
 /*
- * A vCPU that was kicked out of HLT would sleep on in the handler. Its state costs
- * an ioctl, so that is asked only where HLT can have been executed: at a kick, in
- * kernel mode, with a HLT in front of RIP. A guest that rewrites its code
- * meanwhile loses its own call to the deadline, no more.
+ * A vCPU that was kicked out of HLT would continue to sleep in the handler. Asking for its state
+ * costs an ioctl, so the library asks only if the vCPU can have executed HLT: at a kick, in kernel
+ * mode, with a HLT in front of RIP or code that cannot be read. A guest that rewrites its code
+ * meanwhile only causes its own call to time out.
  */
 static int find_halted(struct sym_vcpu *vcpu)
 {
@@ -73,7 +73,7 @@ static int find_halted(struct sym_vcpu *vcpu)
 	return 0;
 }
 
-/* After completion, on the saved context. */
+/* The second check, on the context that completion left. */
 int sym_admit_context(struct sym_vcpu *vcpu)
 {
 	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;

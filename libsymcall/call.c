@@ -1,11 +1,71 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An atomic call: complete, check, save, enter, run, return or give up, restore. */
+/*
+ * An atomic call: in the middle of handling an exit, the VMM lets the guest's kernel run a
+ * registered handler on the vCPU of that exit.
+ *
+ *             sym_call()
+ *                 |
+ *          registration? ---- no --------> refused, nothing was touched
+ *                 | yes
+ *                 v
+ *            COMPLETING ----- error ----------------------------+
+ *                 | the instruction is complete                 |
+ *                 v                                             |
+ *             context? ------ no -------------------------------+
+ *                 | yes: the context is saved                   |
+ *                 v                                             |
+ *     +------> RUNNING ------ deadline, fault, stop --+         |
+ *     | exit      | OUT to the return port            v         |
+ *     +--served---+                                GIVEN UP     |
+ *                 v                                   |         |
+ *             RETURNED                                |         |
+ *                 |                                   |         |
+ *                 +------> RESTORED <-----------------+         |
+ *                             |                                 v
+ *                             +----> kvm_run describes the embedder's exit again
+ *
+ * Registration (admission.c). The guest must have registered this vCPU, its calls must not be
+ * latched, and no other call may be active on it. This check needs no ioctl.
+ *
+ * Completing (exit_complete.c). An exit can leave an instruction half done, and KVM finishes it at
+ * the next KVM_RUN, after it has loaded changed registers. So the call finishes it first, by runs
+ * with immediate_exit. Further exits of that instruction are served, at most 8192 (then -EAGAIN). A
+ * read that the embedder has not answered gets zeros, and sym_vcpu_answer() later puts the real
+ * value in their place (exit_answer.c). Exits that follow from these zeros are dropped. The exit is
+ * completed once, however many calls the embedder makes in it.
+ *
+ * Context (admission.c, context.c). Now kvm_run has the registers, segments and events between two
+ * instructions. They decide whether a call may enter here, for instance not in an NMI. The call
+ * saves registers and events, and segments and CR3 only if the handler needs others. It does not
+ * save state that KVM does not synchronize in kvm_run, such as the FPU: a handler must not change
+ * it. Pending NMIs, SMIs, INITs and SIPIs stay as KVM has them, so that none is lost.
+ *
+ * Running. The entry context is loaded, with a new sequence number in R9 and NMIs masked. The
+ * handler returns by a one-byte OUT to the return port, with that number, at CPL 0. Any other
+ * OUT to that port is counted and ignored. The interface's own MSRs and ports are served here, and
+ * sym_ops.service_exit serves every other exit of the handler. No call can begin meanwhile
+ * (-EBUSY), so calls do not nest. The number of exits has no limit but the deadline. A kick does
+ * not end the call: the embedder gets its -EINTR from the next sym_vcpu_run_begin().
+ *
+ * Giving up. The thread compares the clock with the deadline after each KVM_RUN that did not end
+ * with the return. A handler that makes no exit is stopped by a signal: of the embedder's timer, or
+ * of a thread that watches sym_vcpu_overdue(). An exit by which KVM reports a fault or HLT of the
+ * handler ends the call too, and so does a failure of service_exit or KVM_RUN. The vCPU is then
+ * latched: no call enters until the guest disables and enables its calls again, or the vCPU is
+ * reset. After a missed deadline a guest with SYM_FEATURE_ABANDON is entered once more, to undo
+ * what its entry code did.
+ *
+ * Restoring. The saved context goes back into kvm_run, and KVM loads it at the next KVM_RUN. A vCPU
+ * that was halted is made runnable for the handler and halted again here.
+ *
+ * Threads. All of this runs on the vCPU's thread and takes no lock. Meanwhile other threads only
+ * read `enabled`, `latched`, `activity`, `deadline_ns` and the counters, which are atomic.
+ */
 #include "internal.h"
 
 /*
- * Whether an OUT to the return port came from CPL 0. Reading the segments at each
- * return would cost each call; a return from an instruction that is known to run in
- * CPL 0 needs no look.
+ * Whether an OUT to the return port came from CPL 0. Reading the segments costs an ioctl, so it
+ * is not done again for an instruction of the upper half that has run at CPL 0 before.
  */
 static bool from_kernel(struct sym_vcpu *vcpu)
 {
@@ -21,7 +81,10 @@ static bool from_kernel(struct sym_vcpu *vcpu)
 	return true;
 }
 
-/* Whether the exit in kvm_run is the return of the active call; counts what is not. */
+/*
+ * Whether the exit in kvm_run is the return of the active call. *stray: it is another OUT to the
+ * return port, which is counted.
+ */
 static bool is_return(struct sym_vcpu *vcpu, bool *stray)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -46,7 +109,7 @@ static bool is_return(struct sym_vcpu *vcpu, bool *stray)
 	return true;
 }
 
-/* An exit of the handler that is no return. */
+/* An exit of the handler that is not its return. */
 static int handler_exit(struct sym_vcpu *vcpu)
 {
 	switch (vcpu->run->exit_reason) {
@@ -90,7 +153,7 @@ static int set_mp_state(struct sym_vcpu *vcpu, uint32_t mp_state)
 	return sym_kvm_ioctl(vcpu, KVM_SET_MP_STATE, &state);
 }
 
-/* Nothing of a handler that did not return may be left in KVM. */
+/* Leaves nothing in KVM of a handler that did not return. */
 static int leave_handler(struct sym_vcpu *vcpu)
 {
 	unsigned int discarded = vcpu->exit.discarded;
@@ -122,8 +185,8 @@ static void abandon(struct sym_vcpu *vcpu, int error)
 }
 
 /*
- * KVM cancels a pending OUT when RIP has changed since; where the interrupted RIP
- * is the very RIP of the return, it has to be completed instead.
+ * KVM cancels a pending OUT if RIP has changed since. If the interrupted RIP is the RIP of the
+ * return itself, the OUT has to be completed instead.
  */
 static void finish_return(struct sym_vcpu *vcpu)
 {
@@ -132,9 +195,10 @@ static void finish_return(struct sym_vcpu *vcpu)
 }
 
 /*
- * Enters once more, for the guest to undo what the entry of the call that was given up did to its
- * accounts (that it is in an NMI, with preemption off): it goes on at the interrupted place, and
- * would go on with these. In the interrupted context, as the call itself was.
+ * Enters once more after a call was given up, so that the guest can undo what the entry of that
+ * call did to its accounts (that it is in an NMI, with preemption off). Otherwise the guest would
+ * continue at the interrupted place with these accounts. It enters from the interrupted context, as
+ * the call did, and with the VM's deadline.
  */
 static void tell_abandoned(struct sym_vcpu *vcpu)
 {
@@ -194,8 +258,8 @@ static int enter(struct sym_vcpu *vcpu, const struct sym_call_request *request, 
 }
 
 /*
- * A debugger's single-step must not step the handler. Arming again takes RIP from
- * KVM, so the context has to be there first.
+ * A debugger's single-step must not step the handler. KVM takes RIP from the vCPU when stepping is
+ * armed again, so the restored context has to be loaded first.
  */
 static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 			    int64_t *value)
@@ -215,7 +279,7 @@ static int enter_undebugged(struct sym_vcpu *vcpu, const struct sym_call_request
 	return error ? error : rearm;
 }
 
-/* Everything between the embedder's exit and the embedder's exit again. */
+/* From the embedder's exit to a kvm_run that describes it again. */
 static int call_in_exit(struct sym_vcpu *vcpu, const struct sym_call_request *request,
 			int64_t *value)
 {

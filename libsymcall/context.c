@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The vCPU's context: saved before a call, replaced for the handler, restored with
- * the next KVM_RUN. All through kvm_run's synced registers, without an ioctl.
+ * The vCPU's context: saved before a call, replaced for the handler, restored with the next
+ * KVM_RUN. All of this goes through the registers that KVM synchronizes in kvm_run, without an
+ * ioctl.
  */
 #include <string.h>
 
@@ -10,9 +11,9 @@
 #define RFLAGS_FIXED 2
 
 /*
- * After completion: what KVM_RUN left in kvm_run is the context between two
- * instructions. Segments stay there: runs of the handler do not read them, so they
- * are copied only where they are about to be changed.
+ * After completion kvm_run has the context between two instructions. Its segments stay there,
+ * since the runs of the handler do not read them back. sym_context_load() copies them if it
+ * changes them.
  */
 void sym_context_save(struct sym_vcpu *vcpu)
 {
@@ -57,7 +58,7 @@ static void load_sregs(struct sym_vcpu *vcpu)
 	sregs->cr3 &= ~vcpu->entry.cr3_clear;
 }
 
-/* Load the entry context; it goes into the vCPU with the next KVM_RUN. */
+/* Loads the entry context into kvm_run. KVM takes it at the next KVM_RUN. */
 void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *request)
 {
 	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
@@ -80,8 +81,8 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 	vcpu->saved.dirty = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 	if (!in_kernel_context(vcpu)) {
 		/*
-		 * An interrupt on its way in would be injected into the handler. The saved events
-		 * tell of it, too; and KVM only ever adds to the bitmap that it leaves here.
+		 * KVM would inject an interrupt of this bitmap into the handler. The saved events
+		 * have that interrupt too. KVM only adds bits to the bitmap, so it is cleared here.
 		 */
 		memset(sync->sregs.interrupt_bitmap, 0, sizeof(sync->sregs.interrupt_bitmap));
 		vcpu->saved.sregs = sync->sregs;
@@ -92,9 +93,9 @@ void sym_context_load(struct sym_vcpu *vcpu, const struct sym_call_request *requ
 }
 
 /*
- * Put the saved context back; it goes into the vCPU with the next KVM_RUN. A pending
- * NMI, SIPI, SMI or INIT is left as KVM has it now, or one that came during the call would
- * be lost: KVM takes the absence of `latched_init` for an order to forget an INIT.
+ * Puts the saved context back into kvm_run. KVM takes it at the next KVM_RUN. A pending NMI, SIPI,
+ * SMI or INIT stays as KVM has it now: one that came during the call would be lost otherwise. For
+ * KVM, `latched_init` = 0 is an order to forget an INIT.
  */
 void sym_context_restore(struct sym_vcpu *vcpu)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The deadline of a call: where the vCPU's thread looks, and the embedder's timer. */
+/* The deadline of a call: a time that the vCPU's thread compares, and the embedder's timer. */
 #include "internal.h"
 
-/* From here on a deadline may end a tick early, for the sake of a cheaper clock. */
+/* A deadline this long or longer may end a tick early, since a cheaper clock measures it. */
 #define COARSE_DEADLINE_US 50000u
 
 /*
- * Start the clock of a call; returns its end, CLOCK_MONOTONIC in ns. Never later than
- * the embedder's timer, which may fire but once.
+ * Starts the deadline of a call, and returns its end (CLOCK_MONOTONIC, ns). The end is never later
+ * than the embedder's timer, which may fire only once.
  */
 uint64_t sym_deadline_start(struct sym_vcpu *vcpu, uint32_t deadline_us)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Exits that belong to the interface itself: its MSRs and its ports. */
+/* Exits of the interface itself: its MSRs and its ports. */
 #include <string.h>
 
 #include "internal.h"
@@ -41,8 +41,8 @@ static bool dispatch_port(struct sym_vcpu *vcpu)
 }
 
 /*
- * Serve the exit in kvm_run if it is the interface's own: true. An expected
- * return, and a doorbell that answers a safepoint call, are not seen here.
+ * Serves the exit in kvm_run and returns true if the exit is the interface's own. The return of a
+ * call, and a doorbell that answers a safepoint call, do not come here.
  */
 bool sym_dispatch_exit(struct sym_vcpu *vcpu)
 {
@@ -58,7 +58,10 @@ bool sym_dispatch_exit(struct sym_vcpu *vcpu)
 	return false;
 }
 
-/* Serve the exit in kvm_run that came while the library ran the vCPU. */
+/*
+ * Serves the exit in kvm_run that came while the library ran the vCPU. 0, or the negative errno of
+ * service_exit. While service_exit runs, `nested` keeps calls and doorbells out.
+ */
 int sym_dispatch_nested_exit(struct sym_vcpu *vcpu)
 {
 	int error;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Doorbells: exits that the guest's kernel makes to be asked and answered. */
+/* Doorbells: exits that the guest's kernel makes on purpose, to ask the VMM and be asked. */
 #include <string.h>
 
 #include "internal.h"
@@ -8,7 +8,7 @@
 #define BURST_MIN	      64
 #define BURST_PER_SEC_DIVISOR 10
 
-/* A token bucket, in units of 1/10^9 doorbell: it fills with the time that passes. */
+/* A token bucket in units of 1/10^9 doorbell, filled by the time that passes. */
 static bool take_token(struct sym_vcpu *vcpu)
 {
 	uint64_t rate = vcpu->vm->doorbells_per_sec;
@@ -31,8 +31,8 @@ static bool take_token(struct sym_vcpu *vcpu)
 }
 
 /*
- * The page of a doorbell that the guest's kernel rang, and not a process with ioperm(): else NULL,
- * and the forged doorbell is counted.
+ * The page of a doorbell that the guest's kernel rang. NULL if something else did, such as a
+ * process with ioperm(): then the forged doorbell is counted.
  */
 struct sym_spy_vcpu *sym_doorbell_page(struct sym_vcpu *vcpu)
 {

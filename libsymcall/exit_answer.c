@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Answering the exit that the embedder handles, before or after calls. After a
- * call the instruction is complete, with zeros: IN and RDMSR are mended in the
- * registers; MMIO reads and INS, whose result may be anywhere, and late faults by
- * executing the instruction again, which brings the same exit.
+ * Answering the embedder's exit, before or after calls. After a call the instruction is complete,
+ * with zeros. The result of IN and RDMSR is then replaced in the registers. The result of an MMIO
+ * read or INS may be anywhere, so the instruction is executed again, which brings the same exit. A
+ * late #GP needs that, too.
  */
 #include <string.h>
 
@@ -13,7 +13,7 @@
 #define RFLAGS_TF	    (1ull << 8)
 #define RFLAGS_IF	    (1ull << 9)
 
-/* Into kvm_run, for the exit that it describes. */
+/* Into kvm_run, for the exit that it describes. -EINVAL: not a read, or not of that size. */
 static int answer_in_place(struct kvm_run *run, const void *data, size_t len)
 {
 	switch (sym_exit_kind_of(run)) {
@@ -59,7 +59,7 @@ static bool same_exit(const struct sym_exit *exit, const struct kvm_run *run)
 	}
 }
 
-/* Run until the instruction exits as before; no interrupt or NMI may come between. */
+/* Runs until the instruction exits as before. No interrupt or NMI may come in between. */
 static int run_to_same_exit(struct sym_vcpu *vcpu)
 {
 	uint64_t deadline = sym_deadline_start(vcpu, vcpu->vm->deadline_us);
@@ -86,8 +86,8 @@ static int run_to_same_exit(struct sym_vcpu *vcpu)
 }
 
 /*
- * Go back before the instruction and execute it again. Afterwards its exit is
- * pending as if no call had been made, and events come back with its completion.
+ * Goes back before the instruction and executes it again. Afterwards its exit is pending as if no
+ * call had been made, and the saved events are restored with its completion.
  */
 static int reexecute(struct sym_vcpu *vcpu)
 {
@@ -101,7 +101,7 @@ static int reexecute(struct sym_vcpu *vcpu)
 	sym_count(vcpu, reexecuted);
 	run->s.regs.regs = vcpu->exit.snapshot;
 	*events = (struct kvm_vcpu_events){.flags = KVM_VCPUEVENT_VALID_SHADOW};
-	/* The shadow is for VM entry's taste too: no STI shadow with IF clear, none with TF. */
+	/* VM entry checks the shadow, too: no STI shadow if IF is clear, none with TF. */
 	if ((vcpu->exit.snapshot.rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF)
 		events->interrupt.shadow = KVM_X86_SHADOW_INT_STI;
 	events->nmi.masked = 1;
@@ -121,7 +121,7 @@ static int reexecute(struct sym_vcpu *vcpu)
 	return error;
 }
 
-/* Patch the registers that go into the vCPU at its next run. */
+/* Patches the registers that KVM loads at the next run. */
 static void answer_registers(struct sym_vcpu *vcpu, const void *data, size_t len)
 {
 	struct kvm_regs *regs = &vcpu->run->s.regs.regs;
@@ -216,8 +216,8 @@ int sym_vcpu_answer_fault(struct sym_vcpu *vcpu)
 }
 
 /*
- * The embedder is done with its exit. If a dummy answer had consequences that were
- * dropped and nobody answered, zeros become the answer in earnest.
+ * The embedder is done with its exit. If it gave no answer, but exits that followed from the dummy
+ * answer were dropped, then zeros become the real answer.
  */
 int sym_exit_end(struct sym_vcpu *vcpu)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Completing an exit before a call. KVM loads changed registers first and
- * completes a pending access afterwards (Documentation/virt/kvm/api.rst, "kvm_run":
- * KVM_EXIT_IO and others need a re-entry), so an access has to be complete before a
- * call may load its own. Reads that the embedder has not answered yet are
- * completed with zeros; exit_answer.c puts the right value there later.
+ * Completing an exit before a call. KVM loads changed registers first and completes a pending
+ * access afterwards (Documentation/virt/kvm/api.rst, "kvm_run": KVM_EXIT_IO and others need a
+ * re-entry). So an access has to be complete before a call may load registers. A read that the
+ * embedder has not answered yet is completed with zeros, and exit_answer.c puts the right value in
+ * their place later.
  */
 #include <string.h>
 
 #include "internal.h"
 
-/* A REP string instruction can bring an exit per item, 1024 before KVM runs the guest. */
+/* A REP string instruction can cause an exit per item, 1024 before KVM runs the guest. */
 #define COMPLETION_EXITS_MAX 8192
 
 _Static_assert(offsetof(struct kvm_run, kvm_valid_regs) - offsetof(struct kvm_run, hw) ==
@@ -37,7 +37,7 @@ static size_t io_length(const struct kvm_run *run)
 	return (size_t)run->io.size * run->io.count;
 }
 
-/* Answer whatever read is in kvm_run with zeros. */
+/* Answers the read that is in kvm_run, if there is one, with zeros. */
 void sym_exit_answer_zero(struct kvm_run *run)
 {
 	switch (sym_exit_kind_of(run)) {
@@ -73,7 +73,7 @@ static void describe(struct sym_vcpu *vcpu)
 	}
 }
 
-/* Let kvm_run describe again what it described before the call. */
+/* Lets kvm_run describe the exit again that it described before the call. */
 void sym_exit_restore_run(struct sym_vcpu *vcpu)
 {
 	struct sym_exit *exit = &vcpu->exit;
@@ -86,9 +86,9 @@ void sym_exit_restore_run(struct sym_vcpu *vcpu)
 }
 
 /*
- * Before the completion of the embedder's exit. The registers before the
- * instruction cost an ioctl: read only where the instruction may have to be
- * executed again.
+ * Before the completion of the embedder's exit, once per exit. The registers before the
+ * instruction cost an ioctl, so they are read only if the instruction may have to be executed
+ * again. 0, or the ioctl's negative errno.
  */
 int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail)
 {
@@ -119,9 +119,10 @@ int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail)
 }
 
 /*
- * Run the vCPU without executing guest code until nothing is pending. Further
- * exits are served, or with `discard` answered with zeros and dropped: those
- * follow from a dummy answer, or from a handler that has been given up.
+ * Runs the vCPU without executing guest code until nothing is pending. Further exits are served.
+ * With `discard` they are answered with zeros and dropped, since they follow from a dummy answer or
+ * from a handler that was given up. 0, -EAGAIN beyond COMPLETION_EXITS_MAX, or an error of KVM_RUN
+ * or service_exit.
  */
 int sym_exit_complete(struct sym_vcpu *vcpu, bool discard)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files of libsymcall share. Nothing here is for embedders. */
+/* What the files of libsymcall share. Embedders use nothing of it. */
 #ifndef LIBSYMCALL_INTERNAL_H
 #define LIBSYMCALL_INTERNAL_H
 
@@ -48,10 +48,10 @@ struct sym_vm {
 	struct sym_publication published;
 };
 
-/* What the exit that the embedder handles wants answered. */
+/* The answer that the embedder's exit needs. */
 enum sym_exit_kind {
 	SYM_EXIT_NONE, /* a kick, or nothing that has an answer */
-	SYM_EXIT_IN,   /* IN or INS: told apart by what completion changes */
+	SYM_EXIT_IN,   /* IN or INS: completion shows which, by RDI */
 	SYM_EXIT_MMIO_READ,
 	SYM_EXIT_RDMSR,
 	SYM_EXIT_WRMSR,
@@ -63,14 +63,14 @@ enum sym_exit_kind {
 struct sym_exit {
 	enum sym_exit_kind kind;
 	bool answered;
-	bool completed; /* by a call: KVM has taken kvm_run's answer already */
+	bool completed; /* by a call: KVM has taken the answer in kvm_run */
 	bool has_snapshot;
 	unsigned int discarded;	  /* exits that followed from a dummy answer */
 	struct kvm_regs snapshot; /* registers before the instruction */
-	uint32_t reason;	  /* kvm_run's description of the exit, */
-	size_t len;		  /* of what matters in `bytes` */
+	uint32_t reason;	  /* of the exit, as kvm_run described it */
+	size_t len;		  /* used bytes of `bytes` */
 	uint8_t bytes[SYM_EXIT_BYTES];
-	uint32_t data_len; /* and the data of an OUT */
+	uint32_t data_len; /* used bytes of `data`, the data of an OUT */
 	uint8_t data[SYM_EXIT_DATA_MAX];
 };
 
@@ -85,7 +85,7 @@ struct sym_saved {
 
 enum sym_activity {
 	SYM_IDLE,
-	SYM_IN_CALL,	  /* completing, running or restoring an atomic call */
+	SYM_IN_CALL,	  /* an atomic call completes the exit, runs or is restored */
 	SYM_IN_DOORBELL,  /* the embedder's doorbell handler runs */
 	SYM_IN_SAFEPOINT, /* a safepoint call runs */
 };
@@ -121,30 +121,30 @@ struct sym_vcpu {
 	_Atomic int activity;	      /* enum sym_activity */
 	_Atomic uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0: no call */
 	uint64_t sequence;
-	uint64_t return_rip; /* known to be CPL 0's return, 0: not known yet */
-	bool at_kick;	     /* the last KVM_RUN ended by a kick: may be halted */
-	bool kicked;	     /* a kick came while the library ran the vCPU */
+	uint64_t return_rip; /* a return from here is at CPL 0; 0: not known yet */
+	bool at_kick;	     /* a kick ended the last KVM_RUN: may be halted */
+	bool kicked;	     /* while the library ran the vCPU: due to the embedder */
 	bool dead;	     /* shut down inside a handler */
 	unsigned int nested; /* depth of service_exit */
 	struct sym_exit exit;
 	struct sym_saved saved;
 	struct kvm_guest_debug debug;
 
-	pthread_mutex_t spy_lock; /* changing `spy`, and reading it from other threads */
+	pthread_mutex_t spy_lock; /* to change `spy`, and to read it on other threads */
 	struct sym_spy_vcpu *spy;
 	uint64_t spy_msr;
 	uint64_t cookie;
 	uint64_t random;		   /* state of the generator of cookies */
-	struct sym_spy_vcpu *doorbell_spy; /* page of the doorbell that is being served */
-	bool safepoint_abandoned;	   /* the guest has still to ring for an abandoned call */
-	uint64_t late_verdict;		   /* for that ring */
+	struct sym_spy_vcpu *doorbell_spy; /* page of the doorbell that is served now */
+	bool safepoint_abandoned;	   /* the guest has yet to ring for that call */
+	uint64_t late_verdict;		   /* the answer to that ring */
 	uint64_t tokens;		   /* doorbells allowed now, times 10^9 */
 	uint64_t tokens_ns;
 
 	struct sym_stats_live stats;
 };
 
-/* Count one; only the vCPU's thread writes, so that no locked instruction is needed. */
+/* Counts one. Only the vCPU's thread writes, so no locked instruction is needed. */
 #define sym_count(vcpu, counter) sym_count_add(&(vcpu)->stats.counter, 1)
 static inline void sym_count_add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -153,7 +153,7 @@ static inline void sym_count_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, value + n, memory_order_relaxed);
 }
 
-/* Only the vCPU's thread changes its activity; others take it as a hint. */
+/* Only the vCPU's thread changes its activity. For other threads it is a hint. */
 static inline int sym_activity(const struct sym_vcpu *vcpu)
 {
 	return atomic_load_explicit(&vcpu->activity, memory_order_relaxed);
@@ -168,7 +168,7 @@ static inline int sym_activity_set(struct sym_vcpu *vcpu, int activity)
 	return before;
 }
 
-/* kvm.c: everything that touches KVM */
+/* kvm.c: the vCPU's ioctls, the clock, the log */
 uint64_t sym_now_ns(void);
 uint64_t sym_now_coarse_ns(void);
 int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument);
@@ -197,7 +197,7 @@ int sym_registration_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value
 int sym_registration_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value);
 void sym_registration_drop(struct sym_vcpu *vcpu);
 
-/* exit_complete.c, exit_answer.c: the exit that the embedder handles */
+/* exit_complete.c, exit_answer.c: the embedder's exit */
 enum sym_exit_kind sym_exit_kind_of(const struct kvm_run *run);
 void sym_exit_answer_zero(struct kvm_run *run);
 int sym_exit_prepare(struct sym_vcpu *vcpu, bool may_fail);

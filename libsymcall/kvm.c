@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The library's only way to KVM, the clock and the log. */
+/* The library's way to a vCPU's ioctls, the clock and the log. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -20,17 +20,17 @@ uint64_t sym_now_ns(void)
 	return now_ns(CLOCK_MONOTONIC);
 }
 
-/* Up to a tick (10 ms) late, but much cheaper than the exact time. */
+/* Up to a tick (10 ms) behind, but much cheaper than the exact time. */
 uint64_t sym_now_coarse_ns(void)
 {
 	return now_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 /*
- * kvm_run->immediate_exit is shared with the embedder's signal handler, which may
- * set it to 1 on this thread at any instruction. The library uses another bit, and
- * changes it by single instructions (which a signal cannot divide, so that no bus
- * lock is needed): such a kick stays set and ends the next run.
+ * The embedder's signal handler may set kvm_run->immediate_exit to 1 on this thread at any
+ * instruction. The library uses another bit of it and changes that by single instructions, which a
+ * signal handler cannot interrupt halfway. So no bus lock is needed, and such a kick stays set and
+ * ends the next run.
  */
 static void immediate_set(uint8_t *immediate_exit)
 {
@@ -55,13 +55,13 @@ void sym_log(const struct sym_vm *vm, enum sym_log_level level, const char *form
 	vm->ops->log(vm->opaque, level, line);
 }
 
-/* A vCPU ioctl outside of calls. 0 or negative errno. */
+/* A vCPU ioctl outside of calls. 0 or a negative errno. */
 int sym_kvm_control(struct sym_vcpu *vcpu, unsigned long request, void *argument)
 {
 	return ioctl(vcpu->fd, request, argument) < 0 ? -errno : 0;
 }
 
-/* A vCPU ioctl, not KVM_RUN, that a call makes: dear, so counted. 0 or negative errno. */
+/* A vCPU ioctl, not KVM_RUN, that a call makes: expensive, so it is counted. 0 or -errno. */
 int sym_kvm_ioctl(struct sym_vcpu *vcpu, unsigned long request, void *argument)
 {
 	sym_count(vcpu, other_ioctls);
@@ -80,8 +80,8 @@ static int run_once(struct sym_vcpu *vcpu)
 }
 
 /*
- * Run the guest until an exit (0) or a kick (-EINTR), which is remembered for the
- * embedder. Registers in `valid_regs` are in kvm_run afterwards.
+ * Runs the guest until an exit (0) or a kick (-EINTR). A kick is remembered for the embedder. The
+ * registers of `valid_regs` (KVM_SYNC_X86_*) are in kvm_run afterwards.
  */
 int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs)
 {
@@ -99,8 +99,8 @@ int sym_kvm_run(struct sym_vcpu *vcpu, uint32_t valid_regs)
 }
 
 /*
- * Complete what is pending without running the guest: -EINTR when all is complete,
- * 0 when completion brought a further exit. All synced registers are read.
+ * Completes what is pending without running the guest: -EINTR if all is complete, 0 if completion
+ * brought a further exit. All synchronized registers are in kvm_run afterwards.
  */
 int sym_kvm_run_immediate(struct sym_vcpu *vcpu)
 {

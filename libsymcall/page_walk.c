@@ -17,10 +17,9 @@ bool sym_is_canonical(const struct kvm_sregs *sregs, uint64_t gva)
 }
 
 /*
- * Translate `gva` as the page tables of `sregs` say, whatever the current
- * privilege. `*access` tells what every level of the walk allows. -EFAULT: not
- * mapped, or a table outside of RAM. The guest may change the tables meanwhile;
- * it can only mislead itself by that.
+ * Translates `gva` by the page tables of `sregs`, whatever the current privilege is. `*access` is
+ * what all levels of the walk allow. -EFAULT: not mapped, or a table outside of RAM. The guest may
+ * change the tables meanwhile, but misleads only itself by that.
  */
 int sym_page_walk(const struct sym_vm *vm, const struct kvm_sregs *sregs, uint64_t gva,
 		  uint64_t *gpa, uint32_t *access)

@@ -2,7 +2,7 @@
 /* Registration: the MSRs of abi.h. */
 #include "internal.h"
 
-/* Canonical with five levels, which includes four; enabling checks what is in use. */
+/* Canonical with five levels, which includes four. Enabling checks the paging in use. */
 static bool canonical_any(uint64_t address)
 {
 	return (uint64_t)((int64_t)(address << 7) >> 7) == address;
@@ -35,7 +35,7 @@ static void set_enabled(struct sym_vcpu *vcpu, bool enabled)
 	atomic_fetch_add(&vcpu->vm->enabled_vcpus, enabled ? 1 : -1);
 }
 
-/* The whole entry context against the page tables that the guest uses now. */
+/* Checks the whole entry context against the page tables that the guest uses now. */
 static int check_entry(struct sym_vcpu *vcpu)
 {
 	const struct sym_entry *entry = &vcpu->entry;
@@ -55,7 +55,7 @@ static int check_entry(struct sym_vcpu *vcpu)
 	error = sym_page_walk(vcpu->vm, &sregs, entry->rip, &gpa, &access);
 	if (error)
 		return error;
-	/* An entry that user mode can reach, and perhaps write, is no kernel's. */
+	/* An entry that user mode can reach, and perhaps write, is not the kernel's. */
 	if (!(access & SYM_PAGE_WALK_EXEC) || (access & SYM_PAGE_WALK_USER))
 		return -EACCES;
 	error = sym_page_walk(vcpu->vm, &sregs, entry->rsp - 8, &gpa, &access);
@@ -130,7 +130,7 @@ static int write_entry(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 	}
 }
 
-/* A guest's WRMSR of one of the interface's MSRs. 0, or why it is refused (#GP). */
+/* The guest's WRMSR to an MSR of the interface. 0, or the reason to refuse it (#GP). */
 int sym_registration_write(struct sym_vcpu *vcpu, uint32_t index, uint64_t value)
 {
 	int error;
@@ -217,7 +217,7 @@ int sym_registration_read(struct sym_vcpu *vcpu, uint32_t index, uint64_t *value
 	return -EINVAL;
 }
 
-/* Forget everything that the guest told of this vCPU. */
+/* Forgets everything that the guest registered for this vCPU. */
 void sym_registration_drop(struct sym_vcpu *vcpu)
 {
 	set_enabled(vcpu, false);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Safepoint calls, made while a doorbell is served. Such a call is a coroutine: the
- * guest's module expects the call, finds it in the SymSpy page after its OUT, and rings
- * again with the result. Nothing is saved, loaded or synced; KVM_RUN is all.
+ * Safepoint calls, made while a doorbell is served. Such a call is a coroutine: the guest's module
+ * expects it, finds it in the SymSpy page after its OUT, and rings again with the result. Nothing
+ * is saved, loaded or synchronized: a call is one KVM_RUN and those of the handler's own exits.
  */
 #include <string.h>
 
 #include "internal.h"
 
-/* Serve exits until the guest rings with the call's result. */
+/*
+ * Serves exits until the guest rings with the call's result. 0, -ENODATA (the guest moved its
+ * page), -ETIMEDOUT, -EFAULT (the guest died), or why the vCPU must stop.
+ */
 static int run_to_answer(struct sym_vcpu *vcpu, struct sym_spy_vcpu *spy, uint64_t deadline)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -28,7 +31,8 @@ static int run_to_answer(struct sym_vcpu *vcpu, struct sym_spy_vcpu *spy, uint64
 			case KVM_EXIT_SHUTDOWN:
 			case KVM_EXIT_FAIL_ENTRY:
 			case KVM_EXIT_INTERNAL_ERROR:
-				/* The guest's own end, not the handler's: the embedder's exit. */
+				/* The guest itself has ended, not only the handler: the embedder's
+				 * exit. */
 				vcpu->dead = true;
 				return -EFAULT;
 			}

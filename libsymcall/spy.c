@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SymSpy pages: guest RAM that both sides map. The guest may write anything
- * anywhere in them at any time, so the VMM writes without reading back, and copies
- * before it looks.
+ * SymSpy pages: guest RAM that both sides map. The guest may write anything anywhere in them at any
+ * time. So the VMM never reads back what it wrote, and copies the guest's part before it uses it.
  */
 #include <string.h>
 
@@ -23,7 +22,7 @@ static int find_page(struct sym_vm *vm, uint64_t value, void **page)
 	return *page ? 0 : -EFAULT;
 }
 
-/* With vm->lock held. The seqlock's count is the VMM's own, whatever the page says. */
+/* With vm->lock held. The VMM keeps the seqlock's count itself, whatever the page says. */
 static void write_vm_host(struct sym_vm *vm)
 {
 	struct sym_spy_vm_host *host = &vm->spy->host;
@@ -43,7 +42,7 @@ static void write_vm_host(struct sym_vm *vm)
 	__atomic_store_n(&host->magic, SYM_SPY_VM_MAGIC, __ATOMIC_RELEASE);
 }
 
-/* The guest gives, moves (value with SYM_SPY_ENABLE) or takes away (0) the VM's page. */
+/* The guest gives or moves the VM's page (value with SYM_SPY_ENABLE), or takes it away (0). */
 int sym_spy_set_vm(struct sym_vm *vm, uint64_t value)
 {
 	void *page;
@@ -60,7 +59,7 @@ int sym_spy_set_vm(struct sym_vm *vm, uint64_t value)
 	return 0;
 }
 
-/* SplitMix64 on a secret: a cookie need only be unknown to the guest's user mode. */
+/* SplitMix64 on a secret. A cookie only has to be unknown to the guest's user mode. */
 static uint64_t next_cookie(struct sym_vcpu *vcpu)
 {
 	uint64_t z = (vcpu->random += 0x9e3779b97f4a7c15ull);
@@ -105,9 +104,9 @@ void sym_vm_publish(struct sym_vm *vm, const struct sym_publication *what)
 }
 
 /*
- * Copy `size` bytes of a part whose seqlock word lies at `seq_offset`, with the lock
- * held that keeps the page. The copy is the guest's claim: a guest that breaks the
- * protocol gets a torn copy read, and nothing else.
+ * Copies `size` bytes of a part whose seqlock word is at `seq_offset`. The caller holds the lock
+ * that keeps the page. The copy is the guest's claim: a guest that breaks the protocol can only
+ * cause a torn copy. -EAGAIN: the guest was writing at each of READ_RETRIES tries.
  */
 static int read_seqlocked(const void *part, size_t seq_offset, void *out, size_t size)
 {
@@ -170,7 +169,7 @@ int sym_vcpu_spy_read(struct sym_vcpu *vcpu, struct sym_spy_vcpu_guest *out)
 	return error;
 }
 
-/* The functions below run on the vCPU's thread, the only one that changes vcpu->spy. */
+/* The functions below run on the vCPU's thread. No other thread changes vcpu->spy. */
 
 void sym_spy_set_preempted(struct sym_vcpu *vcpu, bool preempted)
 {
@@ -184,7 +183,7 @@ void sym_vcpu_publish_steal(struct sym_vcpu *vcpu, uint64_t steal_ns)
 		__atomic_store_n(&vcpu->spy->host.steal_ns, steal_ns, __ATOMIC_RELAXED);
 }
 
-/* Tell the handler what it interrupts. */
+/* Writes the interrupted context to the page, for the handler. */
 void sym_spy_write_context(struct sym_vcpu *vcpu)
 {
 	const struct kvm_regs *regs = &vcpu->saved.regs;
@@ -205,7 +204,7 @@ void sym_spy_write_context(struct sym_vcpu *vcpu)
 	};
 }
 
-/* Copy the message of a call whose result was `length`: checked, then copied once. */
+/* Checks the length that a call returned, then copies its message once. Errors: symcall.h. */
 int sym_spy_message(struct sym_vcpu *vcpu, int64_t length, void *buffer, size_t size,
 		    size_t *copied)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A vCPU: its life, and the first refusal on its exits. */
+/* A vCPU: creation, reset, and the first look at each of its exits. */
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -52,7 +52,7 @@ void sym_vcpu_reset(struct sym_vcpu *vcpu)
 	vcpu->dead = false;
 	vcpu->kicked = false;
 	vcpu->at_kick = false;
-	/* A context that a call was about to restore is the old guest's. */
+	/* The context that a call was about to restore belongs to the old guest. */
 	vcpu->run->kvm_dirty_regs = 0;
 }
 

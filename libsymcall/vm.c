@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VM-wide state, and what is asked of the host's KVM. */
+/* The VM-wide state, and the engine's needs of the host's KVM. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +91,8 @@ void sym_vm_reset(struct sym_vm *vm)
 }
 
 /*
- * A filter that denies the guest the interface's own MSRs and nothing else. KVM asks it before
- * anything, so that no `ignore_msrs` of the host swallows them (kvm_set_msr_with_filter()).
+ * A filter that denies the guest the interface's own MSRs and nothing else. KVM asks the filter
+ * first, so the host's `ignore_msrs` cannot swallow an access (kvm_set_msr_with_filter()).
  */
 static int filter_own_msrs(int vm_fd)
 {
