@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One call from any thread. The calling thread borrows the vCPU's thread for sym_call(). A guest is
- * often at a point that allows no call (in an NMI, in the entry code): then the call is tried again
- * a moment later, until its time is over.
+ * One call from any thread. The calling thread borrows the vCPU's thread for sym_call(). A guest
+ * can be at a point that allows no call (in an NMI, in the entry code). Then the call is tried
+ * again a moment later, until its time is over.
  */
 #include <errno.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static const char *call_strerror(int status)
 	}
 }
 
-/* Milliseconds until @end or the limit, the earlier of both; 0: over. */
+/* Milliseconds until the earlier of @end and the limit; 0: over. */
 static unsigned try_ms(const struct guest_limit *limit, uint64_t end)
 {
 	const struct guest_limit own = {.end_ns = end};

@@ -8,8 +8,8 @@
 #define RETRY_NS 2000000 /* between two calls while the guest makes the listing */
 
 /*
- * One step of the listing: its call, again while the guest says that it is not ready. Returns the
- * guest's answer, 0 or more, or -errno with words.
+ * One step of the listing: makes its call, and again while the guest says that it is not ready.
+ * Returns the guest's answer, 0 or more, or -errno with words.
  */
 static int64_t fetch_call(const struct guest *guest, const struct guest_limit *limit,
 			  const struct guest_listing *listing, struct sym_call_request *request,
@@ -68,7 +68,7 @@ static int64_t fetch_piece(const struct guest *guest, const struct guest_limit *
 
 	if (got < 0)
 		return got;
-	/* The engine takes the answer for the length: what it copied is what counts. */
+	/* The engine takes the answer for the message's length. The bytes that it copied count. */
 	if ((uint64_t)got != length || length % listing->record != 0)
 		return guest_error_set(err, -EPROTO, "the guest's %s ends inside of a record",
 				       listing->name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A listing that does not fit one message, and that no guest can make at an arbitrary instruction.
- * A first call asks for it, a thread of the guest makes it, further calls fetch it in pieces
- * (SYM_CALL_TASKS in abi.h is the first such call; its comment has the protocol).
+ * A first call asks for it, a thread of the guest makes it, and further calls fetch it in pieces.
+ * SYM_CALL_TASKS in abi.h is the first such call, and its comment has the protocol.
  */
 #ifndef GUESTVIEW_FETCH_H
 #define GUESTVIEW_FETCH_H
@@ -13,11 +13,11 @@
 #define GUEST_FETCH_WAIT_MS 3000u
 
 struct guest_listing {
-	const char *name; /* for words: "task list" */
+	const char *name; /* for messages: "task list" */
 	uint64_t number;  /* of the call */
 	uint64_t flags;	  /* of its first call */
 	size_t record;	  /* bytes of one record, 1 to SYM_MESSAGE_SIZE */
-	size_t max;	  /* records that are taken at most, whatever the guest has */
+	size_t max;	  /* records to take at most, whatever the guest has */
 };
 
 /*

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What all features share: errors, limits, texts. */
+/* Errors, limits and texts, which all features share. */
 #include "guestview.h"
 
 #include <stdarg.h>

@@ -13,8 +13,9 @@
  * a function lists no errors, it has those of guest_call().
  *
  * What a guest answers is its claim. A decoder checks each length and each count, and ends each
- * text with a NUL. It does not make text printable: a text may hold any other byte, so whoever
- * shows it must escape it. Amounts (bytes, times, numbers of processes) are passed on as they are.
+ * text with a NUL. It does not make text printable: a text may hold any other byte, so a program
+ * that shows it must escape it. Amounts (bytes, times, numbers of processes) are passed on
+ * unchecked.
  */
 #ifndef GUESTVIEW_GUESTVIEW_H
 #define GUESTVIEW_GUESTVIEW_H
@@ -31,25 +32,25 @@ struct guest_error {
 
 /*
  * Sets the text of @err (printf style; what does not fit is cut) and returns @status, a negative
- * errno. @err may be NULL. Also for the embedder's operations. Any thread.
+ * errno. @err may be NULL. The embedder's operations may use it, too. Any thread.
  */
 int guest_error_set(struct guest_error *err, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* What the embedder implements. All but `log` must be there. */
+/* The operations that the embedder implements. All but `log` must be there. */
 struct guest_ops {
 	/* The number of vCPUs, at least 1. It does not change. Any thread. */
 	unsigned (*vcpu_count)(void *opaque);
 	/*
-	 * libsymcall's state of @vcpu, a number below vcpu_count(). Not NULL while check() says 0.
-	 * Any thread; it must live as long as the guest's handle is used.
+	 * libsymcall's state of @vcpu, a number below vcpu_count(). Not NULL while check() returns
+	 * 0. Any thread; it must live as long as the guest's handle is used.
 	 */
 	struct sym_vcpu *(*engine)(void *opaque, unsigned vcpu);
 	/*
 	 * Runs @function(@argument) on the thread of @vcpu, at a point where sym_call() is allowed
 	 * (between two exits), and returns 0 after it has ended. If it has not begun after
 	 * @timeout_ms (at least 1): -ETIMEDOUT, and it never runs. -EBUSY or -ESHUTDOWN if the
-	 * guest must not run; check() has the words. Called by the threads that ask.
+	 * guest must not run; check() has the words. Called on the thread that asks.
 	 */
 	int (*run_on)(void *opaque, unsigned vcpu, void (*function)(void *argument), void *argument,
 		      unsigned timeout_ms);
@@ -66,13 +67,13 @@ struct guest_ops {
 	void (*log)(void *opaque, enum sym_log_level level, const char *message);
 };
 
-/* A guest that can be asked. The embedder owns it; a copy of it is as good. */
+/* A guest that can be asked. The embedder owns it. A copy is as good, while @ops lives. */
 struct guest {
 	const struct guest_ops *ops;
 	void *opaque; /* for @ops */
 };
 
-/* When a question is over. The caller owns it. */
+/* The end of a question. The caller owns it. */
 struct guest_limit {
 	uint64_t end_ns;	 /* CLOCK_MONOTONIC, nanoseconds */
 	const _Atomic bool *cut; /* true: nobody wants the answer any more; NULL: not used */
@@ -81,14 +82,14 @@ struct guest_limit {
 /* Milliseconds that are left, rounded up; 0: it is over. Any thread. */
 uint64_t guest_limit_left_ms(const struct guest_limit *limit);
 
-/* One call never takes longer, whatever the limit says. */
+/* guest_call() never takes longer, whatever the limit says. */
 #define GUEST_CALL_TIMEOUT_MS 2000u
 
 /*
  * Makes an atomic call on @vcpu between two of its exits. If the guest is at a point that allows no
  * call, it tries again. Waits at most GUEST_CALL_TIMEOUT_MS, and not beyond @limit. Errors:
  *   -ENXIO            there is no such vCPU
- *   -EBUSY, -ESHUTDOWN, -EOPNOTSUPP  what ops->check() says, before each try
+ *   -EBUSY, -ESHUTDOWN, -EOPNOTSUPP  from ops->check(), before each try
  *   -ETIMEDOUT        the time is over
  *   -EPROTO           the message is longer than request->message_size
  *   (other)           those of sym_call()
@@ -99,9 +100,9 @@ int guest_call(const struct guest *guest, unsigned vcpu, const struct guest_limi
 	       struct guest_error *err);
 
 /*
- * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h), into
- * @message. In addition: -EPROTO if the guest sent another length; the errno with which the guest
- * refused the call.
+ * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h),
+ * which goes to @message. In addition: -EPROTO if the guest sent another length; the errno with
+ * which the guest refused the call.
  */
 int guest_call_message(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
 		       uint64_t number, void *message, size_t size, struct guest_error *err);

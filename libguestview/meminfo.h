@@ -16,7 +16,7 @@ struct guest_meminfo {
 	uint64_t major_faults; /* since boot */
 };
 
-/* Asks for them, by a call on @vcpu. */
+/* Asks for them, by a call on @vcpu. Errors: those of guest_call_message(). */
 int guest_meminfo(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
 		  struct guest_meminfo *memory, struct guest_error *err);
 

@@ -5,7 +5,7 @@
 
 #include "guestview.h"
 
-/* Tasks that a listing has at most: as many as Linux has pids by default. */
+/* The most tasks of a listing: as many as Linux has pids by default. */
 #define GUEST_PS_MAX 32768u
 
 struct guest_task {
@@ -15,7 +15,7 @@ struct guest_task {
 	uint32_t uid;
 	char state; /* as ps shows it, R S D T t X Z P I; '?': the guest gave no printable one */
 	bool kernel_thread;
-	uint32_t cpu;	   /* on which it runs, or last ran */
+	uint32_t cpu;	   /* the CPU on which it runs, or last ran */
 	uint32_t threads;  /* of its process */
 	uint64_t rss;	   /* bytes, of its process */
 	uint64_t utime_ns; /* of the process; of the thread if threads are listed */
@@ -37,6 +37,7 @@ struct guest_ps {
  */
 int guest_ps(const struct guest *guest, const struct guest_limit *limit, bool threads,
 	     struct guest_ps *list, struct guest_error *err);
+/* Frees the tasks of @list, not @list itself. Any thread; does not wait. */
 void guest_ps_free(struct guest_ps *list);
 
 /* Decodes one record of sizeof(struct sym_task) bytes. Any thread; does not wait. */

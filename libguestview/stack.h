@@ -5,7 +5,8 @@
 
 #include "guestview.h"
 
-/* Frames that are kept; more are left out, the outermost ones. A real frame has 8 bytes or more. */
+/* The most frames that are kept, the innermost ones. The text of a real frame has 8 bytes or more.
+ */
 #define GUEST_STACK_FRAMES 256u
 
 struct guest_stack {

@@ -10,12 +10,12 @@
 #include "stack.h"
 #include "whoami.h"
 
-/* The exits that are meant. */
+/* The exits to record. */
 struct guest_watch {
 	bool mmio;	/* memory-mapped addresses; false: I/O ports */
 	uint64_t first; /* port, or guest-physical address */
 	uint64_t last;	/* inclusive */
-	bool stack;	/* ask for the kernel stack, too */
+	bool stack;	/* ask for the kernel stack as well */
 };
 
 /* One exit and its cause. */
@@ -30,22 +30,22 @@ struct guest_who {
 	struct guest_stack stack;
 };
 
-/* Whether @run describes an exit that @watch means. On the vCPU's thread. */
+/* Whether @run describes an exit of @watch. On the vCPU's thread. */
 bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run);
 
 /*
  * Fills @record for the exit that @run describes, by calls on @vcpu: only on that vCPU's thread,
  * while it handles the exit. It waits for nothing but the deadline of a call. A stack that the
  * guest does not give is left out, and ops->log() says why. Errors: those of sym_call(), and
- * -EPROTO if the answer is not one. -EBUSY is an exit that the handler of a call caused, and so not
+ * -EPROTO if the answer is malformed. -EBUSY means that the handler of a call caused the exit, not
  * a task.
  */
 int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
 		  struct guest_who *record);
 
 /*
- * Records between the threads of vCPUs and the one that takes them, oldest first. A full ring takes
- * no more: the record is counted as lost. It has no lock: callers lock for themselves.
+ * Records on their way from the vCPUs' threads to the thread that takes them, oldest first. A full
+ * ring counts a further record as lost. A ring has no lock: its callers must lock.
  */
 struct guest_who_ring;
 
@@ -54,15 +54,15 @@ struct guest_who_ring;
 
 /* A ring for @capacity records, 1 to GUEST_WHO_RING_MAX. NULL: no memory, or another capacity. */
 struct guest_who_ring *guest_who_ring_create(unsigned capacity);
-/* NULL is allowed. */
+/* Frees @ring with its records. NULL is allowed. */
 void guest_who_ring_destroy(struct guest_who_ring *ring);
 
-/* Copies @record into the ring. False, and one more is lost: it is full. */
+/* Copies @record into the ring. False if the ring is full: the record is lost. */
 bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *record);
-/* Moves the oldest record to @record. False: it is empty. */
+/* Moves the oldest record to @record. False if the ring is empty. */
 bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *record);
 
-/* Records in the ring now; records that it did not take since it was made. */
+/* The number of records in the ring now, and of those lost since it was created. */
 unsigned guest_who_ring_count(const struct guest_who_ring *ring);
 uint64_t guest_who_ring_lost(const struct guest_who_ring *ring);
 

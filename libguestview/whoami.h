@@ -21,7 +21,7 @@ struct guest_whoami {
 	char cgroup[97]; /* the end of its path */
 };
 
-/* Asks which task @vcpu runs now. */
+/* Asks which task @vcpu runs now. Errors: those of guest_call_message(). */
 int guest_whoami(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
 		 struct guest_whoami *task, struct guest_error *err);
 
