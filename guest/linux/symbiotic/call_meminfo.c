@@ -11,7 +11,7 @@
 #include "calls.h"
 #include "internal.h"
 
-/* vm_event_states is exported, all_vm_events() takes the hotplug lock: sum by hand. */
+/* all_vm_events() takes the hotplug lock. vm_event_states is exported: sum it here. */
 static u64 sym_vm_event(enum vm_event_item item)
 {
 	unsigned int cpu;
@@ -46,7 +46,7 @@ u32 symbiotic_memory_pressure(void)
 	if (!IS_ENABLED(CONFIG_PSI) || !sym_ksyms.psi_system)
 		return 0;
 	average = READ_ONCE(sym_ksyms.psi_system->avg[PSI_MEM_SOME][0]);
-	/* A fixed-point number of percent with FSHIFT bits behind the point. */
+	/* Percent, as a fixed-point number with FSHIFT bits after the point. */
 	return min_t(u64, ((u64)average * 100) >> FSHIFT, 100 * 100);
 }
 EXPORT_SYMBOL_GPL(symbiotic_memory_pressure);

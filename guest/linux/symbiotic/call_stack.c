@@ -8,8 +8,8 @@
 #include "internal.h"
 
 /*
- * The kernel's own unwinder, which profilers use in NMIs: it takes no lock, checks each
- * stack address before it reads it, and stops where it does not know on.
+ * The kernel's own unwinder, which profilers use in NMIs. It takes no lock, checks each stack
+ * address before it reads it, and stops at a frame that it cannot unwind.
  */
 static unsigned int sym_stack_walk(const struct sym_context *context, u64 *addresses,
 				   unsigned int max)
@@ -36,14 +36,14 @@ static unsigned int sym_stack_walk(const struct sym_context *context, u64 *addre
 	return depth;
 }
 
-/* Whole lines only; an oops in an NMI prints symbols in the same way. */
+/* Whole lines only. An oops in an NMI prints symbols in the same way. */
 static s64 sym_stack_text(const u64 *addresses, unsigned int depth, char *out, size_t size)
 {
 	size_t length = 0;
 	unsigned int i;
 
 	for (i = 0; i < depth; i++) {
-		/* A return address may lie behind its function's end. */
+		/* A return address may be behind the end of its function. */
 		const char *format = i ? "%pB\n" : "%pS\n";
 		int n = snprintf(out + length, size - length, format, (void *)addresses[i]);
 

@@ -14,7 +14,7 @@ static const struct symbiotic_call *const sym_call_table[] = {
 #undef SYM_CALL_FILE
 };
 
-/* sym_calls_register - may sleep; all or none. */
+/* sym_calls_register - registers all calls or, with an errno, none. May sleep. */
 int sym_calls_register(void)
 {
 	const struct symbiotic_call *call;

@@ -22,7 +22,7 @@ static u64 sym_task_rss(struct task_struct *task)
 	return rss;
 }
 
-/* Of the process: what ended threads left, and the living ones. */
+/* With @threads the thread's times; else the process's, which include threads that ended. */
 static void sym_task_times(struct task_struct *task, bool threads, struct sym_task *record)
 {
 	const struct task_struct *thread;
@@ -81,7 +81,7 @@ static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsig
 	return count;
 }
 
-/* Tasks come while the memory is allocated: leave some room, then take what fits. */
+/* Tasks may start while the memory is allocated: leave some room, then take as many as fit. */
 static ssize_t sym_tasks_produce(u64 flags, void **data)
 {
 	bool threads = flags & SYM_TASKS_THREADS;

@@ -12,10 +12,10 @@
 /*
  * symbiotic_task_cgroup - the tail of a task's path in the unified cgroup hierarchy
  *
- * Under RCU, without kernfs' locks, so it may be used in an atomic call: the task's
- * css_set and its cgroups are freed after a grace period; a cgroup holds its
- * kernfs node, and that its ancestors. In this hierarchy nodes are neither renamed nor
- * moved. A path longer than @size loses its front.
+ * Under RCU, without kernfs' locks, so an atomic call may use it. The task's css_set and its
+ * cgroups are freed after a grace period. A cgroup holds its kernfs node, and the node holds its
+ * ancestors. In this hierarchy nodes are neither renamed nor moved. A path longer than @size loses
+ * its front.
  */
 void symbiotic_task_cgroup(struct task_struct *task, char *out, size_t size)
 {
@@ -44,8 +44,8 @@ void symbiotic_task_cgroup(struct task_struct *task, char *out, size_t size)
 EXPORT_SYMBOL_GPL(symbiotic_task_cgroup);
 
 /*
- * User registers: of the interrupted context, or those saved when the task entered the
- * kernel. In the first instructions of an entry these are still of the one before.
+ * User registers: those of the interrupted context, or those saved when the task entered the
+ * kernel. In the first instructions of an entry the saved ones are still those of the entry before.
  */
 static void sym_whoami_user(struct sym_whoami *who, const struct sym_context *context)
 {

@@ -2,8 +2,8 @@
 /*
  * Registration of each CPU with the VMM, following CPU hotplug.
  *
- * The MSRs of the interface are per vCPU, so every CPU registers itself. A CPU that the
- * VMM refuses stays usable and merely unreachable for calls.
+ * The MSRs of the interface are per vCPU, so every CPU registers itself. A CPU that the VMM refuses
+ * stays usable, but no call can reach it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -45,9 +45,9 @@ int sym_msr_write(u32 index, u64 value)
 }
 
 /*
- * No call may interrupt the stacks of NMI, #MC, #DB and #DF: their contents are lost when the
- * same exception comes again. The TSS knows where they are, wherever this kernel put
- * its (randomized) cpu_entry_area. They form one range per CPU.
+ * No call may interrupt code on the stacks of NMI, #MC, #DB and #DF: their contents are lost if the
+ * same exception comes again. The TSS has their addresses, wherever this kernel put its
+ * (randomized) cpu_entry_area. They form one range per CPU.
  */
 static void sym_exception_stacks(u64 *start, u64 *end)
 {
@@ -129,10 +129,10 @@ void sym_cpu_enable(void *unused)
 
 /*
  * sym_cpus_disable - no call enters this CPU any more
- * @with_pages: not NULL: its SymSpy page is taken back, too
+ * @with_pages: not NULL: also take its SymSpy page back
  *
- * For on_each_cpu(). A call that ran on this CPU has returned, since it ran in
- * the place of this code.
+ * For on_each_cpu(). A call on this CPU has returned by now, since it would run in the place of
+ * this code.
  */
 void sym_cpus_disable(void *with_pages)
 {
@@ -147,7 +147,7 @@ void sym_cpus_disable(void *with_pages)
 	}
 }
 
-/* Memory stays when a CPU goes: it is needed again when it returns. */
+/* The memory stays if the CPU goes offline, for its return. */
 static int sym_cpu_prepare(struct sym_cpu *cpu, int node)
 {
 	struct page *page;

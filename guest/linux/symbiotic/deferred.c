@@ -3,7 +3,7 @@
 #include <linux/mm.h>
 #include "deferred.h"
 
-/* A result that no call fetches for so long is freed. */
+/* A result is freed this long after it was made. */
 #define SYM_DEFERRED_LIFETIME (30 * HZ)
 
 void sym_deferred_wake(struct irq_work *wake)
@@ -38,7 +38,7 @@ void sym_deferred_work(struct work_struct *work)
 	mod_delayed_work(system_wq, &deferred->expire, SYM_DEFERRED_LIFETIME);
 }
 
-/* A new result that is being made, or was made just now, stays. */
+/* Frees the result, unless a new one is being made, or was made just now. */
 void sym_deferred_expire(struct work_struct *work)
 {
 	struct sym_deferred *deferred = container_of(work, struct sym_deferred, expire.work);
@@ -55,8 +55,8 @@ void sym_deferred_expire(struct work_struct *work)
 }
 
 /*
- * sym_deferred_stop - free the result; no call may ask for one any more. May sleep. The next start
- * finds it as it was at first.
+ * sym_deferred_stop - free the result; no call may ask for one any more. May sleep. @deferred is
+ * then as it was at first.
  */
 void sym_deferred_stop(struct sym_deferred *deferred)
 {
@@ -94,9 +94,9 @@ s64 sym_deferred_start(struct sym_deferred *deferred, u64 flags)
 /*
  * sym_deferred_fetch - copy a piece of the result; safe in an atomic call
  *
- * Returns the bytes copied (whole records), 0 at the end; -EAGAIN while it is being
- * made, -ESTALE for another cookie than the current one's, -EINVAL for an offset
- * inside a record, or the error that making it ended with.
+ * Returns the bytes copied (whole records), 0 at the end; -EAGAIN while the result is being made,
+ * -ESTALE if the cookie is not the current one or the result expired, -EINVAL for an offset inside
+ * a record, or the error of produce().
  */
 s64 sym_deferred_fetch(struct sym_deferred *deferred, u64 cookie, u64 offset, void *out,
 		       size_t size)

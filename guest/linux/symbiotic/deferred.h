@@ -22,7 +22,7 @@ struct sym_deferred {
 	ssize_t (*produce)(u64 flags, void **data);
 	size_t record; /* pieces are multiples of this */
 
-	raw_spinlock_t lock; /* below; atomic calls only try it */
+	raw_spinlock_t lock; /* guards the members below; atomic calls only try it */
 	enum sym_deferred_state state;
 	u32 cookie;
 	u64 flags;

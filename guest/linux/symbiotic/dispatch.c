@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of calls, and what runs when one comes.
+ * The table of calls, and the code that runs when a call comes.
  *
- * An atomic call can interrupt anything: a process in user mode, a spinlock's holder,
- * the idle loop with RCU asleep, the middle of a context switch. Linux knows one
- * context with that property, an NMI's, so a call is made to look like one: then
- * preemption is off, RCU watches, and what is NMI-safe in the kernel is safe here.
- * NMIs proper are masked by the VMM until the call returns.
+ * An atomic call can interrupt anything: a process in user mode, a spinlock's holder, the idle loop
+ * with RCU asleep, the middle of a context switch. Linux has one context with that property, that
+ * of an NMI, so a call is made to look like an NMI. Then preemption is off, RCU watches, and
+ * functions that are safe in an NMI are safe here. The VMM masks real NMIs until the call returns.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,15 +34,14 @@ static const char *const sym_class_name[SYM_CLASS_COUNT] = { "atomic", "safepoin
 static struct sym_slot __rcu *sym_slots[SYM_CLASS_COUNT][SYMBIOTIC_CALLS_MAX];
 static DEFINE_MUTEX(sym_slots_lock); /* writers */
 
-/* Calls that no slot took: unknown number, wrong class. */
+/* Calls without a slot: unknown number, wrong class. */
 static DEFINE_PER_CPU(u64, sym_calls_unknown);
-/* Calls that the VMM gave up, as far as it told. */
+/* Calls that the VMM gave up and reported. */
 static DEFINE_PER_CPU(u64, sym_calls_abandoned);
 
 /*
- * Statistics need no atomic operation: on one CPU calls of one slot cannot
- * interrupt each other (the VMM refuses a nested atomic call, doorbells
- * do not nest).
+ * Statistics need no atomic operation: on one CPU, calls of one slot cannot interrupt each other.
+ * The VMM refuses a nested atomic call, and doorbells do not nest.
  */
 static void sym_stats_count(struct sym_call_stats *stats, u64 ns, s64 result)
 {
@@ -99,8 +97,7 @@ static noinline s64 sym_dispatch_frame(const struct sym_entry_frame *frame)
 	return sym_dispatch(SYM_CLASS_ATOMIC, frame->number, &request);
 }
 
-/* How far an atomic call on this CPU has got with looking like an NMI, and what there was before.
- */
+/* How far an atomic call on this CPU looks like an NMI, and the preempt count before it. */
 enum sym_stage { SYM_STAGE_OUT, SYM_STAGE_COUNTED, SYM_STAGE_WATCHED };
 
 struct sym_entered {
@@ -110,8 +107,8 @@ struct sym_entered {
 static DEFINE_PER_CPU(struct sym_entered, sym_entered);
 
 /*
- * The VMM gave the call before this one up, at any of its instructions. What a handler did itself
- * (locks, a counter half changed) can't be known and stays.
+ * The VMM gave up the call before this one, at any of its instructions. Effects of the handler
+ * itself (locks, a counter half changed) cannot be known, and stay.
  */
 static s64 sym_abandoned(struct sym_entered *entered)
 {
@@ -129,7 +126,7 @@ static s64 sym_abandoned(struct sym_entered *entered)
 /*
  * sym_dispatch_atomic - C side of the entry stub; the result goes to the VMM
  *
- * The preempt count comes before ct_nmi_enter(), which looks at it.
+ * The preempt count changes before ct_nmi_enter(), which looks at it.
  */
 __visible s64 sym_dispatch_atomic(const struct sym_entry_frame *frame)
 {
@@ -163,7 +160,7 @@ s64 sym_dispatch_safepoint(u64 number, const u64 *args, void *message)
 	return sym_dispatch(SYM_CLASS_SAFEPOINT, number, &request);
 }
 
-/* The slot that a call belongs to, or NULL; @error tells why. */
+/* The slot of a call, or NULL with the reason in @error. */
 static struct sym_slot __rcu **sym_slot_find(const struct symbiotic_call *call, int *error)
 {
 	unsigned int kind;
@@ -236,7 +233,7 @@ void symbiotic_call_unregister(const struct symbiotic_call *call)
 }
 EXPORT_SYMBOL_GPL(symbiotic_call_unregister);
 
-/* Other CPUs go on counting: a line may be one call behind itself. */
+/* Other CPUs continue to count, so the numbers of one line may differ by a call. */
 static void sym_slot_show(struct seq_file *file, enum sym_class kind, const struct sym_slot *slot)
 {
 	struct sym_call_stats sum = { .min_ns = U64_MAX };

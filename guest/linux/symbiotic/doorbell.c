@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Doorbells: exits that this guest makes on purpose to ask the VMM something. While
- * it decides, the VMM may call back, as often as it needs; such a call finds the kernel
- * at a place it chose itself, so it may do more than an atomic one, and costs no
- * switch of context.
+ * Doorbells: exits that this guest makes on purpose to ask the VMM something. While the VMM
+ * decides, it may call back, as often as it needs. Such a call comes at a place that the kernel
+ * chose, so its handler may do more than that of an atomic call, and it costs no switch of context.
  */
 #include <linux/export.h>
 #include <linux/io.h>
 #include <linux/preempt.h>
 #include "internal.h"
 
-/* A VMM that calls more often than this during one doorbell would hog the CPU. */
+/* The most calls during one doorbell. A VMM that calls without end would hog the CPU. */
 #define SYM_DOORBELL_CALLS_MAX 4096u
 
-/* The cookie proves that the kernel rings, not a process with access to the port. */
+/* The cookie proves that the kernel rings, and not a process that may use the port. */
 static int sym_doorbell_ring(struct sym_spy_vcpu *page, s64 *verdict)
 {
 	struct sym_doorbell *bell = &page->doorbell;

@@ -18,10 +18,10 @@ sym_return_port:
 	.text
 
 /*
- * Where the VMM makes a vCPU continue for an atomic call: at any moment, on the
- * CPU's own stack for calls, with kernel segments, GS base and page tables, and
- * interrupts and NMIs off. So nothing is left to switch: no SWAPGS here, and the
- * way back is an OUT, never an IRET. The VMM restores every register afterwards.
+ * The VMM makes a vCPU continue here for an atomic call: at any moment, on the CPU's own stack for
+ * calls, with kernel segments, GS base and page tables, and with interrupts and NMIs off. So
+ * nothing is left to switch: there is no SWAPGS here, and the way back is an OUT, never an IRET.
+ * The VMM restores every register afterwards.
  *
  * RAX number, RDI RSI RDX R10 R8 arguments, R9 sequence, RBX SYM_ENTRY_*.
  */
@@ -30,7 +30,7 @@ SYM_CODE_START(sym_entry)
 	endbr64
 	cld
 	xorl	%ebp, %ebp
-	/* struct sym_entry_frame, last field first; keeps the stack 16-byte aligned. */
+	/* struct sym_entry_frame, last field first. The stack stays 16-byte aligned. */
 	pushq	%r9
 	pushq	%rbx
 	pushq	%r8
@@ -44,7 +44,7 @@ SYM_CODE_START(sym_entry)
 	movq	56(%rsp), %r9
 	movzwl	sym_return_port(%rip), %edx
 	outb	%al, %dx
-	/* The VMM never continues here; if it does, rather stop than run on. */
+	/* The vCPU never continues here. If it does, stop instead of running on. */
 	ud2
 SYM_CODE_END(sym_entry)
 

@@ -12,7 +12,7 @@ struct psi_group;
 
 #define SYM_MODULE_VERSION "0.1"
 
-/* What discovery found; constant after sym_discover() but for @active. */
+/* The result of discovery. After the start only @active and @granted change. */
 struct sym_interface {
 	bool active; /* the VMM accepted version and features */
 	u32 version; /* the VMM's ABI version */
@@ -24,7 +24,7 @@ struct sym_interface {
 };
 extern struct sym_interface sym_interface; /* interface.c */
 
-/* One CPU's registration. Written on that CPU only, but for the allocations. */
+/* One CPU's registration. Only that CPU writes it, except for the allocations. */
 struct sym_cpu {
 	void *stack;		   /* of atomic calls; virtually mapped, so with a guard page */
 	struct sym_spy_vcpu *page; /* its SymSpy page */
@@ -35,7 +35,7 @@ struct sym_cpu {
 };
 DECLARE_PER_CPU(struct sym_cpu, sym_cpus);
 
-/* Registers as the entry stub pushes them; entry.S knows the layout. */
+/* Registers as the entry stub pushes them. entry.S has the same layout. */
 struct sym_entry_frame {
 	u64 number;
 	u64 args[SYM_CALL_ARGS];

@@ -7,10 +7,9 @@
 struct sym_ksyms sym_ksyms __ro_after_init;
 
 /*
- * kallsyms_lookup_name() itself is not exported, but a kprobe tells its address.
- * The probe is registered disabled, so no kernel text is patched. Where the
- * kernel has IBT, the address lies behind the ENDBR, which sym_ksyms_call()
- * does not need.
+ * kallsyms_lookup_name() itself is not exported, but a kprobe gives its address. The probe is
+ * registered disabled, so no kernel text is patched. If the kernel has IBT, the address is behind
+ * the ENDBR, which sym_ksyms_call() does not need.
  */
 static unsigned long find_kallsyms_lookup_name(void)
 {

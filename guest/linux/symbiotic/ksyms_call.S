@@ -7,10 +7,9 @@
 
 /*
  * unsigned long sym_ksyms_call(unsigned long function, unsigned long argument):
- * call a kernel function that was found by name, and return what it returns. Such a
- * function may have had its ENDBR sealed, since nothing in the kernel calls it
- * indirectly; so go there by RET, which indirect branch tracking does not look at (a
- * retpoline does the same).
+ * call a kernel function that was found by name, and return its result. The kernel may have sealed
+ * the function's ENDBR, since nothing in the kernel calls it indirectly. So this goes there by RET,
+ * which indirect branch tracking does not check (a retpoline does the same).
  */
 SYM_CODE_START(sym_ksyms_call)
 	UNWIND_HINT_FUNC

@@ -2,9 +2,9 @@
 /*
  * symbiotic.ko: the guest's half of the symbiotic interface.
  *
- * Finds a symbiotic VMM by CPUID, agrees on version and features, and registers
- * every CPU. On anything else it says so once and stays loaded, inert, so that modules
- * which use it load there too.
+ * Finds a symbiotic VMM by CPUID, agrees with it on version and features, and registers every CPU.
+ * Without such a VMM it reports that once and stays loaded, inert, so that modules that use it can
+ * load there, too.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -19,7 +19,7 @@
 
 static bool sym_started;
 
-/* The hypervisor bit first: bare metal answers unknown leaves with another leaf's data. */
+/* The hypervisor bit first: bare metal answers an unknown leaf with data of another leaf. */
 static bool __init sym_discover(void)
 {
 	u32 max, ebx, ecx, edx, limit;
@@ -41,7 +41,7 @@ static bool __init sym_discover(void)
 	return true;
 }
 
-/* What this kernel can do of what the VMM offers. */
+/* Those features of the VMM's offer that this kernel supports. */
 static u32 __init sym_features_wanted(void)
 {
 	u32 wanted = sym_interface.offered & SYM_FEATURES_ALL;
@@ -53,7 +53,7 @@ static u32 __init sym_features_wanted(void)
 	if (boot_cpu_has(X86_FEATURE_FRED))
 		wanted &= ~SYM_FEATURE_SYMCALL;
 #endif
-	/* Doorbells live in the SymSpy page. */
+	/* Doorbells are in the SymSpy page. */
 	if (!(wanted & SYM_FEATURE_SPY))
 		wanted &= ~SYM_FEATURE_SAFEPOINT;
 	return wanted;
@@ -82,9 +82,9 @@ static int sym_negotiate(u32 wanted)
 }
 
 /*
- * Shutting down: no call may come while devices go, and no SymSpy page may outlive
- * this kernel's memory map when the next one starts by kexec. At a power-off the
- * pages stay, so that the VMM sees why the guest goes.
+ * At a shutdown no call may come while devices go. No SymSpy page may outlive this kernel's memory
+ * map if the next kernel starts by kexec. At a power-off the pages stay, so that the VMM sees why
+ * the guest ends.
  */
 static int sym_reboot(struct notifier_block *block, unsigned long action, void *data)
 {
@@ -114,7 +114,7 @@ static struct notifier_block sym_panic_block = {
 	.priority = INT_MAX,
 };
 
-/* Whatever wakes this guest up may be another VMM, or one that forgot: register anew. */
+/* The VMM after a sleep may be another one, or have lost the registration: register again. */
 static int sym_sleep(struct notifier_block *block, unsigned long action, void *data)
 {
 	switch (action) {
@@ -150,7 +150,7 @@ static int __init sym_start(void)
 	sym_ksyms_find();
 	error = sym_negotiate(sym_features_wanted());
 	if (error)
-		return 0; /* inert, and said so */
+		return 0; /* inert; the reason is in the log */
 	error = sym_calls_register();
 	if (error)
 		return error;
@@ -184,7 +184,7 @@ static void sym_stop(void)
 	atomic_notifier_chain_unregister(&panic_notifier_list, &sym_panic_block);
 	unregister_reboot_notifier(&sym_reboot_block);
 	WRITE_ONCE(sym_interface.active, false);
-	/* The CPUs before all else: once each has said no, nothing of this module is entered. */
+	/* CPUs first: once all are disabled, the VMM enters no code of this module. */
 	sym_cpus_unregister();
 	sym_spy_stop();
 	sym_spy_free();
@@ -211,7 +211,7 @@ static int __init sym_init(void)
 
 static void __exit sym_exit(void)
 {
-	/* First, since readers of these files look at what goes next. */
+	/* First, since readers of these files use the data that is freed next. */
 	sym_sysfs_remove();
 	if (sym_started)
 		sym_stop();

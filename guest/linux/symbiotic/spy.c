@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SymSpy: what this guest tells the VMM without being asked, and what the VMM
- * tells the guest. Shared pages, read by the other side without an exit.
+ * SymSpy: shared pages in which this guest publishes its state for the VMM, and the VMM its state
+ * for the guest. The other side reads them without an exit.
  *
- * Each part has one writer side and a sequence word, odd while it is written.
+ * One side writes each part, with a sequence word that is odd while it writes.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,7 +24,7 @@ module_param_named(trace_switch, sym_trace_switch, bool, 0444);
 MODULE_PARM_DESC(trace_switch, "publish the current task of each CPU at every context switch");
 
 static struct sym_spy_vm *sym_spy_vm;
-static DEFINE_RAW_SPINLOCK(sym_spy_vm_lock); /* the guest's part */
+static DEFINE_RAW_SPINLOCK(sym_spy_vm_lock); /* to write the guest's part */
 static struct tracepoint *sym_switch_tracepoint;
 
 static void sym_spy_update(struct work_struct *work);
@@ -42,7 +42,7 @@ static void sym_spy_seq_end(u32 *seq)
 	WRITE_ONCE(*seq, *seq + 1);
 }
 
-/* Once a second while the guest is awake; an idle guest is not woken for it. */
+/* Once a second while the guest is awake. It does not wake an idle guest. */
 static void sym_spy_publish(void)
 {
 	struct sym_spy_vm_guest *guest = &sym_spy_vm->guest;
@@ -71,14 +71,14 @@ static void sym_spy_update(struct work_struct *work)
 	queue_delayed_work(system_power_efficient_wq, &sym_spy_work, HZ);
 }
 
-/* One word, so it needs no sequence; may be called anywhere. */
+/* One word, so it needs no sequence. Any context. */
 void sym_spy_boot_state(u32 state)
 {
 	if (sym_spy_vm)
 		WRITE_ONCE(sym_spy_vm->guest.boot_state, state);
 }
 
-/* sym_spy_panic - the guest's last words; the text comes before the state that announces it. */
+/* sym_spy_panic - publish a panic: first the text, then the state that announces it. */
 void sym_spy_panic(const char *message)
 {
 	if (!sym_spy_vm)
@@ -89,9 +89,9 @@ void sym_spy_panic(const char *message)
 }
 
 /*
- * sym_spy_host_read - a consistent copy of what the VMM tells this guest
+ * sym_spy_host_read - a consistent copy of the VMM's part of the VM page
  *
- * Returns false where there is nothing, or the VMM keeps writing.
+ * Returns false if there is no such part, or the VMM writes all the time.
  */
 bool sym_spy_host_read(struct sym_spy_vm_host *out)
 {
@@ -174,7 +174,7 @@ static void sym_spy_trace_stop(void)
 	sym_switch_tracepoint = NULL;
 }
 
-/* sym_spy_vm_register - tell the VMM where the VM's page is; again after a resume. */
+/* sym_spy_vm_register - give the VMM the address of the VM's page; again after a resume. */
 int sym_spy_vm_register(void)
 {
 	if (!sym_spy_vm)
@@ -182,7 +182,7 @@ int sym_spy_vm_register(void)
 	return sym_msr_write(SYM_MSR_SPY_VM, virt_to_phys(sym_spy_vm) | SYM_SPY_ENABLE);
 }
 
-/* sym_spy_start - publish, where the VMM granted it. May sleep. */
+/* sym_spy_start - publish, if the VMM granted it. May sleep. */
 int sym_spy_start(void)
 {
 	struct sym_spy_vm_guest *guest;
@@ -215,7 +215,7 @@ int sym_spy_start(void)
 /*
  * sym_spy_stop - take the VM's page back and stop publishing
  *
- * May be repeated; may sleep. The memory stays for those who still look at it.
+ * May be repeated; may sleep. The memory stays until sym_spy_free(), for code that still reads it.
  */
 void sym_spy_stop(void)
 {

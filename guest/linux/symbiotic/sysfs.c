@@ -50,7 +50,7 @@ static ssize_t sym_show_features(struct kobject *object, struct kobj_attribute *
 }
 SYM_ATTRIBUTE(features);
 
-/* One line per online CPU: whether calls can enter it, or the VMM's reason against it. */
+/* One line per online CPU: whether calls can enter it, or why the VMM refused it. */
 static ssize_t sym_show_cpus(struct kobject *object, struct kobj_attribute *attribute, char *out)
 {
 	unsigned int number;
@@ -67,7 +67,7 @@ static ssize_t sym_show_cpus(struct kobject *object, struct kobj_attribute *attr
 }
 SYM_ATTRIBUTE(cpus);
 
-/* What the VMM publishes to this guest. */
+/* The VMM's part of the VM page. */
 static ssize_t sym_show_host(struct kobject *object, struct kobj_attribute *attribute, char *out)
 {
 	struct sym_spy_vm_host host;
@@ -98,7 +98,7 @@ static int sym_calls_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(sym_calls);
 
-/* sym_sysfs_create - may sleep. debugfs may be missing: that is no error. */
+/* sym_sysfs_create - may sleep. It is not an error if debugfs is missing. */
 int sym_sysfs_create(void)
 {
 	int error;
