@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The block device over a window. Synchronous: a request is done when submit_bio()
- * returns, which the swap code knows and makes use of.
+ * The block device over a window. It is synchronous: a request is done when submit_bio() returns.
+ * The swap code is told so, and uses it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -16,7 +16,7 @@
 
 static int symswap_major;
 
-/* [@position, @position + @length) of the device, at most a page, may cross into a second slot. */
+/* Copies @length bytes at @position, at most a page. They may cross into a second slot. */
 static int symswap_transfer(struct symswap_device *device, u64 position, void *buffer,
 			    unsigned int length, bool write)
 {
@@ -47,7 +47,7 @@ static int symswap_transfer_page(struct symswap_device *device, struct page *pag
 
 	if (!write)
 		symswap_verdict_ask(device, position >> PAGE_SHIFT);
-	/* x86-64 has no high memory: this maps nothing, and what follows may sleep. */
+	/* x86-64 has no high memory: this maps nothing, so the transfer may sleep. */
 	buffer = kmap_local_page(page);
 	error = symswap_transfer(device, position, buffer + offset, length, write);
 	kunmap_local(buffer);
@@ -99,7 +99,7 @@ static void symswap_submit_bio(struct bio *bio)
 	bio_endio(bio);
 }
 
-/* The kernel holds locks here. */
+/* The kernel holds locks here, so this must not sleep. */
 static void symswap_free_notify(struct block_device *bdev, unsigned long slot)
 {
 	struct symswap_device *device = bdev->bd_disk->private_data;
@@ -109,7 +109,7 @@ static void symswap_free_notify(struct block_device *bdev, unsigned long slot)
 }
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
-/* Before 6.6 this is how swap sees that a device is synchronous. */
+/* Before 6.6 swap recognizes a synchronous device by this operation. */
 static int symswap_rw_page(struct block_device *bdev, sector_t sector, struct page *page,
 			   enum req_op op)
 {

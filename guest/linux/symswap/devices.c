@@ -6,7 +6,7 @@
 
 static struct symswap_device *symswap_devices[SYM_SWAP_WINDOWS_MAX];
 
-/* While the module loads or unloads only. */
+/* Only while the module loads or unloads. */
 void symswap_device_set(unsigned int index, struct symswap_device *device)
 {
 	symswap_devices[index] = device;
@@ -21,13 +21,13 @@ void symswap_devices_each(void (*visit)(struct symswap_device *device))
 			visit(symswap_devices[i]);
 }
 
-/* Of window @index, or NULL. */
+/* The device of window @index, or NULL. */
 struct symswap_device *symswap_device_find(u64 index)
 {
 	return index < ARRAY_SIZE(symswap_devices) ? symswap_devices[index] : NULL;
 }
 
-/* The first one; there is one while the module is loaded. */
+/* The first device. There is one while the module is loaded. */
 struct symswap_device *symswap_device_any(void)
 {
 	unsigned int i;
@@ -38,7 +38,7 @@ struct symswap_device *symswap_device_any(void)
 	return NULL;
 }
 
-/* The device whose slots are the entries of @info, if a whole device of this module is the area. */
+/* The device whose slots are the entries of @info: the area is a whole device. Else NULL. */
 struct symswap_device *symswap_device_of(const struct swap_info_struct *info)
 {
 	struct block_device *bdev = info->bdev;

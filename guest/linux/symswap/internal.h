@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Shared by the files of symswap.ko; nothing here is for other modules. */
+/* Shared by the files of symswap.ko. Other modules use nothing of it. */
 #ifndef SYMSWAP_INTERNAL_H
 #define SYMSWAP_INTERNAL_H
 
@@ -15,7 +15,7 @@
 /* Counters of one device, shown in /sys/block/symswapN/symbiotic/. X(name) */
 #define SYMSWAP_STATS(X)                                                   \
 	X(reads)	 /* slots read */                                  \
-	X(reads_free)	 /* of these: had no contents, read as zeros */    \
+	X(reads_free)	 /* of these: without contents, zeros */           \
 	X(writes)	 /* slots written */                               \
 	X(frees)	 /* slots freed by the kernel */                   \
 	X(fetches)	 /* doorbells for a stored slot */                 \
@@ -23,7 +23,7 @@
 	X(refused)	 /* writes refused: no room within the budget */   \
 	X(failed)	 /* reads of slots that the VMM lost */            \
 	X(taken_back)	 /* slots taken back while the VMM copied them */  \
-	X(waits)	 /* times a slot was the VMM's own */              \
+	X(waits)	 /* waits for a slot: the VMM's, or in use */      \
 	X(decides)	 /* doorbells for a decision */                    \
 	X(verdicts_copy) /* answers by kind */                             \
 	X(verdicts_grant)                                                  \
@@ -31,11 +31,11 @@
 	X(verdicts_other) /* refused doorbells, unknown kinds: copied */   \
 	X(maps)		  /* faults answered by a mapping */               \
 	X(maps_around)	  /* slots mapped with those */                    \
-	X(maps_revoked)	  /* mappings taken back */                        \
-	X(maps_lost)	  /* of these: were gone, which must not be */     \
+	X(maps_revoked)	  /* mappings revoked */                           \
+	X(maps_lost)	  /* of these: PTE was gone, which is a bug */     \
 	X(refused_vma)	  /* not plain private anonymous memory */         \
 	X(refused_memcg)  /* under a cgroup's memory limit */              \
-	X(refused_shared) /* somebody else has the slot, too */            \
+	X(refused_shared) /* the slot has another user, too */             \
 	X(refused_stale)  /* contents are not in the slot: zswap, zeros */ \
 	X(refused_budget) /* the VMM lacks memory */                       \
 	X(refused_new)	  /* the process was not prepared yet */           \
@@ -62,19 +62,19 @@ enum symswap_weight_class {
 	SYMSWAP_WEIGHT_CLASSES,
 };
 
-/* What the VMM answered to one kind of question, and for how many swap-ins that holds. */
+/* The VMM's last answer to one kind of question, and the number of swap-ins it still holds for. */
 struct symswap_credit {
 	atomic_t left;
-	u32 epoch; /* of the policy that gave it; like what follows written by the one that asks */
+	u32 epoch; /* of the policy that gave it; the asking task writes this and the rest */
 	u32 kind;  /* SYM_VERDICT_* */
 	u32 around;
 };
 
-/* How slot.c has mappings of slots taken back, without knowing how they are made. */
+/* By this slot.c revokes mappings of slots, without knowing how they are made. */
 struct symswap_revoke {
-	/* This slot is not mapped any more. Does not sleep. */
+	/* Revokes the mapping of this slot. Does not sleep. */
 	void (*slot)(struct symswap_device *device, u64 slot);
-	/* Up to @most slots are not mapped any more; returns their number. */
+	/* Revokes up to @most mappings, and returns their number. Does not sleep. */
 	unsigned long (*some)(struct symswap_device *device, unsigned long most);
 };
 extern const struct symswap_revoke symswap_map_revoke; /* map_table.c */
@@ -91,13 +91,13 @@ struct symswap_device {
 	struct gendisk *disk;
 	const struct symswap_revoke *revoke;
 	atomic_t asking;
-	/* Each class of weights has its own: what was answered to one is not spent by another. */
+	/* Each class of weights has its own: no class spends the credit of another. */
 	struct symswap_credit copy[SYMSWAP_WEIGHT_CLASSES]; /* for reads */
 	struct symswap_credit map[SYMSWAP_WEIGHT_CLASSES];  /* for faults that might be mapped */
 	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
 	unsigned long *mapped;	/* slots that are mapped, a bit each */
-	pte_t ***where;		/* of these: their notes, in pages of pointers (map_table.c) */
-	bool testing;		/* the self-test: mappings took the place of nothing */
+	pte_t ***where;		/* pointers to their notes, in pages (map_table.c) */
+	bool testing;		/* the self-test runs: mappings replace empty PTEs */
 	atomic_long_t mapped_count;
 	unsigned long revoke_next;
 	atomic64_t stats[SYMSWAP_STAT_COUNT];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * symswap: swap devices whose pages lie in memory of a symbiotic VMM. One device,
+ * symswap: swap devices whose pages are in memory of a symbiotic VMM. There is one device,
  * /dev/symswapN, for each window that the VMM shows.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -11,8 +11,8 @@
 #include "internal.h"
 
 /*
- * A hibernated guest would find its image on the device only as long as this VMM
- * lives: refused while one of the devices is in use.
+ * A hibernated guest would find its image on the device only as long as this VMM lives. So
+ * hibernation is refused while one of the devices is in use.
  */
 static int symswap_pm(struct notifier_block *block, unsigned long event, void *unused)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The verdict `map`: whether this kernel can do it, and what the VMM wants back. Where it can not,
- * swap-ins are copied, and /sys/kernel/symswap/map says why.
+ * The verdict `map`: whether this kernel can do it, and the slots that the VMM wants back. If it
+ * cannot, swap-ins are copied, and /sys/kernel/symswap/map says why.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -12,8 +12,8 @@
 #include <linux/workqueue.h>
 #include "map.h"
 
-#define SYMSWAP_REVOKE_MS   300u /* the VMM looks at what it wants four times a second */
-#define SYMSWAP_REVOKE_CALL 256u /* mappings taken back in one call: preemption is off */
+#define SYMSWAP_REVOKE_MS   300u /* the VMM updates revoke_wanted four times a second */
+#define SYMSWAP_REVOKE_CALL 256u /* mappings revoked in one call: preemption is off */
 
 static bool map = true;
 module_param(map, bool, 0444);
@@ -44,12 +44,12 @@ static const struct symbiotic_call symswap_revoke_call = {
 	.handler = symswap_revoke,
 };
 
-/* What is to be copied again, since the VMM says so. */
+/* Revokes the mappings that the VMM wants back. */
 static void symswap_revoke_wanted(struct symswap_device *device)
 {
 	u64 wanted = READ_ONCE(device->header->revoke_wanted);
 
-	/* The policy is another one now. */
+	/* The policy gives no MAP any more: all of them. */
 	if (!(READ_ONCE(device->header->verdicts) & 1u << SYM_VERDICT_MAP))
 		wanted = atomic_long_read(&device->mapped_count);
 	while (wanted) {
@@ -79,11 +79,10 @@ static ssize_t map_show(struct kobject *kobject, struct kobj_attribute *attribut
 }
 static struct kobj_attribute symswap_map_attribute = __ATTR_RO(map);
 
-/* The kernels whose memory management was read for this, and tested. */
+/* The kernels whose memory management was read for this, and with which it was tested. */
 static bool symswap_kernel_known(void)
 {
-	if (IS_ENABLED(
-		    CONFIG_PREEMPT_RT)) /* spinlocks are taken in calls, where preemption is off */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) /* calls take spinlocks with preemption off */
 		return false;
 	return (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) &&
 		LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)) ||
@@ -115,7 +114,7 @@ static const char *symswap_map_try(void)
 	return failed;
 }
 
-/* symswap_map_start - the devices are there. What fails is said, and no error. */
+/* symswap_map_start - after the devices were added. A failure is logged, and not an error. */
 void symswap_map_start(struct kobject *kobject)
 {
 	const char *why = symswap_map_try();
@@ -134,7 +133,7 @@ void symswap_map_start(struct kobject *kobject)
 	pr_info("slots can be mapped\n");
 }
 
-/* symswap_map_stop - nothing is mapped any more; before the devices go. May sleep. */
+/* symswap_map_stop - revoke everything, before the devices go. May sleep. */
 void symswap_map_stop(void)
 {
 	if (!symswap_map_active())
@@ -143,7 +142,7 @@ void symswap_map_stop(void)
 	cancel_delayed_work_sync(&symswap_revoke_worker);
 	symbiotic_call_unregister(&symswap_revoke_call);
 	symswap_devices_each(symswap_revoke_all);
-	/* After the last mapping: until then somebody may need a page in place of one. */
+	/* After the last mapping: until then the kernel may need a page in place of one. */
 	symswap_hooks_stop();
 	symswap_mm_stop();
 	WRITE_ONCE(symswap_map_off, "stopped");

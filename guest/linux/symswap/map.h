@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Shared by map*.c: slots mapped where they are. A mapping is a PTE in place of a
- * swap PTE of private anonymous memory; its slot's word says MAPPED as long as it is there.
+ * Shared by map*.c: slots that are mapped where they are, instead of copied to a page.
+ *
+ * A mapping is a PTE in place of a swap PTE of private anonymous memory. It refers to the slot's
+ * page in the VMM's window.
+ *
+ *                        symswap_map_install(): word, note, PTE
+ *     swap PTE,      ------------------------------------------------->  PTE of the slot,
+ *     word RESIDENT  <-------------------------------------------------  word MAPPED, a note
+ *                        symswap_table_revoke(): PTE, TLB, note, word
+ *
+ * So the slot's word is MAPPED as long as a PTE or a TLB may refer to the slot. The VMM takes no
+ * slot in this state.
+ *
+ * When a slot is mapped (map_fault.c). handle_mm_fault() goes through this module (map_hook.c). A
+ * fault on a swap entry of one of our devices maps the slot. The kernel then finds a present PTE,
+ * and the fault is over. Everything must be usual: a private anonymous mapping, an mm without a
+ * memory limit, one user of the entry, contents that the kernel wrote to the slot, and a VMM that
+ * has memory and answers MAP (verdict.c). Otherwise the kernel copies. The first such fault of an
+ * mm is always copied: it only asks a worker to register the mm with an MMU notifier (map_mm.c).
+ * One fault may also map neighbours in the same page table.
+ *
+ * Tables (map_table.c). A struct symswap_table belongs to one page table and one device. It exists
+ * while any slot of the device is mapped there. It notes the swap PTEs that were replaced. The
+ * device has a bit for each mapped slot, and for each slot a pointer to its note. So a mapping is
+ * found by its address and by its slot.
+ *
+ * When a mapping is revoked: before the kernel changes anything about its address (the notifier,
+ * mlock(), swapoff); when the kernel needs a page there (GUP, a write to a read-only mapping); when
+ * the slot is read or written, or a write needs room; when the VMM wants slots back or gives no MAP
+ * any more; when the mm comes under a memory limit; when the module stops. To revoke a mapping
+ * never sleeps.
  *
  * Locks, outer first: symswap_mm.lock, the page table's lock, locks of xarrays. All of them are
- * spinlocks; the TLB is flushed under the first. Freeing a slot takes none of them: it comes
- * with the page table's lock held.
+ * spinlocks. The first covers every mapping and revocation of its mm, the TLB flush included. The
+ * second covers the PTEs. The hash table of mms, notes and struct symswap_mm itself are found under
+ * RCU. Freeing a slot takes none of these locks, since the kernel frees it with the page table's
+ * lock held.
  */
 #ifndef SYMSWAP_MAP_H
 #define SYMSWAP_MAP_H
@@ -20,16 +51,16 @@
 
 /* An mm in which slots may be mapped. Under RCU, or while its task is in a fault. */
 struct symswap_mm {
-	struct mmu_notifier notifier; /* has the mm, and keeps it */
+	struct mmu_notifier notifier; /* has the mm, and keeps a reference */
 	struct hlist_node hash;
-	spinlock_t lock;	   /* guards what follows, and that nothing is mapped meanwhile */
+	spinlock_t lock;	   /* guards the members below, and is held to map and revoke */
 	struct xarray tables;	   /* page table and device -> struct symswap_table */
-	unsigned int invalidating; /* ranges that are being changed, all of them within: */
+	unsigned int invalidating; /* ranges that the kernel changes now, all within: */
 	unsigned long start, end;
-	unsigned long next;  /* where the pages end that the last fault mapped */
-	unsigned int window; /* how many these were */
+	unsigned long next;  /* end of the pages that the last fault mapped */
+	unsigned int window; /* number of these pages */
 	bool dead;
-	unsigned long put; /* bit 0: somebody gave the notifier up */
+	unsigned long put; /* bit 0: the notifier was put already */
 	struct rcu_head rcu;
 };
 
@@ -38,8 +69,8 @@ struct symswap_mm {
 static_assert(SYM_SWAP_WINDOWS_MAX == 1 << SYMSWAP_TABLE_SHIFT);
 
 /*
- * Slots of a device that are mapped in one page table, which stays as long as there are any.
- * It goes with RCU, like the page that belongs to it.
+ * Slots of a device that are mapped in one page table. The page table stays as long as there are
+ * any. This structure and its page of swap PTEs are freed after an RCU grace period.
  */
 struct symswap_table {
 	struct symswap_mm *mm;
@@ -47,11 +78,11 @@ struct symswap_table {
 	unsigned long address; /* of the first page */
 	unsigned int count;
 	unsigned int counted; /* of these, those in the device's sum */
-	pte_t *swap;	      /* a page: what was there before; none where no slot is mapped */
+	pte_t *swap;	      /* a page: the replaced swap PTEs; none if no slot is mapped */
 	struct rcu_head rcu;
 };
 
-/* Where a fault's PTE lies, as found without a lock. */
+/* The place of a fault's PTE, as found without a lock. */
 struct symswap_place {
 	unsigned long address;
 	pmd_t *pmd;

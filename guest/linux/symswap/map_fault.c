@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A fault on a swapped page, before the kernel handles it: where everything is as usual and the VMM
- * says so, the slot itself is mapped there, and the fault is over. Whatever is unusual is refused,
- * counted by its reason, and the kernel copies.
+ * A fault on a swapped page, before the kernel handles it. If everything is as usual and the VMM
+ * says so, this file maps the slot itself there, and the fault is over. Otherwise it counts the
+ * reason, and the kernel copies. map.h explains mappings, their tables and their locks.
  */
 #include <linux/memcontrol.h>
 #include <linux/page_counter.h>
@@ -12,11 +12,11 @@
 #include "map.h"
 
 #define SYMSWAP_AROUND_MAX   ((unsigned int)PTRS_PER_PTE)
-#define SYMSWAP_AROUND_START 8u /* a fault out of order gets one in so many of what is allowed */
+#define SYMSWAP_AROUND_START 8u /* a fault out of order gets 1/8 of the allowed pages */
 #ifndef VM_SHADOW_STACK		/* before 6.6 */
 #define VM_SHADOW_STACK VM_NONE
 #endif
-/* What may not be mapped, or is not worth to think through. */
+/* Mappings in which no slot may be mapped, or in which it is not worth supporting. */
 #define SYMSWAP_VMA_UNUSUAL                                                                       \
 	(VM_SHARED | VM_MAYSHARE | VM_EXEC | VM_LOCKED | VM_SPECIAL | VM_HUGETLB | VM_MERGEABLE | \
 	 VM_GROWSDOWN | VM_WIPEONFORK | VM_SHADOW_STACK | __VM_UFFD_FLAGS)
@@ -34,7 +34,7 @@ struct symswap_fault {
 	unsigned int around;
 };
 
-/* symswap_map_hold - from its return on nothing is mapped, until symswap_map_release(). Sleeps. */
+/* symswap_map_hold - after it returns, no slot is mapped until symswap_map_release(). Sleeps. */
 void symswap_map_hold(void)
 {
 	atomic_inc(&symswap_held);
@@ -53,8 +53,8 @@ static bool symswap_vma_usual(const struct vm_area_struct *vma)
 }
 
 /*
- * symswap_mm_limited - @mm is under any limit, its own or an ancestor's. Mapped slots are charged
- * to nobody.
+ * symswap_mm_limited - whether a memory limit holds for @mm, its cgroup's own or an ancestor's.
+ * Mapped slots are charged to no cgroup, so they would bypass it.
  */
 bool symswap_mm_limited(struct mm_struct *mm)
 {
@@ -82,8 +82,9 @@ static pte_t symswap_pte_mkwrite(pte_t pte)
 }
 
 /*
- * The entry belongs to nobody else, so its slot can be written where it is: what is revoked is
- * what was written last. Nobody counts these writes: for soft-dirty all of it is.
+ * The entry has no other user, so the process can write to the slot where it is. After a revocation
+ * the slot has the last contents. Nothing records these writes, so a writable page counts as
+ * soft-dirty.
  */
 static pte_t symswap_slot_pte(const struct symswap_device *device, u64 slot,
 			      const struct vm_area_struct *vma, pte_t swap)
@@ -100,8 +101,8 @@ static pte_t symswap_slot_pte(const struct symswap_device *device, u64 slot,
 /*
  * symswap_map_install - put the mapping of @slot into @pte, in which its swap entry is
  *
- * With the locks of the mm and of the page table. @info: NULL in the self-test, where there is no
- * entry. Whether it was done; a refusal is counted.
+ * With the locks of the mm and of the page table. @info: NULL in the self-test, which has no entry.
+ * Returns whether it was done, and counts a refusal.
  */
 bool symswap_map_install(struct symswap_table *table, struct swap_info_struct *info,
 			 struct vm_area_struct *vma, unsigned long address, pte_t *pte, u64 slot)
@@ -117,8 +118,8 @@ bool symswap_map_install(struct symswap_table *table, struct swap_info_struct *i
 	if (vma->vm_flags & VM_WRITE)
 		swap = pte_swp_mksoft_dirty(swap);
 	/*
-	 * Whoever reads the slot into the swap cache has said so in swap_map before, and
-	 * looks at the slot's word after it: one of us sees the other.
+	 * A task that reads the slot into the swap cache marks that in swap_map first, and looks
+	 * at the slot's word afterwards. So one of us sees the other.
 	 */
 	if (info && READ_ONCE(info->swap_map[slot]) != 1)
 		refusal = SYMSWAP_refused_shared;
@@ -136,7 +137,7 @@ install:
 	return true;
 }
 
-/* The slot that @pte swapped to, if it is one of @info and may be mapped; else 0, the header. */
+/* The slot of @pte, if it is one of @info that may be mapped; else 0 (swap's header is there). */
 static u64 symswap_entry_slot(const struct swap_info_struct *info,
 			      const struct symswap_device *device, pte_t pte)
 {
@@ -153,9 +154,9 @@ static u64 symswap_entry_slot(const struct swap_info_struct *info,
 }
 
 /*
- * The pages that this fault maps, all in one page table. Who goes on where the last ones ended
- * gets twice as many as then, up to what the VMM allows; they follow the fault. Others get few, on
- * both sides of it. All locks are held.
+ * The pages that this fault maps, all in one page table. A fault that continues the previous window
+ * doubles the window, up to the VMM's limit, and the window follows the fault. Another fault gets
+ * few pages, on both sides of it. All locks are held.
  */
 static void symswap_map_window(const struct symswap_fault *fault, struct symswap_mm *mm,
 			       unsigned long *start)
@@ -171,7 +172,7 @@ static void symswap_map_window(const struct symswap_fault *fault, struct symswap
 	*start = max3(*start, fault->vma->vm_start, at & PMD_MASK);
 }
 
-/* The faulting page and, if it could be mapped, its neighbours. All locks are held. */
+/* Maps the faulting page and, if that succeeds, its neighbours. All locks are held. */
 static void symswap_map_around(const struct symswap_fault *fault, struct symswap_table *table)
 {
 	unsigned long at = fault->place.address, address;
@@ -192,7 +193,7 @@ static void symswap_map_around(const struct symswap_fault *fault, struct symswap
 	symswap_count_more(fault->device, SYMSWAP_maps_around, table->count - count - 1);
 }
 
-/* Nobody changes this place, and nobody said that nothing is to be mapped. Its lock is held. */
+/* Whether the kernel changes nothing here now, and nothing holds mappings. With the lock of @mm. */
 static bool symswap_map_allowed(const struct symswap_fault *fault, const struct symswap_mm *mm)
 {
 	unsigned long first = fault->place.address & PMD_MASK;
@@ -225,7 +226,7 @@ static void symswap_map_locked(const struct symswap_fault *fault, struct symswap
 	symswap_table_put(table);
 }
 
-/* Reasons against it that can be seen without a lock and before the VMM is asked. */
+/* Checks the reasons against a mapping that need no lock, before the VMM is asked. */
 static bool symswap_map_wanted(const struct symswap_fault *fault, unsigned int flags)
 {
 	const struct sym_swap_header *header = fault->device->header;
@@ -281,9 +282,9 @@ static void symswap_map_swapped(struct symswap_fault *fault, unsigned int flags)
 }
 
 /*
- * symswap_map_fault - what handle_mm_fault() will be called with
+ * symswap_map_fault - runs before each handle_mm_fault(), with its arguments
  *
- * @regs: NULL where it is no fault, but the kernel wants a page there.
+ * @regs: NULL if this is not a fault, but the kernel wants a page there.
  */
 void symswap_map_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
 		       struct pt_regs *regs)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Functions of the kernel that go through this module while slots can be mapped, and those that
- * it calls although they are not exported. Each must be there, or nothing is mapped.
+ * Functions of the kernel that go through this module while slots can be mapped, and functions that
+ * it calls although they are not exported. If one is missing, nothing is mapped.
  */
 #include <linux/ftrace.h>
 #include <linux/delay.h>
@@ -21,8 +21,8 @@ typedef bool symswap_look_around_t;
 #endif
 
 /*
- * Types of what is called directly, since such functions may have lost their ENDBR. None of these
- * is ever defined.
+ * Types of the functions that are called directly, since they may have lost their ENDBR. These
+ * declarations have no definitions.
  */
 struct swap_info_struct *symswap_type_get_swap_device(swp_entry_t entry);
 void symswap_type_flush(struct mm_struct *mm, unsigned long start, unsigned long end,
@@ -43,9 +43,9 @@ DEFINE_STATIC_CALL_NULL(symswap_swapoff32, symswap_type_syscall);
 DEFINE_STATIC_CALL_NULL(symswap_walk, symswap_type_walk);
 DEFINE_STATIC_CALL_NULL(symswap_look_around, symswap_type_look_around);
 
-static unsigned long symswap_should_skip_vma; /* by which a walk of MGLRU is known */
+static unsigned long symswap_should_skip_vma; /* identifies a walk of MGLRU */
 
-/* Calls that are in here now, summed over all CPUs: a task may leave on another than it came. */
+/* Calls in this file now. Only the sum counts: a task may leave on another CPU than it came. */
 static DEFINE_PER_CPU(long, symswap_inside);
 
 #define symswap_enter() this_cpu_inc(symswap_inside)
@@ -78,7 +78,7 @@ static vm_fault_t symswap_hook_fault(struct vm_area_struct *vma, unsigned long a
 	return result;
 }
 
-/* The page may go elsewhere (zswap, a bit for zeros): its slot is stale until it is written. */
+/* The page may go elsewhere (zswap, a bit for zeros). Its slot is stale until it is written. */
 static int symswap_hook_writepage(struct page *page, struct writeback_control *control)
 {
 	struct folio *folio = page_folio(page);
@@ -107,7 +107,7 @@ static int symswap_hook_writepage(struct page *page, struct writeback_control *c
 	return result;
 }
 
-/* mlock() and the like take what is mapped for present: it has to come in. */
+/* mlock() and the like would take a mapped slot for a present page. So it is revoked first. */
 static int symswap_hook_populate(unsigned long start, unsigned long length, int ignore_errors)
 {
 	int result;
@@ -120,7 +120,7 @@ static int symswap_hook_populate(unsigned long start, unsigned long length, int 
 	return result;
 }
 
-/* It looks for swap entries in page tables, and does not end before all were found. */
+/* swapoff looks for swap entries in page tables, and ends only after it has found all of them. */
 static void symswap_swapoff_begin(void)
 {
 	symswap_enter();
@@ -155,8 +155,8 @@ static long symswap_hook_swapoff32(const struct pt_regs *regs)
 }
 
 /*
- * MGLRU's walk of page tables warns of mappings like ours. It holds the mmap lock, and no mm
- * becomes known under it.
+ * MGLRU's walk of page tables warns about mappings like ours. It holds the mmap lock, so no mm is
+ * registered meanwhile.
  */
 static int symswap_hook_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
 			     const struct mm_walk_ops *ops, void *private)
@@ -170,7 +170,7 @@ static int symswap_hook_walk(struct mm_struct *mm, unsigned long start, unsigned
 	return result;
 }
 
-/* The same for its look at the neighbours of a page. Only the page itself is aged then. */
+/* The same for its look at a page's neighbours. Only the page itself is then aged. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
 static void symswap_hook_look_around(struct page_vma_mapped_walk *walk)
 {
@@ -198,7 +198,7 @@ static bool symswap_hook_look_around(struct page_vma_mapped_walk *walk)
 struct symswap_hook {
 	const char *name;
 	void *replacement;
-	bool optional; /* absent where 32-bit programs are not supported */
+	bool optional; /* absent if the kernel does not support 32-bit programs */
 	unsigned long address;
 	bool active;
 	struct ftrace_ops ops;
@@ -215,7 +215,7 @@ enum {
 	SYMSWAP_HOOKS,
 };
 
-/* Faults last: nothing is mapped before all others are there, nor when one of them has gone. */
+/* Faults last: nothing is mapped before all others are hooked, nor after one is unhooked. */
 static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
 	[SYMSWAP_WRITEPAGE] = { "swap_writepage", symswap_hook_writepage },
 	[SYMSWAP_SWAPOFF] = { "__x64_sys_swapoff", symswap_hook_swapoff },
@@ -226,7 +226,7 @@ static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
 	[SYMSWAP_FAULT] = { "handle_mm_fault", symswap_hook_fault },
 };
 
-/* What calls a hooked function goes to the replacement instead, but for the replacement itself. */
+/* A call of a hooked function goes to the replacement instead, unless this module calls it. */
 static void notrace symswap_redirect(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 				     struct ftrace_regs *fregs)
 {
@@ -278,8 +278,7 @@ static int symswap_hook_start(struct symswap_hook *hook)
 	int error;
 
 	hook->ops.func = symswap_redirect;
-	/* Permanent: none of them may stop at kernel.ftrace_enabled=0. The callback calls nothing.
-	 */
+	/* Permanent: kernel.ftrace_enabled=0 must not stop them. The callback calls nothing. */
 	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY |
 			  FTRACE_OPS_FL_PERMANENT;
 	error = ftrace_set_filter_ip(&hook->ops, hook->address, 0, 0);
@@ -305,7 +304,7 @@ const char *symswap_hooks_start(void)
 	return missing;
 }
 
-/* A sum while others count, but only down by now: 0 is true for good. */
+/* Counters can only decrease now, so once the sum is 0, it stays 0. */
 static bool symswap_hooks_busy(void)
 {
 	long inside = 0;
@@ -317,9 +316,9 @@ static bool symswap_hooks_busy(void)
 }
 
 /*
- * symswap_hooks_stop - on return nothing of them runs any more. May sleep.
+ * symswap_hooks_stop - unhook all; on return no task is in a replacement. May sleep.
  *
- * Unregistering waits for tasks that were between the redirection and its count.
+ * synchronize_rcu_tasks() waits for tasks between the redirection and the replacement's count.
  */
 void symswap_hooks_stop(void)
 {
@@ -335,6 +334,6 @@ void symswap_hooks_stop(void)
 	synchronize_rcu_tasks();
 	while (symswap_hooks_busy())
 		msleep(10);
-	/* And those that have counted themselves out, but not returned yet. */
+	/* And for tasks that have counted themselves out, but not returned yet. */
 	synchronize_rcu_tasks();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Processes in which slots are mapped, and what the kernel changes about their addresses. */
+/* The mms in which slots may be mapped, and the kernel's changes of their addresses. */
 #include <linux/hashtable.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -7,11 +7,11 @@
 #include "map.h"
 
 static DEFINE_HASHTABLE(symswap_mms, 8);
-static DEFINE_SPINLOCK(symswap_mms_lock);   /* of changes to it */
-static struct mm_struct *symswap_requested; /* the mm that is being registered */
+static DEFINE_SPINLOCK(symswap_mms_lock);   /* to change it */
+static struct mm_struct *symswap_requested; /* the mm that the worker registers */
 static bool symswap_mm_stopped = true;
 
-/* symswap_mm_find - under RCU */
+/* symswap_mm_find - our structure of @mm, or NULL. Under RCU. */
 struct symswap_mm *symswap_mm_find(struct mm_struct *mm)
 {
 	struct symswap_mm *known;
@@ -31,7 +31,7 @@ bool symswap_mm_known(struct mm_struct *mm)
 	return known;
 }
 
-/* symswap_revoke_limited - of each mm that came under a limit since it mapped. Does not sleep. */
+/* symswap_revoke_limited - revoke all of each mm that came under a limit. Does not sleep. */
 void symswap_revoke_limited(void)
 {
 	struct symswap_mm *mm;
@@ -81,7 +81,7 @@ static void symswap_mm_put(struct symswap_mm *mm)
 		mmu_notifier_put(&mm->notifier);
 }
 
-/* The mm ends: its tasks are gone. */
+/* The mm ends. Its tasks are gone. */
 static void symswap_mm_release(struct mmu_notifier *notifier, struct mm_struct *unused)
 {
 	struct symswap_mm *mm = container_of(notifier, struct symswap_mm, notifier);
@@ -123,8 +123,8 @@ static const struct mmu_notifier_ops symswap_mm_ops = {
 /*
  * symswap_mm_register - slots may be mapped in @mm from now on. May sleep. 0 or an errno.
  *
- * Walks of its page tables that don't know of mappings (map_hook.c) end before, since they hold
- * the mmap lock.
+ * It takes the mmap lock for writing. So page-table walks that are not aware of mappings
+ * (map_hook.c), which hold that lock, have ended before.
  */
 int symswap_mm_register(struct mm_struct *mm)
 {
@@ -159,13 +159,13 @@ static void symswap_mm_work(struct work_struct *unused)
 }
 static DECLARE_WORK(symswap_mm_worker, symswap_mm_work);
 
-/* symswap_mm_request - register @mm soon; in a fault of it, whose mmap lock is held for reading. */
+/* symswap_mm_request - register @mm soon; for a fault of it, which holds its mmap lock to read. */
 void symswap_mm_request(struct mm_struct *mm)
 {
 	if (READ_ONCE(symswap_requested) || READ_ONCE(symswap_mm_stopped) || !mmget_not_zero(mm))
 		return;
 	if (cmpxchg(&symswap_requested, NULL, mm))
-		mmput_async(mm); /* somebody else's is first */
+		mmput_async(mm); /* another mm was first */
 	else
 		queue_work(system_unbound_wq, &symswap_mm_worker);
 }
@@ -175,7 +175,7 @@ void symswap_mm_start(void)
 	WRITE_ONCE(symswap_mm_stopped, false);
 }
 
-/* symswap_mm_stop - nothing is mapped, no fault runs in this module any more. May sleep. */
+/* symswap_mm_stop - put all mms. Nothing is mapped, and no fault is in this module. May sleep. */
 void symswap_mm_stop(void)
 {
 	struct hlist_node *next;

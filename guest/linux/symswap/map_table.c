@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mapped slots: where they are, and how they become swap entries again. That happens before the
- * kernel changes anything about their addresses (map_mm.c), when somebody needs a page there,
- * when the slot is read, and when the VMM wants it.
+ * Notes about mapped slots, and how they become swap entries again (map.h says when).
  *
- * Many are mapped by one fault, so notes about them cost next to nothing: the swap entries that
- * were there lie in a page beside each page table, and each slot points to its own.
+ * One fault maps many slots, so a note must cost next to nothing. Each page table has one more
+ * page, which keeps the replaced swap PTEs at the same indexes. Each slot points to its swap PTE
+ * there.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -14,13 +13,13 @@
 #include <linux/vmalloc.h>
 #include "map.h"
 
-#define SYMSWAP_CHUNK (PAGE_SIZE / sizeof(pte_t *)) /* slots whose pointers fill a page */
+#define SYMSWAP_CHUNK (PAGE_SIZE / sizeof(pte_t *)) /* slots per page of pointers */
 #define SYMSWAP_GFP   (GFP_ATOMIC | __GFP_NOWARN)
 
 /*
  * symswap_place_find - where the PTE of @address is, or false if there is no table for it
  *
- * The table stays: the caller is in a fault there, or a mapping lies in it.
+ * The table stays: the caller is in a fault there, or a slot is mapped in it.
  */
 bool symswap_place_find(struct mm_struct *mm, unsigned long address, struct symswap_place *place)
 {
@@ -34,7 +33,7 @@ bool symswap_place_find(struct mm_struct *mm, unsigned long address, struct syms
 	if (p4d_none(*p4d) || p4d_bad(*p4d))
 		return false;
 	pud = pud_offset(p4d, address);
-	if (pud_none(*pud) || pud_bad(*pud)) /* huge is bad, too */
+	if (pud_none(*pud) || pud_bad(*pud)) /* a huge page is bad, too */
 		return false;
 	place->pmd = pmd_offset(pud, address);
 	place->table = READ_ONCE(*place->pmd);
@@ -45,7 +44,7 @@ bool symswap_place_find(struct mm_struct *mm, unsigned long address, struct syms
 	return true;
 }
 
-/* Room for the device's notes; 0 or -ENOMEM. May sleep. */
+/* Allocates the device's bitmap and pointers to notes. 0 or -ENOMEM. May sleep. */
 int symswap_table_device(struct symswap_device *device)
 {
 	device->mapped = vzalloc(BITS_TO_LONGS(device->slots) * sizeof(long));
@@ -69,7 +68,7 @@ void symswap_table_forget(struct symswap_device *device)
 	vfree(device->mapped);
 }
 
-/* Where @slot says that it is mapped; NULL where no slot near it ever was. */
+/* The slot's pointer to its note; NULL if no slot of this chunk was ever mapped. */
 static pte_t **symswap_where(const struct symswap_device *device, u64 slot)
 {
 	pte_t **chunk = READ_ONCE(device->where[slot / SYMSWAP_CHUNK]);
@@ -77,7 +76,7 @@ static pte_t **symswap_where(const struct symswap_device *device, u64 slot)
 	return chunk ? &chunk[slot % SYMSWAP_CHUNK] : NULL;
 }
 
-/* The same, with memory for it; NULL if there is none. Such memory stays until the device goes. */
+/* The same, allocated if needed; NULL without memory. The chunk stays until the device goes. */
 static pte_t **symswap_where_make(struct symswap_device *device, u64 slot)
 {
 	pte_t ***chunk = &device->where[slot / SYMSWAP_CHUNK];
@@ -99,7 +98,7 @@ static unsigned long symswap_table_key(const struct symswap_device *device, unsi
 /*
  * symswap_table_get - notes about the page table of @address in @mm, for slots of @device
  *
- * With the lock of @mm. NULL without memory. To be put before that lock is given back.
+ * With the lock of @mm. NULL without memory. The caller puts it before it releases that lock.
  */
 struct symswap_table *symswap_table_get(struct symswap_mm *mm, struct symswap_device *device,
 					unsigned long address)
@@ -137,7 +136,7 @@ static void symswap_table_free(struct rcu_head *rcu)
 	kfree(table);
 }
 
-/* symswap_table_put - what was mapped or revoked is counted now; without any mapping it goes */
+/* symswap_table_put - count changes in the device's sum; free a table without mappings */
 void symswap_table_put(struct symswap_table *table)
 {
 	struct symswap_device *device = table->device;
@@ -154,10 +153,11 @@ void symswap_table_put(struct symswap_table *table)
 }
 
 /*
- * symswap_table_note - that @slot, which is MAPPED, is so at @address, in place of @swap
+ * symswap_table_note - note that @slot, whose word is MAPPED, is mapped at @address instead of
+ * @swap
  *
- * With the locks of the mm and of the page table. 0 or -ENOMEM. Nothing can see it before
- * these locks are given back.
+ * With the locks of the mm and of the page table. 0 or -ENOMEM. Nothing can use the note before
+ * these locks are released.
  */
 int symswap_table_note(struct symswap_table *table, u64 slot, unsigned long address, pte_t swap)
 {
@@ -167,13 +167,13 @@ int symswap_table_note(struct symswap_table *table, u64 slot, unsigned long addr
 		return -ENOMEM;
 	entry = &table->swap[pte_index(address)];
 	*entry = swap;
-	smp_store_release(where, entry); /* who finds it looks at its table */
+	smp_store_release(where, entry); /* a reader follows it to its table */
 	set_bit(slot, table->device->mapped);
 	table->count++;
 	return 0;
 }
 
-/* Something took the PTE away without a word. */
+/* Something removed the PTE without a notification. */
 static void symswap_entry_lost(const struct symswap_table *table, unsigned int i)
 {
 	symswap_count(table->device, SYMSWAP_maps_lost);
@@ -181,7 +181,7 @@ static void symswap_entry_lost(const struct symswap_table *table, unsigned int i
 			   table->address + i * PAGE_SIZE);
 }
 
-/* With the lock of the page table. */
+/* Puts the swap PTE back. With the lock of the page table. */
 static void symswap_entry_clear(const struct symswap_table *table, unsigned int i, pte_t *pte)
 {
 	const struct symswap_device *device = table->device;
@@ -196,7 +196,7 @@ static void symswap_entry_clear(const struct symswap_table *table, unsigned int 
 	set_pte(pte, device->testing ? __pte(0) : swap);
 }
 
-/* Every note of @first to @last: its PTE is a swap entry again. Only the TLB may know of slots. */
+/* Makes the noted PTEs of @first to @last swap PTEs again. The TLB may still have the slots. */
 static void symswap_table_clear(const struct symswap_table *table, unsigned int first,
 				unsigned int last)
 {
@@ -219,7 +219,7 @@ static void symswap_table_clear(const struct symswap_table *table, unsigned int 
 	spin_unlock(lock);
 }
 
-/* The slots of @first to @last are the VMM's to take again. No TLB knows them any more. */
+/* Lets the VMM take the slots of @first to @last again. No TLB has them any more. */
 static void symswap_table_drop(struct symswap_table *table, unsigned int first, unsigned int last)
 {
 	struct symswap_device *device = table->device;
@@ -239,7 +239,7 @@ static void symswap_table_drop(struct symswap_table *table, unsigned int first, 
 	symswap_count_more(device, SYMSWAP_maps_revoked, before - table->count);
 }
 
-/* With the lock of its mm. How many. */
+/* Revokes entries @first to @last. With the lock of its mm. Returns the number. */
 static unsigned int symswap_table_revoke(struct symswap_table *table, unsigned int first,
 					 unsigned int last)
 {
@@ -260,7 +260,7 @@ static unsigned int symswap_table_revoke(struct symswap_table *table, unsigned i
 	return count;
 }
 
-/* symswap_revoke_mm - what @mm has mapped of pages @first to @last. Does not sleep. How many. */
+/* symswap_revoke_mm - revoke pages @first to @last of @mm. Does not sleep. Returns the number. */
 unsigned long symswap_revoke_mm(struct symswap_mm *mm, unsigned long first, unsigned long last)
 {
 	const unsigned int order = PMD_SHIFT - PAGE_SHIFT;
@@ -283,7 +283,7 @@ unsigned long symswap_revoke_mm(struct symswap_mm *mm, unsigned long first, unsi
 	return count;
 }
 
-/* symswap_revoke_range - what @mm has mapped of [@start, @end) now. Does not sleep. How many. */
+/* symswap_revoke_range - revoke [@start, @end) of @mm. Does not sleep. Returns the number. */
 unsigned long symswap_revoke_range(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	unsigned long count = 0;
@@ -297,13 +297,13 @@ unsigned long symswap_revoke_range(struct mm_struct *mm, unsigned long start, un
 	return count;
 }
 
-/* The notes that @entry is one of. Under RCU. */
+/* The table of the note @entry. Under RCU. */
 static struct symswap_table *symswap_table_of(const pte_t *entry)
 {
 	return (struct symswap_table *)page_private(virt_to_page(entry));
 }
 
-/* symswap_slot_revoke - that one is not mapped any more. Does not sleep. */
+/* symswap_slot_revoke - revoke the mapping of one slot. Does not sleep. */
 static void symswap_slot_revoke(struct symswap_device *device, u64 slot)
 {
 	struct symswap_table *table;
@@ -328,8 +328,8 @@ static void symswap_slot_revoke(struct symswap_device *device, u64 slot)
 }
 
 /*
- * symswap_revoke_some - up to @most mapped slots of @device, in the order of their numbers, on from
- * where it ended last time. Does not sleep. How many.
+ * symswap_revoke_some - revoke up to @most mapped slots of @device, in the order of their numbers.
+ * It continues after the last one of the time before. Does not sleep. Returns the number.
  */
 unsigned long symswap_revoke_some(struct symswap_device *device, unsigned long most)
 {
@@ -356,7 +356,7 @@ const struct symswap_revoke symswap_map_revoke = {
 	.some = symswap_revoke_some,
 };
 
-/* symswap_revoke_all - every mapping of @device. Nothing maps meanwhile. May sleep. */
+/* symswap_revoke_all - revoke every mapping of @device. Nothing is mapped meanwhile. May sleep. */
 void symswap_revoke_all(struct symswap_device *device)
 {
 	unsigned long slot = 0;
@@ -375,7 +375,7 @@ void symswap_revoke_all(struct symswap_device *device)
 	}
 }
 
-/* symswap_tables_stop - all that was mapped is revoked: the last notes are gone. May sleep. */
+/* symswap_tables_stop - after all was revoked: wait until the last notes are freed. May sleep. */
 void symswap_tables_stop(void)
 {
 	rcu_barrier();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The self-test: what mappings rely on, tried in the process that loads this module, on pages of
- * its own and a free slot of a device. Each mapping takes the place of nothing there, so that the
- * page reads as zeros when the mapping is taken back.
+ * The self-test tries everything that mappings rely on. It runs in the process that loads this
+ * module, on pages of its own and a free slot of a device. Each mapping takes the place of an empty
+ * PTE there, so the page reads as zeros after the mapping was revoked.
  */
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
@@ -16,9 +16,8 @@
 struct symswap_test {
 	struct symswap_device *device;
 	u64 slot;
-	unsigned long
-		start;	    /* of SYMSWAP_TEST_PAGES pages; the first of a table has been touched */
-	unsigned long page; /* the next one in that table */
+	unsigned long start; /* of SYMSWAP_TEST_PAGES pages; the first of a table was touched */
+	unsigned long page;  /* the next one in that table */
 	u8 *buffer;
 };
 
@@ -27,7 +26,7 @@ static bool symswap_test_all(const u8 *bytes, u8 value)
 	return !memchr_inv(bytes, value, PAGE_SIZE);
 }
 
-/* Whether the slot is mapped where the test thinks it is. */
+/* Whether the bitmap and the word say that the slot is mapped. */
 static bool symswap_test_mapped(const struct symswap_test *test)
 {
 	return test_bit(test->slot, test->device->mapped) &&
@@ -75,7 +74,7 @@ static bool symswap_test_locked(struct symswap_test *test, struct vm_area_struct
 	return done;
 }
 
-/* Map the slot at the next page. The VMM may take the slot in between: then bring it back. */
+/* Maps the slot at the next page. If the VMM takes the slot in between, brings it back. */
 static bool symswap_test_map(struct symswap_test *test)
 {
 	struct vm_area_struct *vma;
@@ -101,7 +100,7 @@ static const char *symswap_test_read(struct symswap_test *test)
 	if (copy_from_user(test->buffer, (void __user *)test->page, PAGE_SIZE) ||
 	    !symswap_test_all(test->buffer, SYMSWAP_TEST_BYTE) || !symswap_test_mapped(test))
 		return "self-test: a mapped slot does not read as its contents";
-	/* Who wants a page there gets one: the mapping goes. */
+	/* ptrace wants a page there: the mapping goes. */
 	if (access_process_vm(current, test->page, test->buffer, PAGE_SIZE, FOLL_FORCE) !=
 		    PAGE_SIZE ||
 	    !symswap_test_all(test->buffer, 0) || !symswap_test_resident(test))
@@ -109,7 +108,7 @@ static const char *symswap_test_read(struct symswap_test *test)
 	return NULL;
 }
 
-/* What was read is the slot's contents, but for the first byte. */
+/* Whether the buffer has the slot's contents, with @first as the first byte. */
 static bool symswap_test_written(const struct symswap_test *test, u8 first)
 {
 	return test->buffer[0] == first &&
@@ -126,7 +125,7 @@ static const char *symswap_test_write(struct symswap_test *test)
 	    copy_from_user(test->buffer, (void __user *)test->page, PAGE_SIZE) ||
 	    !symswap_test_written(test, byte) || !symswap_test_mapped(test))
 		return "self-test: a mapped slot can't be written";
-	/* Who reads the slot for another reason gets what was written, and the mapping goes. */
+	/* Another reader of the slot gets the written bytes, and the mapping goes. */
 	if (symswap_slot_read(test->device, test->slot, 0, test->buffer, PAGE_SIZE) ||
 	    !symswap_test_written(test, byte) || !symswap_test_resident(test))
 		return "self-test: a write to a mapped slot is lost";
@@ -149,7 +148,7 @@ static const char *symswap_test_revoke(struct symswap_test *test)
 	return NULL;
 }
 
-/* Pages of this process, one of them touched, so that there is a table for those that follow. */
+/* Makes pages in this process, and touches one, so that the following ones have a table. */
 static bool symswap_test_prepare(struct symswap_test *test)
 {
 	unsigned long start = vm_mmap(NULL, 0, SYMSWAP_TEST_PAGES * PAGE_SIZE,
@@ -159,16 +158,16 @@ static bool symswap_test_prepare(struct symswap_test *test)
 	if (IS_ERR_VALUE(start))
 		return false;
 	test->start = start;
-	/* Half of them lie in one table. */
+	/* Half of them are in one table. */
 	table = ALIGN(start, PMD_SIZE);
 	test->page = table - start < SYMSWAP_TEST_PAGES / 2 * PAGE_SIZE ? table : start;
 	return !clear_user((void __user *)test->page, 1);
 }
 
 /*
- * symswap_map_test - NULL, or what does not work
+ * symswap_map_test - NULL, or the reason why slots cannot be mapped
  *
- * Task context. The hooks are there, and nothing else maps.
+ * Task context. The hooks are active, and nothing else maps slots.
  */
 const char *symswap_map_test(struct symswap_device *device)
 {

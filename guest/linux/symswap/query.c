@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SYM_CALL_SWAP_QUERY: who swaps in, and how this guest stands. A safepoint call, made while
+ * SYM_CALL_SWAP_QUERY: the task that swaps in, and the guest's memory. A safepoint call, made while
  * a doorbell of this module rings: @current is the task that reads the slot.
  */
 #include <linux/cred.h>
@@ -14,7 +14,7 @@
 #include <linux/vmstat.h>
 #include "internal.h"
 
-/* The fault for which a task on this CPU is about to ask; others may come in between. */
+/* The fault for which a task on this CPU is about to ask. Other tasks may come in between. */
 struct symswap_about {
 	const struct task_struct *task; /* only compared */
 	u64 address, start, end, flags;
@@ -22,8 +22,8 @@ struct symswap_about {
 static DEFINE_PER_CPU(struct symswap_about, symswap_about);
 
 /*
- * symswap_query_about - the question that follows is about this fault. With migration off until it
- * was asked. @vma NULL: no more.
+ * symswap_query_about - the next question of this task is about this fault. The caller keeps
+ * migration off until it has asked. @vma NULL: the end of that.
  */
 void symswap_query_about(const struct vm_area_struct *vma, unsigned long address)
 {
@@ -89,7 +89,7 @@ static void symswap_memcg(struct sym_swap_query *query)
 		query->memcg_limit = (u64)limit << PAGE_SHIFT;
 		query->memcg_usage = (u64)usage << PAGE_SHIFT;
 	}
-	/* Near: less than an eighth is left, so it is this limit that makes its tasks swap. */
+	/* Near: less than an eighth is left, so this limit makes its tasks swap. */
 	if (query->memcg_limit != ~0ull &&
 	    query->memcg_usage >= query->memcg_limit - query->memcg_limit / 8)
 		query->flags |= SYM_SWAP_QUERY_MEMCG;

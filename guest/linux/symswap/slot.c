@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Slots: the guest's half of the protocol of state words (symbiotic/abi.h). A slot
- * is claimed by compare-and-swap before it is touched, so that the VMM never takes
- * memory away under a copy. Nobody sleeps or is preempted for long with a claim.
+ * Slots: the guest's half of the protocol of state words (symbiotic/abi.h). A task claims a slot by
+ * compare-and-swap before it touches the slot, so that the VMM never takes memory away during a
+ * copy. No task sleeps with a claim, or is preempted for long.
  */
 #include <linux/bitops.h>
 #include <linux/delay.h>
@@ -13,16 +13,16 @@
 
 #define SYMSWAP_READERS_MAX  255u
 #define SYMSWAP_SPINS	     200u
-#define SYMSWAP_REVOKE_WRITE 64u		 /* mapped slots given back for room for a write */
-#define SYMSWAP_WAIT_MAX_US  (30u * 1000 * 1000) /* then the VMM is taken to be stuck */
+#define SYMSWAP_REVOKE_WRITE 64u		 /* mappings revoked to make room for a write */
+#define SYMSWAP_WAIT_MAX_US  (30u * 1000 * 1000) /* then the VMM counts as stuck */
 
-/* One request's patience with a slot that is not the guest's to take. */
+/* How long one request has waited for a slot that the guest cannot take. */
 struct symswap_wait {
 	unsigned int spins;
 	u64 waited_us;
 };
 
-/* Returns 0 to look again, or -EIO when there is no point any more. */
+/* Waits a little. Returns 0 to look again, or -EIO after SYMSWAP_WAIT_MAX_US. */
 static int symswap_wait(struct symswap_wait *wait)
 {
 	unsigned int us = 20;
@@ -54,8 +54,8 @@ static void *symswap_page(struct symswap_device *device, u64 slot)
 }
 
 /*
- * Ring for this slot. Returns 1: the VMM did it; 0: it did not yet, look at the word and ring
- * again; -ENOSPC (RESERVE only), -EIO. -EAGAIN and, for a fetch, -ENOSPC of the VMM mean: later.
+ * Rings for this slot. Returns 1: the VMM did it; 0: not yet, look at the word and ring again;
+ * -ENOSPC (RESERVE only), -EIO. The VMM's -EAGAIN and, for a fetch, its -ENOSPC mean: later.
  */
 static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 			struct symswap_wait *wait)
@@ -64,7 +64,7 @@ static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 	s64 verdict = -EAGAIN;
 	int error = symbiotic_doorbell(reason, request, ARRAY_SIZE(request), &verdict);
 
-	/* -EIO: a CPU that is just coming up, a limit; not what this slot is about. */
+	/* -EIO and the others concern this CPU (coming up, a limit), and not the slot. */
 	if (error && error != -EIO && error != -EBUSY && error != -ENODEV)
 		return -EIO;
 	if (!error && !verdict)
@@ -77,7 +77,7 @@ static int symswap_ring(struct symswap_device *device, u32 reason, u64 slot,
 	return symswap_wait(wait);
 }
 
-/* Swaps @word from @old to @new, and leaves preemption off if that came true: a reader. */
+/* For a reader: swaps @word from @old to @new, and leaves preemption off if that succeeded. */
 static bool symswap_slot_enter(u32 *word, u32 old, u32 new)
 {
 	preempt_disable();
@@ -88,8 +88,8 @@ static bool symswap_slot_enter(u32 *word, u32 old, u32 new)
 }
 
 /*
- * Takes a reader's count of @slot. 0: it is held, with preemption off, so that who frees the slot
- * can wait for it; -ENODATA: no contents; -EIO.
+ * Takes a reader's count of @slot. 0: it is held, with preemption off, so that the task that frees
+ * the slot can wait for its readers; -ENODATA: no contents; -EIO.
  */
 static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 {
@@ -163,8 +163,8 @@ int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offs
 }
 
 /*
- * Claims @slot for writing. @was: its state before. With @keep its contents stay: then it
- * has to be in the window first. 0, -ENOSPC, -EIO.
+ * Claims @slot for writing. @was: its state before. With @keep its contents stay, so they have to
+ * be in the window first. 0, -ENOSPC, -EIO.
  */
 static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep, u32 *was)
 {
@@ -191,8 +191,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 				error = symswap_ring(device, SYM_DOORBELL_SWAP_RESERVE, slot,
 						     &wait);
 				reserved = error > 0;
-				/* The VMM has to leave mapped slots alone: give it some, and ask
-				 * again. */
+				/* The VMM cannot take mapped slots: revoke some, and ask again. */
 				if (error == -ENOSPC &&
 				    device->revoke->some(device, SYMSWAP_REVOKE_WRITE))
 					error = 0;
@@ -234,11 +233,11 @@ int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int off
 	error = symswap_slot_claim(device, slot, keep, &was);
 	if (error)
 		return error;
-	/* Part of a page without contents: the rest reads as zeros, not as what lay there. */
+	/* Part of a page without contents: the rest reads as zeros, not as old memory. */
 	if (keep && (was == SYM_SLOT_FREE || was == SYM_SLOT_FAILED))
 		memset(page, 0, PAGE_SIZE);
 	memcpy(page + offset, from, length);
-	/* A full barrier: the contents are there before the state says so. */
+	/* A full barrier: the contents are in the window before the state says so. */
 	cmpxchg(symswap_word(device, slot), SYM_SLOT_WRITING, SYM_SLOT_RESIDENT);
 	if (!keep)
 		set_bit(slot, device->written);
@@ -246,7 +245,7 @@ int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int off
 	return 0;
 }
 
-/* symswap_slot_free - the contents are dead. Any context: it waits for a copy at most. */
+/* symswap_slot_free - drop the contents. Any context: it waits for a copy at most. */
 void symswap_slot_free(struct symswap_device *device, u64 slot)
 {
 	u32 *word = symswap_word(device, slot);
@@ -257,7 +256,7 @@ void symswap_slot_free(struct symswap_device *device, u64 slot)
 		u32 state = SYM_SLOT_STATE(old);
 		u32 new = state == SYM_SLOT_OWNED ? old | SYM_SLOT_DISCARD : SYM_SLOT_FREE;
 
-		/* A writer comes after the free. What is mapped is no swap entry, so not freed. */
+		/* A writer came after the free. A mapped slot has no swap entry, so it stays. */
 		if (state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING || state == SYM_SLOT_MAPPED)
 			return;
 		if (state == SYM_SLOT_RESIDENT && SYM_SLOT_READERS(old))
@@ -268,7 +267,7 @@ void symswap_slot_free(struct symswap_device *device, u64 slot)
 	symswap_count(device, SYMSWAP_frees);
 }
 
-/* symswap_slot_bring - the contents are in the window, for now. May sleep. 0, -ENODATA, -EIO. */
+/* symswap_slot_bring - get the contents into the window. May sleep. 0, -ENODATA, -EIO. */
 int symswap_slot_bring(struct symswap_device *device, u64 slot)
 {
 	int error;
@@ -286,14 +285,14 @@ bool symswap_slot_resident(struct symswap_device *device, u64 slot)
 	return READ_ONCE(*symswap_word(device, slot)) == SYM_SLOT_RESIDENT;
 }
 
-/* symswap_slot_map - RESIDENT, without readers, to MAPPED. Whether it was so. A full barrier. */
+/* symswap_slot_map - RESIDENT without readers to MAPPED; false if it is not. A full barrier. */
 bool symswap_slot_map(struct symswap_device *device, u64 slot)
 {
 	return cmpxchg(symswap_word(device, slot), SYM_SLOT_RESIDENT, SYM_SLOT_MAPPED) ==
 	       SYM_SLOT_RESIDENT;
 }
 
-/* symswap_slot_unmap - the opposite: no process can reach it any more */
+/* symswap_slot_unmap - the opposite. No process can reach the slot any more. */
 void symswap_slot_unmap(struct symswap_device *device, u64 slot)
 {
 	cmpxchg(symswap_word(device, slot), SYM_SLOT_MAPPED, SYM_SLOT_RESIDENT);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /sys/block/symswapN/symbiotic/: what the device did, a file each. */
+/* /sys/block/symswapN/symbiotic/: the device's counters, one per file. */
 #include <linux/device.h>
 #include <linux/sysfs.h>
 #include "internal.h"

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the VMM decides about swap-ins. It is asked only when the credit of its last
- * verdict, for tasks of that class of weights, is used up, and nobody waits for somebody else's
- * question.
+ * The VMM's decisions about swap-ins. This module asks only if the credit of the last verdict for
+ * that class of weights is used up. No task waits for the question of another.
  */
 #include <linux/minmax.h>
 #include <linux/preempt.h>
@@ -24,7 +23,7 @@ static enum symswap_stat symswap_verdict_stat(int error, s64 verdict)
 	}
 }
 
-/* A fault that might be mapped; none where a slot is read. */
+/* A fault that might be mapped; @vma is NULL if a slot is read. */
 struct symswap_question {
 	u64 slot;
 	const struct vm_area_struct *vma;
@@ -39,7 +38,7 @@ static s64 symswap_verdict_ring(struct symswap_device *device,
 	s64 verdict = 0;
 	int error;
 
-	/* What the VMM asks about the fault lies with this CPU. */
+	/* The VMM's query finds the fault in data of this CPU. */
 	migrate_disable();
 	symswap_query_about(question->vma, question->address);
 	error = symbiotic_doorbell(SYM_DOORBELL_SWAP_DECIDE, request, ARRAY_SIZE(request),
@@ -53,8 +52,8 @@ static s64 symswap_verdict_ring(struct symswap_device *device,
 }
 
 /*
- * What holds for one more swap-in: the last verdict, or that of a new question if it is time.
- * False where there is neither, since somebody else asks just now.
+ * Makes @credit valid for one more swap-in: by the last verdict, or by a new question if the credit
+ * is used up. False if another task asks just now.
  */
 static bool symswap_verdict_take(struct symswap_device *device, struct symswap_credit *credit,
 				 const struct symswap_question *question)
@@ -76,10 +75,10 @@ static bool symswap_verdict_take(struct symswap_device *device, struct symswap_c
 }
 
 /*
- * symswap_verdict_ask - a slot is about to be read: ask what to do, if it is time
+ * symswap_verdict_ask - a slot is about to be read: ask what to do, if the credit is used up
  *
- * Whatever the answer, this slot is copied: a GRANT gives RAM to the next ones, and
- * MAP is not possible here (the question says so).
+ * Whatever the answer is, this slot is copied. A GRANT gives RAM to the next ones, and MAP is not
+ * possible here (the question says so).
  */
 void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 {
@@ -90,8 +89,8 @@ void symswap_verdict_ask(struct symswap_device *device, u64 slot)
 }
 
 /*
- * symswap_verdict_map - whether the fault at @address of @vma, which @slot belongs to, is to be
- * mapped, and how many pages around it
+ * symswap_verdict_map - whether to map @slot for the fault at @address in @vma. *@around: up to how
+ * many pages at once
  */
 bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct vm_area_struct *vma,
 			 unsigned long address, unsigned int *around)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Weights of cgroups, set by the guest's owner: whose pages come back first. A line "PATH WEIGHT"
- * written to /sys/kernel/symswap/weights sets one (1 to 10000; 0 takes it away); it holds
- * for the cgroups below too, unless they have their own.
+ * Weights of cgroups, which the guest's owner sets: pages of a heavier cgroup come back first. A
+ * line "PATH WEIGHT" written to /sys/kernel/symswap/weights sets one (1 to 10000; 0 removes it). It
+ * holds for the cgroups below as well, unless they have their own.
  */
 #include <linux/kobject.h>
 #include <linux/list.h>
@@ -26,7 +26,7 @@ static unsigned int symswap_weight_count;
 static DEFINE_SPINLOCK(symswap_weight_lock);
 static struct kobject *symswap_kobject;
 
-/* Whether @cgroup is @path or lies below it. */
+/* Whether @cgroup is @path or is below it. */
 static bool symswap_weight_covers(const char *path, const char *cgroup)
 {
 	size_t length = strlen(path);
@@ -35,7 +35,7 @@ static bool symswap_weight_covers(const char *path, const char *cgroup)
 	       (!strncmp(path, cgroup, length) && (!cgroup[length] || cgroup[length] == '/'));
 }
 
-/* symswap_weight - of the nearest cgroup that has one. Does not sleep. */
+/* symswap_weight - the weight of @cgroup or its nearest ancestor with one. Does not sleep. */
 u32 symswap_weight(const char *cgroup)
 {
 	const struct symswap_weight *entry;
@@ -54,7 +54,7 @@ u32 symswap_weight(const char *cgroup)
 	return weight;
 }
 
-/* symswap_weight_class - of the current task. Cheap where no weight is set. Does not sleep. */
+/* symswap_weight_class - of the current task. Cheap if no weight is set. Does not sleep. */
 enum symswap_weight_class symswap_weight_class(void)
 {
 	char cgroup[sizeof_field(struct sym_swap_query, cgroup)];
@@ -80,7 +80,7 @@ static struct symswap_weight *symswap_weight_find(const char *path)
 	return NULL;
 }
 
-/* Takes @new in, in place of an older one of its path; gives back what is to be freed. */
+/* Adds @new in place of an older entry of its path. Returns the entry to free, or NULL. */
 static struct symswap_weight *symswap_weight_set(struct symswap_weight *new, int *error)
 {
 	struct symswap_weight *old = symswap_weight_find(new->path);

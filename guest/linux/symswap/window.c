@@ -7,7 +7,7 @@
 #include <linux/vmalloc.h>
 #include "internal.h"
 
-/* The header as it was read, once: sizes are used from this copy only. */
+/* @header is a copy, read once. Sizes are used from this copy only. */
 static int symswap_window_check(struct symswap_device *device, const struct sym_swap_header *header)
 {
 	u64 words_end, slots_end;
@@ -60,7 +60,7 @@ out_free:
 /*
  * symswap_window_open - claim the window at @gpa for this module alone, and map it
  *
- * Returns 0; -EPROTO (a header that makes no sense), -EBUSY (somebody has that memory), -ENOMEM.
+ * Returns 0; -EPROTO (a wrong header or address), -EBUSY (that memory has another user), -ENOMEM.
  */
 int symswap_window_open(struct symswap_device *device, u32 index, u64 gpa)
 {
