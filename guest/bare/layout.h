@@ -11,8 +11,8 @@
 
 #define GDT	     0x1000
 #define TSS	     0x1800
-#define PML4	     0x2000 /* the kernel's, */
-#define PML4_USER    0x3000 /* and without the upper half: bit 12 tells them apart */
+#define PML4	     0x2000 /* the kernel's */
+#define PML4_USER    0x3000 /* without the upper half; bit 12 is the difference */
 #define PDPT_LOW     0x4000
 #define PD_LOW	     0x5000
 #define PD_USER	     0x6000
@@ -20,14 +20,14 @@
 #define PDPT_HIGH    0x8000
 #define IDT	     0x9000
 #define COUNTERS     0xa000 /* of interrupts, by vector */
-#define FRAMES	     0xa800 /* RIP that the last one hit */
+#define FRAMES	     0xa800 /* RIP that the last interrupt hit */
 #define BUFFER	     0xb000
 #define KERNEL_STACK 0x20000
 #define INTR_STACK   0x24000
 #define USER_STACK   0x40028000
 #define CODE	     0x100000
 
-/* From here on a call may change memory: its stack, SymSpy pages. Not compared. */
+/* Above this a call may change memory (its stack, SymSpy pages), so tests do not compare it. */
 #define EXCLUDED   0x180000
 #define CALL_STACK 0x190000
 #define SPY_VM	   0x1a0000

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest code for the tests of libsymcall: flat, 64-bit, position independent. The
- * test VMM (tests/calls/machine.c) links it, copies it into guest RAM and
- * starts the vCPU at a label. layout.h is the memory map that both know.
+ * Guest code for the tests of libsymcall: flat, 64-bit, position independent. The test VMM
+ * (tests/calls/machine.c) links it, copies it into guest RAM and starts the vCPU at a label.
+ * layout.h is the memory map of both.
  */
 #include "layout.h"
 
@@ -169,7 +169,7 @@ LABEL(g_work_kernel)
 LABEL(g_work_user)
 	work	BUFFER+USER_BASE
 	end
-/* STI and MOV SS all the time, so that kicks land in their shadows; interrupts come too. */
+/* STI and MOV SS all the time, so that kicks hit their shadows. Interrupts come, too. */
 LABEL(g_work_shadow)
 	mov	$BUFFER, %r10d
 1:	cli
@@ -189,7 +189,7 @@ LABEL(g_hlt)
 	cli
 	inc	%r15
 	end
-/* An exit, then compute: events that the VMM raises at the exit are due after it. */
+/* An exit, then compute. Events that the VMM raises at the exit come after it. */
 LABEL(g_out_work)
 	mov	$PORT_TEST, %edx
 	out	%al, (%dx)
@@ -286,7 +286,7 @@ LABEL(h_ping)
 	lea	(%rdi,%rsi), %rax
 	clobber
 	ret_port
-/* Tells what it was given: all registers into a table in excluded memory. */
+/* Stores all registers that it was given in a table, in memory that is not compared. */
 LABEL(h_echo)
 	mov	%rax, ECHO+0
 	mov	%rdi, ECHO+8
@@ -386,7 +386,7 @@ LABEL(h_doorbell)
 	out	%al, (%dx)
 	mov	$7, %eax
 	ret_port
-/* To user mode, which forges the return; the kernel's gate gives the right one. */
+/* To user mode, which forges the return. The kernel's gate makes the right one. */
 LABEL(h_user)
 	mov	$77, %eax
 	push	$SEL_UDATA
@@ -500,7 +500,7 @@ LABEL(g_fuzz)
 	in	(%dx), %al
 6:	test	$0x40, %eax
 	jnz	7f
-	/* The VMM calls while it handles this. */
+	/* The VMM makes a call while it handles this exit. */
 	mov	$PORT_TEST, %edx
 	out	%al, (%dx)
 7:	dec	%r13
@@ -512,7 +512,7 @@ LABEL(i_gp_skip)
 	incq	(COUNTERS + 8 * 13)
 	iretq
 
-/* ---- interrupts and exceptions: count, note where they hit, go on ---- */
+/* ---- interrupts and exceptions: count, note where they hit, continue ---- */
 	.macro count_vector vector
 	push	%rax
 	mov	8(%rsp), %rax

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest of examples/tiny-vmm: discovers the symbiotic interface, registers a
- * handler of calls, and reads a port that the VMM answers by calling that handler.
+ * The guest of examples/tiny-vmm. It discovers the symbiotic interface, registers a handler of
+ * calls, and reads a port. The VMM answers that read by calling the handler.
  */
 #include <stdbool.h>
 
@@ -14,7 +14,7 @@
 static sym_u8 stack[4096] __attribute__((aligned(16)));
 static unsigned int calls;
 
-/* Starts at the image's first byte, in 64-bit mode, with a stack. */
+/* The entry, at the image's first byte, in 64-bit mode, with a stack. */
 __asm__(".section .text.start, \"ax\"\n"
 	".globl start\n"
 	"start: call main\n"
@@ -24,7 +24,7 @@ __asm__(".section .text.start, \"ax\"\n"
 	".globl entry\n"
 	"entry: endbr64\n"
 	"cld\n"
-	"push %r9\n"	 /* the sequence number, which must come back */
+	"push %r9\n"	 /* the sequence number, which the return needs */
 	"sub $8, %rsp\n" /* C wants 16 bytes of alignment */
 	"mov %rdx, %rcx\n"
 	"mov %rsi, %rdx\n"
@@ -74,7 +74,7 @@ static void power_off(sym_u8 status)
 		__asm__ volatile("hlt");
 }
 
-/* In the middle of main()'s IN, on the stack of calls. May use devices itself. */
+/* Runs in the middle of main()'s IN, on the stack of calls. It may use devices itself. */
 sym_s64 handle_call(sym_u64 number, sym_u64 a, sym_u64 b, sym_u64 c)
 {
 	print("guest: called by the VMM\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* RAM as the map tells it, above 4 GiB too; its last bytes work. */
+/* RAM as in the memory map, also above 4 GiB. Its last bytes work. */
 #include "runtime.h"
 
 static bool works(uint64_t address)

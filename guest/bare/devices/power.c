@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The ends of a VM: power-off, reset, triple fault. RAM does not survive a reset; CMOS memory does.
- */
+/* The ways to end a VM: power-off, reset, triple fault. A reset clears RAM, but not CMOS memory. */
 #include "runtime.h"
 
 #define LEFTOVER (*(volatile uint32_t *)0x80000)

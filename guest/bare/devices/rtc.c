@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The CMOS clock: sane, running, RAM kept. */
+/* The CMOS clock: plausible, running, and its RAM keeps its contents. */
 #include "runtime.h"
 
 static unsigned number(uint8_t index)

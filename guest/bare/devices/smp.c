@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Application processors by INIT and SIPI; each has its own APIC id and takes interrupts. */
+/* Application processors by INIT and SIPI. Each has its own APIC id and takes interrupts. */
 #include "runtime.h"
 
 static volatile uint32_t seen[CPUS_MAX];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Guests that make it hard to end or to ask them: one that answers each call late and without an
- * end, one that does nothing but reset, one that has no ear for its button at first, or ever.
+ * Guests that are hard to end or to ask: one answers each call late and without an end, one does
+ * nothing but reset, one ignores its power button at first, or always.
  */
 #include "runtime.h"
 #include <symbiotic/abi.h>
@@ -10,8 +10,9 @@
 #define SPY_PAGE   0x2000000ull /* in RAM that nothing else uses */
 #define STACK_TOP  0x2010000ull
 
-/* Spins for slow_cycles, then returns one task's length: the call for a list takes it as its name,
- * those for its pieces as one more piece. RAX, RDX, R11 only, and R9 unchanged. */
+/* Spins for slow_cycles, then returns one task's length. The call for a list takes it as the
+ * cookie, the calls for its pieces take it as one more piece. Uses RAX, RDX, R11 only; R9 is
+ * unchanged. */
 __asm__(".pushsection .text\n"
 	"slow_handler:\n"
 	"	rdtsc\n"
@@ -65,7 +66,7 @@ static void registers(void)
 		{SYM_MSR_CONTROL, SYM_CONTROL_ENABLE},
 	};
 
-	/* The lower half's tables, seen in the upper half as well. */
+	/* The lower half's tables, in the upper half as well. */
 	write64(page_tables() + 256 * 8, *(volatile uint64_t *)page_tables());
 	for (unsigned i = 0; i < sizeof(writes) / sizeof(writes[0]); i++)
 		check(msr_write(SYM_MSR_BASE + writes[i].index, writes[i].value),
@@ -90,7 +91,7 @@ static void only_resets(void)
 }
 TEST("only-resets", only_resets);
 
-/* As a kernel that boots: what comes before it listens is lost. */
+/* As a booting kernel: events before it listens are lost. */
 static void hears_late(void)
 {
 	uint64_t end = tsc() + option_number("seconds", 3) * 1000 * tsc_per_ms();

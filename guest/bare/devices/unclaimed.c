@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Ports and addresses where nothing is: all ones, writes vanish. */
+/* Ports and addresses without a device: reads give all ones, writes have no effect. */
 #include "runtime.h"
 
 static void unclaimed(void)

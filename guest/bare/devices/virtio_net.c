@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* virtio-net on the user network: who has 10.0.2.2? */
+/* virtio-net on the user network: an ARP request for 10.0.2.2. */
 #include "virtio.h"
 
 #define HEADER 12
@@ -45,7 +45,7 @@ static void net(void)
 	frame_make(mac);
 	virtio_queue_add(&device, 0, &in, 1);
 	check(virtio_request(&device, 1, &out, 1) >= 0, "an ARP request left");
-	/* What comes first may be something else, a router advertisement for one. */
+	/* The first frame may be another one, such as a router advertisement. */
 	for (unsigned i = 0; i < 5 && !good; i++) {
 		if (virtio_queue_wait(&device, 0) < 0)
 			break;
@@ -57,7 +57,7 @@ static void net(void)
 }
 TEST("virtio-net", net);
 
-/* From a port of its own each: the user network opens a socket on the host for every one. */
+/* Each from a port of its own: the user network opens a socket on the host for each. */
 static void datagram_make(uint16_t port)
 {
 	static const uint8_t header[] = {0x08, 0x00, 0x45, 0,  0, 46, 0,  0,  0, 0, 64,
@@ -79,7 +79,7 @@ static void datagram_make(uint16_t port)
 	ip[25] = 26; /* UDP length; no checksum */
 }
 
-/* A guest that opens as many flows as it can; the VM must stay manageable. */
+/* A guest that opens as many flows as it can. The VM must stay manageable. */
 static void flood(void)
 {
 	const struct part out = {sent, sizeof(sent), false};

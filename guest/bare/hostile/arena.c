@@ -120,7 +120,8 @@ uint32_t hostile_length(struct hostile *hostile, uint64_t address)
 
 uint64_t message_tame(uint64_t value)
 {
-	/* Not SMI, INIT, ExtINT: they would end our own run. Both halves may be message data. */
+	/* Without SMI, INIT and ExtINT, which would end our own run. Both halves may be message
+	 * data. */
 	return value & ~0x0000030000000300ull;
 }
 

@@ -23,7 +23,7 @@ void targets_find(void)
 	}
 }
 
-/* Where it was at first, so that the other attacks hit something. */
+/* Moves it back to its first addresses, so that the other attacks hit something. */
 void target_restore(struct target *target)
 {
 	for (unsigned bar = 0; bar < 6; bar++)
@@ -31,7 +31,7 @@ void target_restore(struct target *target)
 	pci_write(target->virtio.slot, PCI_COMMAND, 7);
 }
 
-/* The window of virtio's own (4.1.4.9): an access to a BAR by config space. */
+/* virtio's own window (4.1.4.9): an access to a BAR by config space. */
 static void window(struct hostile *hostile, unsigned slot)
 {
 	unsigned at = 0, next;

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hostile guest: everything that a guest can write, written at random. It spares only
- * itself (its code, the interrupts that would restart its CPU) and the ports that end the VM,
- * so that what ends the run early is the VMM's fault.
+ * The hostile guest writes everything that a guest can write, at random. It spares only itself (its
+ * code, the interrupts that would restart its CPU) and the ports that end the VM. So if a run ends
+ * early, the VMM is at fault.
  */
 #ifndef GUEST_BARE_HOSTILE_H
 #define GUEST_BARE_HOSTILE_H
 
 #include "virtio.h"
 
-/* Devices write at most here: the guest's own code lies below. */
+/* Devices write only from here on. The guest's own code is below. */
 #define ARENA_START 0x1000000ull
 #define TARGETS_MAX 16
 
 struct hostile {
 	uint64_t random_state;
 	uint64_t steps;
-	bool first; /* the boot CPU: alone prints, and may fault */
+	bool first; /* the boot CPU: only it prints, and may fault */
 };
 
 struct target {
@@ -52,7 +52,7 @@ void attack_ports(struct hostile *hostile);
 void attack_hole(struct hostile *hostile);
 void attack_symbiotic(struct hostile *hostile);
 
-/* requests.c: fills memory with what a device of @type takes for a request. */
+/* requests.c: fills memory with a request that a device of @type may accept. */
 void request_fill(struct hostile *hostile, unsigned type, uint64_t address, uint64_t length);
 
 /* A message's data with a delivery mode that leaves our CPU running: fixed, lowest or NMI. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Attacks, chosen at random, for a given time; then it behaves, and waits for the power button. */
+/* Random attacks for a given time. Then the guest behaves, and waits for the power button. */
 #include "hostile.h"
 
 #define REPORT_MS 5000
@@ -10,14 +10,14 @@ static uint64_t seed;
 
 static void step(struct hostile *hostile)
 {
-	/* Queues more often: the most code is behind them. */
+	/* Queues more often, since most code is behind them. */
 	static void (*const attacks[])(struct hostile *) = {
 		attack_queues,	  attack_queues, attack_queues, attack_queues, attack_registers,
 		attack_registers, attack_config, attack_ports,	attack_hole,   attack_symbiotic};
 
 	attacks[random_below(hostile, sizeof(attacks) / sizeof(attacks[0]))](hostile);
 	hostile->steps++;
-	/* Otherwise BARs are soon all out of reach. */
+	/* Otherwise all BARs are soon out of reach. */
 	if (random_one_in(hostile, 8) && target_count)
 		target_restore(&targets[random_below(hostile, target_count)]);
 }

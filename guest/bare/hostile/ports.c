@@ -7,7 +7,7 @@ static bool reaches(unsigned port, unsigned width, unsigned first, unsigned last
 	return port <= last && port + width > first;
 }
 
-/* Power, pvpanic, the reset line; and what any access of up to 4 bytes reaches. */
+/* Power, pvpanic, the reset line, and ports from which an access of up to 4 bytes reaches them. */
 static bool ends_the_vm(unsigned port, unsigned width)
 {
 	return reaches(port, width, 0x600, 0x602) || reaches(port, width, 0x505, 0x505) ||
@@ -81,7 +81,7 @@ void attack_ports(struct hostile *hostile)
 		port_access(hostile, port, value);
 }
 
-/* Not the interrupt controllers, which are KVM's and could restart our CPU. */
+/* Spares the interrupt controllers, which are KVM's and could restart our CPU. */
 void attack_hole(struct hostile *hostile)
 {
 	uint64_t address;

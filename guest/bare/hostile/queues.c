@@ -8,7 +8,7 @@
 #define BURST 8
 #define CHAIN 8 /* descriptors; chains of a gentle burst do not overlap */
 
-/* What we know of each queue; the device may know better. Shared by CPUs, without a lock. */
+/* Our knowledge of each queue, which may be wrong. The CPUs share it without a lock. */
 static struct {
 	uint64_t memory; /* struct queue_memory, in the arena; 0: not set up */
 	uint16_t size;
@@ -86,7 +86,7 @@ static void fill_descriptor(struct hostile *hostile, unsigned type, struct descr
 	descriptor->length = length;
 }
 
-/* How many of @count parts the device is to read, as a right driver of @type has it. */
+/* How many of @count parts a right driver of @type gives the device to read. */
 static unsigned readable_parts(struct hostile *hostile, unsigned type, unsigned queue,
 			       unsigned count)
 {
@@ -111,7 +111,7 @@ static uint32_t block_length(unsigned i, unsigned count, uint32_t length)
 	return i + 1 == count ? 1 : (length % 4 + 1) * 512;
 }
 
-/* As a driver makes it: parts to read, then parts to write. @hurt: one thing in it is wrong. */
+/* As a driver makes it: parts to read, then parts to write. @hurt: with one thing wrong. */
 static void fill_chain(struct hostile *hostile, unsigned type, unsigned queue,
 		       struct descriptor *table, unsigned entries, unsigned head, bool hurt)
 {
@@ -139,7 +139,7 @@ static void fill_chain(struct hostile *hostile, unsigned type, unsigned queue,
 	}
 }
 
-/* An indirect table in the arena, which sometimes names itself. */
+/* An indirect table in the arena, which sometimes refers to itself. */
 static void fill_indirect(struct hostile *hostile, unsigned type, unsigned queue,
 			  struct descriptor *descriptor)
 {
@@ -165,8 +165,8 @@ static void fill_indirect(struct hostile *hostile, unsigned type, unsigned queue
 }
 
 /*
- * Requests in the available ring. Half of the bursts are gentle, right in all but their contents:
- * otherwise the device would fail at the first request, and what lies behind stay untested.
+ * Requests in the available ring. Half of the bursts are gentle: only their contents are wrong.
+ * Otherwise the device would fail at the first request, and the code behind that stay untested.
  */
 static void make_available(struct hostile *hostile, unsigned index, unsigned queue, bool gentle)
 {
@@ -199,7 +199,7 @@ static void make_available(struct hostile *hostile, unsigned index, unsigned que
 		memory->available.index = (uint16_t)(next + count);
 }
 
-/* Whatever is in the ring may change under the device's eyes. */
+/* Changes anything in the ring while the device reads it. */
 static void scribble(struct hostile *hostile, unsigned index, unsigned queue)
 {
 	struct queue_memory *memory = (struct queue_memory *)known[index][queue].memory;

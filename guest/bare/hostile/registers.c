@@ -26,7 +26,7 @@ static void notify(struct hostile *hostile, const struct virtio *virtio)
 static unsigned pick_offset(struct hostile *hostile)
 {
 	switch (random_below(hostile, 8)) {
-	case 0: /* anywhere, the next device's page included */
+	case 0: /* anywhere, also in the next device's page */
 		return (unsigned)random_below(hostile, 0x4010);
 	case 1:
 		return 0x2000 + (unsigned)random_below(hostile, 80);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Contents of requests: near enough to right ones that parsers go on to their ends. */
+/* Contents of requests, so similar to right ones that parsers continue to their ends. */
 #include "hostile.h"
 
 static void fill_blk(struct hostile *hostile, uint64_t at)
@@ -15,13 +15,13 @@ static void fill_blk(struct hostile *hostile, uint64_t at)
 			    : types[random_below(hostile, sizeof(types) / sizeof(types[0]))]);
 	write32(at + 4, (uint32_t)random_next(hostile));
 	write64(at + 8, sector);
-	/* A discard's segment, where the data follow directly. */
+	/* A discard's segment, if the data follow directly. */
 	write64(at + 16, sector);
 	write32(at + 24, (uint32_t)hostile_value(hostile));
 	write32(at + 28, (uint32_t)random_below(hostile, 4));
 }
 
-/* Of an IPv4 header without options, in place. */
+/* The checksum of an IPv4 header without options, in place. */
 static void seal_ipv4(uint64_t header)
 {
 	uint32_t sum = 0;
@@ -33,7 +33,7 @@ static void seal_ipv4(uint64_t header)
 	write16(header + 10, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
 }
 
-/* Who has 10.0.2.2? It is answered, so that frames come back. */
+/* An ARP request for 10.0.2.2. It gets an answer, so that frames come back. */
 static void fill_arp(uint64_t frame)
 {
 	write16(frame + 12, 0x0608);
@@ -63,7 +63,7 @@ static void fill_net(struct hostile *hostile, uint64_t at)
 		write16(frame + 20, 0); /* no fragment */
 	write8(frame + 23, protocols[random_below(hostile, 5)]);
 	write32(frame + 26, 0x0f02000a);
-	/* Inside of the user network only: nothing leaves for the world. */
+	/* Only inside the user network: nothing leaves it. */
 	write32(frame + 30, 0x0002000a | (uint32_t)random_below(hostile, 5) << 24);
 	write16(frame + 36,
 		(uint16_t)(random_one_in(hostile, 2) ? 0x4300 : random_below(hostile, 65536)));

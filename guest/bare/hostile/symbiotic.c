@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The symbiotic interface: its MSRs, its ports, and the pages shared by it. */
+/* The symbiotic interface: its MSRs, its ports, and its shared pages. */
 #include "hostile.h"
 #include <symbiotic/abi.h>
 
@@ -62,7 +62,7 @@ void attack_symbiotic(struct hostile *hostile)
 {
 	uint32_t leaf = SYM_CPUID_BASE + (uint32_t)random_below(hostile, 8);
 
-	if (!hostile->first) /* faults are the boot CPU's */
+	if (!hostile->first) /* only the boot CPU may fault */
 		return;
 	switch (random_below(hostile, 4)) {
 	case 0:

@@ -35,7 +35,7 @@ int memcmp(const void *left, const void *right, size_t length)
 
 static void put(char c)
 {
-	/* A hostile guest may have turned the UART into anything: no endless wait. */
+	/* A hostile guest may have changed the UART in any way, so this wait has an end. */
 	for (unsigned i = 0; i < 10000 && !(in8(PORT_COM1 + 5) & 0x20); i++)
 		pause();
 	out8(PORT_COM1, (uint8_t)c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Config space by both ways, and where to find what in it (PCI Local Bus 3.0, 6). */
+/* Config space by both ways, and the offsets in it (PCI Local Bus 3.0, 6). */
 #ifndef GUEST_BARE_PCI_H
 #define GUEST_BARE_PCI_H
 

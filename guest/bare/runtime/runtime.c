@@ -35,7 +35,7 @@ void runtime_start(unsigned cpu);
 void runtime_interrupt(struct frame *frame);
 
 volatile uint32_t interrupt_counts[256];
-static volatile uint64_t fault_resume; /* where a fault that is expected goes on */
+static volatile uint64_t fault_resume; /* address after an expected fault */
 static bool x2apic[CPUS_MAX];
 static void (*volatile cpu_function)(unsigned id);
 static volatile unsigned cpus_done;
@@ -207,8 +207,8 @@ uint64_t tsc(void)
 }
 
 /*
- * What kvmclock says (Documentation/virt/kvm/x86/msr.rst, pvclock_vcpu_time_info): exact, however
- * busy the host is. 0: it is not there.
+ * The TSC's rate by kvmclock (Documentation/virt/kvm/x86/msr.rst, pvclock_vcpu_time_info): exact,
+ * however busy the host is. 0: there is no kvmclock.
  */
 static uint64_t tsc_per_ms_by_kvmclock(void)
 {
@@ -321,7 +321,7 @@ void runtime_start(unsigned cpu)
 {
 	if (cpu == 0) {
 		idt_fill();
-		/* The 8259s would bring the same interrupts once more, by LINT0. */
+		/* The 8259s would deliver the same interrupts once more, by LINT0. */
 		out8(0x21, 0xff);
 		out8(0xa1, 0xff);
 		run_test();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What bare guests stand on: console, interrupts, other CPUs, and a table of tests. A guest
- * is started with `--append "NAME [KEY=VALUE]..."`; it runs the test NAME, which prints TAP.
+ * The base of bare guests: console, interrupts, other CPUs, and a table of tests. A guest is
+ * started with `--append "NAME [KEY=VALUE]..."`. It runs the test NAME, which prints TAP.
  */
 #ifndef GUEST_BARE_RUNTIME_H
 #define GUEST_BARE_RUNTIME_H
@@ -68,7 +68,7 @@ static inline void cmos_write(uint8_t index, uint8_t value)
 	out8(0x71, value);
 }
 
-/* One instruction each, of exactly this width: what devices see. */
+/* One instruction each, of exactly this width, as devices see it. */
 static inline void write8(uint64_t gpa, uint8_t value)
 {
 	__asm__ volatile("movb %0, (%1)" : : "r"(value), "r"(gpa) : "memory");
@@ -144,7 +144,7 @@ static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
 	return result;
 }
 
-/* False where the access raised an exception (#GP). */
+/* False if the access raised an exception (#GP). */
 bool msr_read(uint32_t index, uint64_t *value);
 bool msr_write(uint32_t index, uint64_t value);
 
@@ -161,7 +161,7 @@ uint64_t option_number(const char *key, uint64_t fallback);
 extern volatile uint32_t interrupt_counts[256];
 void apic_enable(void);
 void apic_eoi(void);
-void apic_set_x2(void); /* from here on by MSRs; per CPU */
+void apic_set_x2(void); /* afterwards by MSRs; per CPU */
 uint32_t apic_id(void);
 void apic_ipi(uint32_t id, uint32_t command);
 void ioapic_route(unsigned pin, uint8_t vector, bool level);
@@ -174,13 +174,13 @@ uint64_t tsc_per_ms(void); /* from kvmclock, or measured by the PIT */
 void delay_us(uint64_t us);
 
 /*
- * Other CPUs: INIT, SIPI; each runs @function(id) once and halts. cpus_start() waits for that:
- * the number of CPUs that did; cpus_wake() does not wait.
+ * Other CPUs, by INIT and SIPI: each runs @function(id) once and halts. cpus_start() waits for that
+ * and returns the number of CPUs that did it. cpus_wake() does not wait.
  */
 void cpus_wake(unsigned count, void (*function)(unsigned id));
 unsigned cpus_start(unsigned count, void (*function)(unsigned id));
 
-/* Ends of the VM. */
+/* The ways to end the VM. */
 void power_off(void) __attribute__((noreturn));
 
 struct bare_test {
@@ -192,7 +192,7 @@ struct bare_test {
 		__attribute__((used, section("bare_tests"))) = {.name = test_name, \
 								.run = function}
 
-/* What the PVH boot gave. */
+/* The data of the PVH boot. */
 struct memory_range {
 	uint64_t address, size;
 	uint32_t type, reserved;

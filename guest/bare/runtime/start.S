@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the PVH entry (32-bit, no paging) and from SIPI (real mode) to C in 64-bit mode, and from
- * interrupt vectors to C. The first HIGH_GIB GiB are mapped one to one by 2 MiB pages.
+ * The way from the PVH entry (32-bit, no paging) and from SIPI (real mode) to C in 64-bit mode, and
+ * from interrupt vectors to C. 2 MiB pages map the first HIGH_GIB GiB one to one.
  */
 #define HIGH_GIB   8
 #define STACK_SIZE 0x4000
@@ -81,7 +81,7 @@ start64:
 	hlt
 	jmp	2b
 
-	/* Copied to a page below 1 MiB, where SIPI starts a CPU: CS = page, IP = 0. */
+	/* Copied to a page below 1 MiB. SIPI starts a CPU there: CS = page, IP = 0. */
 	.code16
 	.globl ap_trampoline, ap_trampoline_end
 ap_trampoline:

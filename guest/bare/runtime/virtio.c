@@ -6,7 +6,7 @@
 #define CAP_ISR	   3
 #define CAP_CONFIG 4
 
-/* One device with queues at a time is enough; further ones reuse the memory. */
+/* One device with queues at a time is enough. Further ones use the same memory. */
 static struct queue_memory memory[VIRTIO_QUEUES];
 
 static void capabilities_read(struct virtio *device)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A small virtio-pci driver (VIRTIO 1.2, 2.7 and 4.1): modern, split queues, polling or one
- * MSI-X vector per queue. For tests, so it lets its user do what is not allowed, too.
+ * A small virtio-pci driver (VIRTIO 1.2, 2.7 and 4.1): modern, split queues, polling or one MSI-X
+ * vector per queue. It is for tests, so its user can break the rules, too.
  */
 #ifndef GUEST_BARE_VIRTIO_H
 #define GUEST_BARE_VIRTIO_H
@@ -74,7 +74,7 @@ struct queue_memory {
 
 struct virtio_queue {
 	volatile struct queue_memory *memory;
-	uint16_t size, seen; /* seen: used entries taken */
+	uint16_t size, seen; /* seen: used entries that were taken */
 	uint16_t port;
 };
 
@@ -87,9 +87,9 @@ struct virtio {
 	struct virtio_queue queues[VIRTIO_QUEUES];
 };
 
-/* Finds the @nth device of @type and its structures. Nothing is changed in it. */
+/* Finds the @nth device of @type and its structures. Changes nothing in it. */
 bool virtio_find(struct virtio *device, unsigned type, unsigned nth);
-/* Reset, features (those of @features that are offered), all queues, DRIVER_OK. */
+/* Resets it, takes those of @features that it offers, starts all queues, sets DRIVER_OK. */
 bool virtio_start(struct virtio *device, uint64_t features);
 void virtio_reset(struct virtio *device);
 /* Vector @index of MSI-X goes to @vector of this CPU; enables MSI-X. */
@@ -104,7 +104,7 @@ struct part {
 void virtio_queue_add(struct virtio *device, unsigned queue, const struct part *parts,
 		      unsigned count);
 void virtio_queue_kick(struct virtio *device, unsigned queue);
-/* Waits until the request was answered: bytes written, or -1 after two seconds. */
+/* Waits for the answer to the request: the bytes written, or -1 after two seconds. */
 int64_t virtio_queue_wait(struct virtio *device, unsigned queue);
 int64_t virtio_request(struct virtio *device, unsigned queue, const struct part *parts,
 		       unsigned count);

@@ -124,7 +124,7 @@ static void memory_type(void)
 }
 TEST("swap-memory-type", memory_type);
 
-/* The window is no RAM: a device must not read or write there. */
+/* The window is not RAM: a device must not read or write there. */
 static void dma(void)
 {
 	struct window window;

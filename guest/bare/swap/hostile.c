@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Touches everything, claims nothing or all, scribbles over words and header, rings at random. */
+/* Touches every slot, claims none or all, overwrites words and header, rings at random. */
 #include "window.h"
 
 static uint64_t state = 88172645463325252ull;

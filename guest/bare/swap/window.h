@@ -13,9 +13,9 @@ struct window {
 	uint32_t count;
 };
 
-/* Registers SymSpy pages and finds the window; checks on the way. */
+/* Registers SymSpy pages and finds the window. Checks each step. */
 bool window_find(struct window *window);
-/* Rings: the verdict, or -1000 where nobody heard. */
+/* Rings. Returns the verdict, or -1000 if the VMM did not answer. */
 int64_t window_ring(uint32_t reason, uint64_t slot);
 bool window_change(struct window *window, uint32_t slot, uint32_t from, uint32_t to);
 
