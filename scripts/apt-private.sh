@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced after common.sh: apt with a configuration of its own below $SYMVM_CACHE/apt. Nothing is
-# installed, and the machine's own lists, sources and caches are not touched. Needs no root.
+# Sourced after common.sh: apt with a configuration of its own below $SYMVM_CACHE/apt. It installs
+# nothing and does not touch the machine's own lists, sources and caches. Needs no root.
 #
-# What the machine says about transport (proxies, certificates, keys) holds here, too. Nothing else
-# of its configuration does: apt reads APT_CONFIG first, so that files of the machine would win.
+# The machine's settings for transport (proxies, certificates, keys) hold here, too. The rest of its
+# configuration does not: apt reads APT_CONFIG first, so files of the machine would win.
 
-# apt_private_open OPTION...: exports APT_CONFIG for the sources that `scripts/apt-sources OPTION...`
-# prints. Lists are fetched if there are none of the last hour (APT_PRIVATE_MINUTES); older ones do
-# if the archive cannot be reached. Status 1, with a line, if there are no lists at all.
+# apt_private_open OPTION...: export APT_CONFIG for the sources that `scripts/apt-sources OPTION...`
+# prints. Fetches lists if it has none of the last hour (APT_PRIVATE_MINUTES); uses older ones if it
+# cannot reach the archive. Status 1, with a line, if there are no lists at all.
 apt_private_open() {
 	local sources key directory
 	sources=$("$SYMVM_ROOT/scripts/apt-sources" "$@") || return 1
-	sources=${sources// file:/ copy:} # apt leaves packages where they are, with file:
+	sources=${sources// file:/ copy:} # with file: apt leaves packages in their place
 	key=$(sha256sum <<<"$sources" | cut -c1-16)
 	directory=$SYMVM_CACHE/apt/$key
 	mkdir -p "$SYMVM_CACHE"/apt/state/lists/partial "$directory"/{archives/partial,parts}
@@ -25,7 +25,7 @@ apt_private_open() {
 	fi
 }
 
-# apt_private_settings DIRECTORY: the configuration, on stdout.
+# apt_private_settings DIRECTORY: print the configuration.
 apt_private_settings() {
 	apt-config dump | grep -E '^(Acquire|Dir::Etc::(netrc|trusted))' |
 		grep -v '^Acquire::IndexTargets' || true
@@ -64,8 +64,8 @@ apt_private_update() {
 	fi
 }
 
-# apt_reason TEXT: the first dependency that cannot be met or the first error in apt's output, as
-# part of a line.
+# apt_reason TEXT: print the first dependency that cannot be met, or the first error, in apt's output,
+# as part of a line.
 apt_reason() {
 	local line
 	line=$(grep -m 1 -E ' Depends: .* but ' <<<"$1" || grep -m 1 '^E: ' <<<"$1") || true
@@ -73,7 +73,8 @@ apt_reason() {
 	echo "${line:-apt gave no reason}"
 }
 
-# packages_use DIRECTORY: what scripts/packages-unpack printed, for this shell's children.
+# packages_use DIRECTORY: let this shell's children use the packages in the directory that
+# scripts/packages-unpack printed.
 packages_use() {
 	local root=$1 multiarch=x86_64-linux-gnu
 	export PATH="$root/usr/sbin:$root/usr/bin:$root/sbin:$root/bin:$PATH"

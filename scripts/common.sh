@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced by every script of the tree: where things are, and how to say so.
+# Sourced by every script of the tree: the places of things, messages, locks.
 #
 # SYMVM_ROOT   the checkout
 # SYMVM_CACHE  downloads and built images, kept between runs (default: .cache)
@@ -8,20 +8,20 @@ SYMVM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export SYMVM_ROOT
 export SYMVM_CACHE=${SYMVM_CACHE:-$SYMVM_ROOT/.cache}
 
-# note TEXT...: progress, on stderr so that stdout stays usable as data.
+# note TEXT...: print progress on stderr, so that stdout stays usable as data.
 note() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 }
 
-# die TEXT...: one line that names what is wrong, then end with status 1.
+# die TEXT...: print one line that names the problem, then end with status 1.
 die() {
 	printf '%s: error: %s\n' "${0##*/}" "$*" >&2
 	exit 1
 }
 
-# lab_again TRIES NAME OUTPUT ARGUMENT...: lab/run, its stdout into the file OUTPUT (-: as it is). It runs
-# again from the start if the emulated host hung or went down (125) or the time limit was reached (124).
-# A line `# NAME: try N: ...` reports each such try. Status: the last try's.
+# lab_again TRIES NAME OUTPUT ARGUMENT...: run lab/run, its stdout into the file OUTPUT (-: unchanged). It
+# runs again from the start if the emulated host hung or went down (125) or reached the time limit (124).
+# A line `# NAME: try N: ...` reports each such try. Status: that of the last try.
 lab_again() {
 	local tries=$1 name=$2 output=$3 try status
 	shift 3
@@ -39,7 +39,7 @@ lab_again() {
 }
 
 # cache_lock NAME: wait until this process is the only one that builds NAME.
-# Held until the process ends; descriptor 9 is reserved for it.
+# The process holds the lock until it ends; descriptor 9 is reserved for it.
 cache_lock() {
 	mkdir -p "$SYMVM_CACHE/locks"
 	exec 9>"$SYMVM_CACHE/locks/$1"

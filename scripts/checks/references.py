@@ -5,7 +5,7 @@ import re
 
 ROOTS = ("symvm", "libsymcall", "libguestview", "include", "guest", "lab", "images", "tests",
          "bench", "docs", "scripts", "examples")
-# A path of this tree, with an ending or below scripts/; not part of a longer one, no pattern.
+# A path of this tree, with an ending or below scripts/. It is not part of a longer path, and no pattern.
 PATH = re.compile(r"(?<![\w/.$<-])((?:%s)/[\w./+-]*\w)(?![\w/*{}<>-])" % "|".join(ROOTS))
 CAPITALS = re.compile(r"/[A-Z]{2,}\b|NAME|NN-")
 

@@ -5,7 +5,7 @@ import re
 FILE_LINES = 600
 FUNCTION_LINES = 60
 NAME = re.compile(r"(\w+)\(")
-KNOWN = {  # still to be split
+KNOWN = {  # must still be split
 }
 ENDINGS = (".c", ".h", ".S", ".py", ".sh", ".bats")
 
