@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Thin front: meson builds, scripts do. See README.md for what each target shows.
+# A thin front: meson builds, scripts do the rest. README.md says what each target shows.
 
 .PHONY: all deps build check images run shell test soak fuzz bench bench-boot bench-io bench-symcall bench-swap clean
 all: build

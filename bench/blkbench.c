@@ -3,7 +3,7 @@
  * Compares the disks of two guests, which take short turns so that both see the same host. The
  * ratios are medians of the ratios of each round.
  *
- *   blkbench agent ADDRESS PORT DEVICE   in each guest: does as it is told, tells how long it took
+ *   blkbench agent ADDRESS PORT DEVICE   in each guest: obeys the host, reports how long a job took
  *   blkbench compare PORT PORT ROUNDS    on the host: guest A and guest B
  *
  * The guest uses direct, asynchronous I/O, so that each request reaches the disk.
@@ -59,7 +59,7 @@ static double now(void)
 	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* A small generator: the same places in both guests. */
+/* A small generator: it gives the same places in both guests. */
 static uint32_t next_random(uint64_t *state)
 {
 	*state = *state * 6364136223846793005ull + 1442695040888963407ull;

@@ -2,7 +2,7 @@
 /*
  * Compares the networks of guests, which take short turns so that all see the same host.
  *
- *   netbench agent ADDRESS PORT                       in each guest: does as it is told
+ *   netbench agent ADDRESS PORT                       in each guest: obeys the host
  *   netbench compare ROUNDS KIB PINGS PORT PORT...    on the host: each guest against the last
  *
  * The host commands and measures: R pings of one byte, D bytes to the guest, U bytes from it.
@@ -219,7 +219,7 @@ static void run_round(struct guest *guests, unsigned count, unsigned round, uint
 	}
 }
 
-/* What the guest is relative to the last one: medians of the ratios of each round. */
+/* The guest's figures relative to the last one's: medians of the ratios of each round. */
 static void print_ratios(const struct guest *guest, const struct guest *last, unsigned index,
 			 unsigned rounds)
 {
@@ -241,7 +241,7 @@ static int compare(unsigned rounds, uint64_t bytes, uint64_t pings, char **ports
 {
 	static struct guest guests[GUESTS_MAX];
 
-	/* All listen before one is waited for. */
+	/* All listen before the host waits for one. */
 	for (unsigned i = 0; i < count; i++)
 		guests[i].fd = listen_at((unsigned)atoi(ports[i]));
 	for (unsigned i = 0; i < count; i++)

@@ -8,7 +8,7 @@ import glob
 import time
 
 STEP_MOST = 1.0  # seconds that one look may add: the watcher itself may have been stopped
-SLOWEST = 0.05  # of real time: every limit has an end
+SLOWEST = 0.05  # part of real time: every limit ends
 
 
 def threads_seen(pid):

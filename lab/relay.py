@@ -191,7 +191,7 @@ class Relay:
             poller = select.poll()
             wanted = select.POLLIN | (select.POLLOUT if self.to_link else 0)
             poller.register(link, wanted)
-            # Input waits while the last of it is still under way: no unbounded buffer.
+            # New input waits while the last piece is still under way, so that no buffer grows without bound.
             if self.ready and self.stdin_open and len(self.to_link) < 4 * CHUNK:
                 poller.register(0, select.POLLIN)
             events = dict(poller.poll(self.time_left()))

@@ -9,13 +9,13 @@ class Contender:
     name: str
     label: str
     swap: str = "none"        # the KIND of /etc/symvm/swap
-    options: tuple = ()       # more for `symvm run`
-    words: tuple = ()         # more for the kernel's command line
+    options: tuple = ()       # more options for `symvm run`
+    words: tuple = ()         # more words for the kernel's command line
     kernel: str = "6.1"
-    disk: str = ""            # where the swap disk's file is: tmpfs or disk
+    disk: str = ""            # file system of the swap disk's file: tmpfs or disk
     grows: bool = False       # has virtio-mem
-    settles: bool = False     # shall come to an end of swapping
-    driver: str = ""          # who changes its RAM from outside: free-memory
+    settles: bool = False     # must stop swapping in the end
+    driver: str = ""          # program that changes its RAM from outside: free-memory
 
 
 def symbiotic(policy, mib, most, store):

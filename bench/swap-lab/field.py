@@ -7,8 +7,8 @@ import time
 
 from guest import MIB, Guest, GuestFailed, scratch
 
-DISTINCT = 8          # one word in so many of a page differs: zram makes a quarter of it
-SETTLED = 1 / 500     # swap-ins in a pass, of its pages, that count as none
+DISTINCT = 8          # in a page, one word in this many differs: zram compresses it to a quarter
+SETTLED = 1 / 500     # part of a pass's pages whose swap-ins count as none
 STEP_SECONDS = 4
 ORDERS = ("sequential", "random")
 

@@ -14,17 +14,17 @@ from field import MIB, ORDERS, Field, say  # noqa: E402
 
 @dataclass(frozen=True)
 class Scale:
-    guest_mib: int        # --memory; what the guest's MemTotal says is some 50 MiB less
+    guest_mib: int        # --memory; the guest's MemTotal is some 50 MiB less
     set_mib: int
     touch_mib: int
     touch_rounds: int
-    rounds: int            # for those that ended swapping: others' work on the machine shows in each
+    rounds: int            # for guests that stopped swapping: other work on the machine shows in each round
     slow_rounds: int       # for the others
     turn_seconds: float
-    settle_seconds: float  # at most, for those that shall stop swapping
+    settle_seconds: float  # at most, for guests that must stop swapping
     warm_seconds: float    # for the others
     check: bool
-    names: tuple = ()      # all, if none
+    names: tuple = ()      # empty: all
 
 
 SCALES = {

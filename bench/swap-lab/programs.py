@@ -15,9 +15,9 @@ from contenders import all_contenders  # noqa: E402
 from field import MIB, Field  # noqa: E402
 from guest import GuestFailed  # noqa: E402
 
-GUEST_MIB, NEED_MIB = 192, 150   # what the programs take in all, at most
+GUEST_MIB, NEED_MIB = 192, 150   # the most that the programs take in all
 SECONDS = 240
-# The last two disks: the programs', and what they work on.
+# The last two disks: one with the programs, one with the files that they work on.
 MOUNT = "run-program modprobe ext4 && mkdir -p /mnt && set -- $(ls -r /dev/vd?) && " \
     "mount -t ext4 -o ro $2 /mnt && mount -t ext4 -o ro $1 /mnt/srv && mount -t tmpfs tmp /mnt/tmp && " \
     "mount --bind /dev /mnt/dev && mount --bind /proc /mnt/proc && " \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a symbiotic call costs, in units of one bare OUT exit of the same guest.
- * Plain exits and exits with a call take turns, so that whatever else the host does
- * hits both; the figures are percentiles of the paired ratios. "Whole" is all that
- * the exit gained by the call.
+ * Measures the cost of a symbiotic call, in units of one bare OUT exit of the same guest.
+ * Plain exits and exits with a call take turns, so that the host's other work affects
+ * both. The figures are percentiles of the paired ratios. "Whole" is all the time that
+ * the call added to the exit.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -56,7 +56,7 @@ static void ping(struct machine *m)
 		fail("call", error);
 }
 
-/* A loop of OUT: plain exit, exit with a call, by turns. */
+/* A loop of OUT: a plain exit and an exit with a call take turns. */
 static void measure_atomic(struct machine *m, struct series *series)
 {
 	struct sym_vcpu_stats before, after;
@@ -148,7 +148,7 @@ static uint64_t on_bell(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 	return 0;
 }
 
-/* A loop of doorbell and OUT: the OUT's time against that of a call in the doorbell. */
+/* A loop of doorbell and OUT: compares the OUT's time with that of a call in the doorbell. */
 static void measure_safepoint(struct machine *m, struct series *series)
 {
 	static struct bell bell;

@@ -3,7 +3,7 @@
 (Documentation/bpf/btf.rst)."""
 import struct
 
-# Bytes that follow struct btf_type: a fixed part, and one for each of its `vlen` entries.
+# Bytes that follow struct btf_type: a fixed part, and a part for each of its `vlen` entries.
 TRAILERS = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0),
             15: (0, 12), 17: (4, 0), 19: (0, 12)}
 

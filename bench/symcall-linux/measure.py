@@ -24,7 +24,7 @@ symvm, kernel, initrd, agent, outside, seconds, pairs = sys.argv[1:8]
 seconds, pairs = int(seconds), int(pairs)
 scratch = tempfile.mkdtemp(dir=os.environ.get("SYMVM_SCRATCH"))
 START_SECONDS = 240
-# What a reader from outside has to know of this kernel; with KASLR it would not know even that.
+# A reader from outside must know these facts of this kernel. With KASLR it would not know even these.
 SYMBOLS = ["__per_cpu_offset", "current_task", "init_top_pgt"]
 COMMAND = ("grep -wE '" + "|".join(SYMBOLS) + "' /proc/kallsyms; "
            "tar -C /tmp -xf /dev/vda && exec /tmp/agent")

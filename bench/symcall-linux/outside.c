@@ -3,9 +3,9 @@
  * The other alternative to a symbiotic call: read the guest's memory from another process, here
  * the current task's pid and name on vCPU 0 of a Debian guest, as introspection tools do.
  *
- * What it needs, and a call does not: symbols of exactly this kernel, offsets out of its debug
- * information, a kernel at its link address (nokaslr), rights over the VMM's process, and a VM
- * that is paused: else a task may go, and its memory be another's, between two reads.
+ * Unlike a call, it needs symbols of exactly this kernel, offsets from its debug information, a
+ * kernel at its link address (nokaslr), rights over the VMM's process, and a paused VM: otherwise
+ * a task may end between two reads, and its memory may belong to another one.
  *
  * outside PID SOCKET PER_CPU_OFFSET CURRENT_TASK INIT_TOP_PGT PID_OFFSET COMM_OFFSET TURNS
  * prints `row` lines and a `result` line; times are by turns with the call `whoami`.
@@ -84,7 +84,7 @@ static uint64_t physical_read(const struct guest *guest, uint64_t address)
 	return value;
 }
 
-/* Through the kernel's own page table, that of init_mm: what is asked for is mapped in each. */
+/* Reads by the kernel's own page table, that of init_mm: every table maps the data in question. */
 static uint64_t virtual_read(const struct guest *guest, uint64_t address)
 {
 	uint64_t entry, table = guest->page_table, mask;
