@@ -19,7 +19,7 @@ teardown() {
 	rm -rf "$scratch"
 }
 
-# boots STATUS WORDS [SYMVM OPTION]...: run the guest's test; its output, and how it ended.
+# boots STATUS WORDS [SYMVM OPTION]...: run the guest's test; check its output and its end.
 boots() {
 	local wanted=$1 words=$2
 	shift 2
@@ -28,8 +28,8 @@ boots() {
 		--append "$words" --log-file "$scratch/log" "$@" </dev/null
 }
 
-# passes WORDS [SYMVM OPTION]...: all the guest's checks hold, as many as it planned, and it
-# powered off.
+# passes WORDS [SYMVM OPTION]...: check that the guest made as many checks as it planned, that all
+# hold, and that it powered off.
 passes() {
 	boots 0 "$@"
 	[[ $output != *"not ok"* ]] || failed
@@ -73,7 +73,7 @@ failed() {
 
 @test "virtio-blk: data come back, bounds hold, misuse needs a reset" {
 	passes "virtio-blk sectors=4096" --disk "path=$scratch/disk"
-	# What the guest wrote from sector 16 on: (7 i + i / 512) mod 256.
+	# The guest's data from sector 16 on: (7 i + i / 512) mod 256.
 	[ "$(od -An -tu1 -j 8192 -N 4 "$scratch/disk" | tr -s ' ')" = " 0 7 14 21" ]
 	[ "$(od -An -tu1 -j 8704 -N 2 "$scratch/disk" | tr -s ' ')" = " 1 8" ]
 	[ "$(tr -d '\0' <"$scratch/disk" | wc -c)" -le 4096 ]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # A hostile bare guest against a symvm with AddressSanitizer and UBSan (scripts/build-sanitized):
-# no crash, no report, nothing touched but its own memory and disk, and the VM still obeys.
+# no crash, no report, the guest touches only its own memory and disk, and the VM still obeys.
 #
-# One run is a whole minute without a pause. SYMVM_HOSTILE_SEEDS and SYMVM_HOSTILE_SECONDS (of each
-# run) say how much; the seed stands in the output.
+# One run is a whole minute without a pause. SYMVM_HOSTILE_SEEDS sets the seeds, SYMVM_HOSTILE_SECONDS
+# the length of each run. The output has the seed.
 
 . "$BATS_TEST_DIRNAME/../lib/bare.bash"
 guest=$build/guest/bare/hostile/hostile.elf
@@ -18,7 +18,7 @@ explain() {
 	return 1
 }
 
-# until SECONDS COMMAND...: poll; fails when the time is over or the VM is gone.
+# until SECONDS COMMAND...: poll; fails if the time is over or the VM has ended.
 until_holds() {
 	local end=$(($(clock_ms) + $1 * 1000))
 	shift
@@ -34,7 +34,7 @@ is_done() {
 	grep -aq 'hostile: done' "$scratch/console"
 }
 
-# files_make: a disk, one that is read only, and a bystander in the same directory.
+# files_make: make a disk, a read-only disk, and in the same directory a file that the VM does not use.
 files_make() {
 	truncate -s 2M "$scratch/disk"
 	head -c 1048576 /dev/urandom >"$scratch/readonly"
@@ -42,13 +42,13 @@ files_make() {
 	(cd "$scratch" && sha256sum readonly bystander >sums)
 }
 
-# value FILTER: of `symvm info --json`, as it was after the attack.
+# value FILTER: print a value of `symvm info --json`, taken after the attack.
 value() {
 	jq -r "$1" "$scratch/info"
 }
 
-# The attack got to where data move: else it tests no more than register decoding. On a very slow
-# machine an attack may be too short for that.
+# The attack reached the movement of data. Otherwise it would test only the decoding of registers. On
+# a very slow machine an attack may be too short for that.
 went_deep() {
 	local steps
 	steps=$(sed -n 's/^# \([0-9]*\) + \([0-9]*\) steps.*/\1/p' "$scratch/console" | tail -n 1)
@@ -59,7 +59,7 @@ went_deep() {
 		[ "$(value '[.devices[] | select(.name == "console0")][0].bytes_out')" -gt 0 ]
 }
 
-# io_ticks: CPU time of the I/O thread so far, in ticks.
+# io_ticks: print the CPU time of the I/O thread so far, in ticks.
 io_ticks() {
 	local task
 	for task in "/proc/$(value .pid)/task"/*; do
@@ -67,7 +67,7 @@ io_ticks() {
 	done
 }
 
-# The guest is quiet now, so the I/O thread must be, too: no event source may spin.
+# The guest is quiet now, so the I/O thread must be quiet, too: no event source may spin.
 io_rests() {
 	local before
 	before=$(io_ticks)
@@ -75,7 +75,8 @@ io_rests() {
 	[ $(($(io_ticks) - before)) -lt $(($(getconf CLK_TCK) / 2)) ]
 }
 
-# crashed_itself: the guest ended by a triple fault, which it may, and symvm said so, in order.
+# crashed_itself: test whether the guest ended by a triple fault, which is allowed, and symvm reported
+# it and ended in order.
 crashed_itself() {
 	local status=0
 	! kill -0 "$vm" 2>/dev/null || return 1
@@ -84,7 +85,7 @@ crashed_itself() {
 	[ "$status" -eq 4 ] && no_report && grep -q 'the guest crashed (triple fault)' "$scratch/log"
 }
 
-# attack SEED CPUS SECONDS: one run, judged from outside. Sets crashed where the guest did not last.
+# attack SEED CPUS SECONDS: make one run, and judge it from outside. Sets crashed if the guest ended early.
 attack() {
 	seed=$1 crashed=
 	local cpus=$2 seconds status=0 options=()
@@ -117,12 +118,13 @@ attack() {
 	! grep -aq '^not ok' "$scratch/console" || explain
 	(cd "$scratch" && sha256sum --quiet -c sums) || explain
 	[ "$(stat -c %s "$scratch/disk")" -eq 2097152 ] || explain
-	# At most 20 lines of guests' making a second.
+	# Guests can cause at most 20 lines a second.
 	[ "$(wc -l <"$scratch/log")" -le $((25 * (seconds + 240))) ] || explain
 	echo "# seed $seed, $cpus CPUs, $seconds s: $(grep -a '^# .* steps' "$scratch/console" | tail -n 1)" >&3
 }
 
-# attacks CPUS SECONDS: with each seed; one whose guest crashed itself (in the lab not each time) is tried again.
+# attacks CPUS SECONDS: attack with each seed. If the guest crashed itself, which does not happen each
+# time in the lab, try that seed again.
 attacks() {
 	local seed_of_run
 	for seed_of_run in ${SYMVM_HOSTILE_SEEDS:-$((RANDOM + 100))}; do

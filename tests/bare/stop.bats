@@ -6,7 +6,7 @@ load ../lib/bare
 
 guest=$build/guest/bare/devices/devices.elf
 
-# starts TEST [OPTION]...: a VM of the guest's test; waits until that is at it.
+# starts TEST [OPTION]...: start a VM with the guest's test; wait until the test runs.
 starts() {
 	local words=$1
 	shift
@@ -23,19 +23,19 @@ starts() {
 	explain
 }
 
-# vmm: the VM's own process (timeout is its parent).
+# vmm: print the VM's own process (timeout is its parent).
 vmm() {
 	pgrep -P "$vm"
 }
 
-# ends STATUS: the VM's process has ended so, and the sanitizers found nothing.
+# ends STATUS: check that the VM's process ended with that status, and that the sanitizers found nothing.
 ends() {
 	local status=0
 	wait "$vm" || status=$?
 	vm=
 	[ "$status" -eq "$1" ] || explain "status $status"
 	no_report || explain
-	# Nothing is left for the next of that name.
+	# Nothing remains that would disturb the next VM of that name.
 	! compgen -G "${SYMVM_RUNTIME_DIR:-/run/symvm}/$name.*" >/dev/null
 }
 
@@ -50,7 +50,7 @@ ask() {
 	lab/limit 60 "$symvm_sanitized" "$@"
 }
 
-# fire LINE [SECONDS]: sends it to the control socket, and leaves after that time.
+# fire LINE [SECONDS]: send it to the control socket, and leave after that time.
 fire() {
 	{
 		printf '%s\n' "$1"

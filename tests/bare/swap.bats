@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=together
-# The slot store, used and misused by a bare guest. The misuse under AddressSanitizer and UBSan.
+# A bare guest uses the slot store, and misuses it. The misuse runs under AddressSanitizer and UBSan.
 
 . "$BATS_TEST_DIRNAME/../lib/bare.bash"
 guest=$build/guest/bare/swap/swap.elf
@@ -12,7 +12,7 @@ failed() {
 	return 1
 }
 
-# passes WORDS [SYMVM OPTION]...: all the guest's checks hold, and it powered off.
+# passes WORDS [SYMVM OPTION]...: check that all the guest's checks hold, and that it powered off.
 passes() {
 	local words=$1
 	shift
@@ -85,18 +85,19 @@ passes() {
 	vm=
 }
 
-# find_window: set `window` to the file of the window's memory, in /proc.
+# find_window: set `window` to the file in /proc that is the window's memory.
 find_window() {
 	window=$(find "/proc/$vm/fd" -lname '*symvm-swap*' -print -quit 2>/dev/null)
 	[ -n "$window" ]
 }
 
-# window_bytes: host memory in the window's slots, as the host's kernel counts it.
+# window_bytes: print the host memory in the window's slots, as the host's kernel counts it.
 window_bytes() {
 	echo $(($(stat -L -c %b "$window") * 512 - 4096 - 32 * 1024))
 }
 
-# attack [SYMVM OPTION]...: bounded all the time, and no report. ASan's symvm may be slow.
+# attack [SYMVM OPTION]...: check that the memory stays bounded all the time, and that no sanitizer
+# reports. symvm with ASan may be slow.
 attack() {
 	local limit=$(((8 + 2) << 20)) most=0 now status=0 seconds window
 	seconds=$(attack_seconds 8)
@@ -110,7 +111,7 @@ attack() {
 	}
 	wait_until 60 is_started
 	while kill -0 "$vm" 2>/dev/null; do
-		now=$(window_bytes 2>/dev/null) || now=0 # a descriptor that has just gone
+		now=$(window_bytes 2>/dev/null) || now=0 # the descriptor may just have been closed
 		[ "$now" -le "$most" ] || most=$now
 		sleep 0.05
 	done
@@ -129,7 +130,7 @@ attack() {
 	attack --swap "size=32M,memory=8M,spill=$scratch/spill"
 }
 
-# refused WORDS OPTION: one line that has the words.
+# refused WORDS OPTION: check that symvm refuses the option in one line that has the words.
 refused() {
 	run -1 lab/limit 20 "$symvm" run --name "$name" --kernel "$guest" --memory 64M \
 		--swap "$2" </dev/null

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# bench/boot works and prints each of its figures. What they are is not judged here: one round on a
-# busy machine says little.
+# bench/boot works and prints each of its figures. This test does not judge the figures: one round on
+# a busy machine says little.
 
 bats_require_minimum_version 1.5.0
 cd "$BATS_TEST_DIRNAME/../.." || exit 1
 
-# has_result NAME UNIT: a line of that name with a number above zero.
+# has_result NAME UNIT: test whether there is a line of that name with a number above zero.
 has_result() {
 	local value
 	value=$(sed -n "s/^result $1 \\([0-9.]*\\) $2\$/\\1/p" <<<"$output")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# bench/swap works, small, and prints each of its figures; they are not judged here. That no page was
-# wrong in any of its guests is: such a guest has no row, and the bench fails.
+# bench/swap works, small, and prints each of its figures. This test does not judge the figures. But it
+# checks that no page was wrong in any of its guests: such a guest has no row, and the bench fails.
 
 bats_require_minimum_version 1.5.0
 cd "$BATS_TEST_DIRNAME/../.." || exit 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=together
-# libsymcall with a bare guest on KVM. Each group's cases are told one by one in its output.
+# libsymcall with a bare guest on KVM. The output of a group lists its cases one by one.
 
 bats_require_minimum_version 1.5.0
 
@@ -40,6 +40,6 @@ group() {
 	[[ $output == *"unknown MSRs"*"ignored, as kvm.ignore_msrs=1"* ]]
 	run -0 lab/limit 100 "$program" pages "*registration*"
 	[[ $output == *"2 test(s) run"* ]]
-	# The host is as said: an MSR that the filter does not name is swallowed.
+	# The host is as described: KVM ignores an access to an MSR that the filter does not name.
 	run -1 lab/limit 100 "$program" exits test_rdmsr
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# The example embeds libsymcall in one file: the library needs nothing of symvm.
+# The example embeds libsymcall in one file, so the library needs nothing of symvm.
 
 # bats file_tags=together
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# scripts/check: each rule catches a violation that was made on purpose, and says nothing about a
-# tree without one.
+# scripts/check: each rule reports a violation that was made on purpose, and reports nothing for a tree
+# without one.
 
 setup() {
 	check=$BATS_TEST_DIRNAME/../../scripts/check
@@ -24,7 +24,7 @@ setup() {
 	GIT_COMMITTER_DATE=2027-01-01T00:00:00Z git commit -qm 'tree: begin' -m 'A body.'
 }
 
-# caught RULE TEXT: the rule fails with that text, and no other rule is needed for it.
+# caught RULE TEXT: check that the rule fails with that text, without help of another rule.
 caught() {
 	git add -A
 	run "$check" "$1"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What a user may get wrong on the command line: each one line that names the thing, a status that
-# is not 0, and nothing left behind. None of these needs a /dev/kvm; what does is in
+# Errors of a user on the command line. Each gives one line that names the thing and a status that is
+# not 0, and leaves nothing behind. None of these tests needs a /dev/kvm; those that do are in
 # tests/guest/control.bats.
 
 bats_require_minimum_version 1.5.0
@@ -21,7 +21,7 @@ teardown() {
 	rm -rf "$work"
 }
 
-# make_bzimage FILE SIZE: something whose header says that it is a whole 64-bit bzImage.
+# make_bzimage FILE SIZE: make a file whose header says that it is a whole 64-bit bzImage.
 make_bzimage() {
 	python3 - "$1" "$2" <<'PYTHON'
 import struct, sys
@@ -42,7 +42,8 @@ open(path, "wb").write(image)
 PYTHON
 }
 
-# refused STATUS WORDS COMMAND...: one line on standard error, with the words; nothing left behind.
+# refused STATUS WORDS COMMAND...: check that the command prints one line with the words on standard
+# error, and leaves nothing behind.
 refused() {
 	local status_wanted=$1 words=$2
 	shift 2
@@ -148,7 +149,7 @@ refused() {
 	refused 2 "only letters" run --kernel "$kernel" --name $'two\nlines'
 }
 
-# hold NAME: take the lock of that name as a live VMM does, until killed.
+# hold NAME: take the lock of that name as a live VMM does, and keep it until killed.
 hold() {
 	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
 	python3 - "$SYMVM_RUNTIME_DIR/$1" 3>&- <<'PYTHON' &
@@ -177,7 +178,7 @@ PYTHON
 	[ "$status" -eq 1 ]
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	[[ $stderr == "symvm: the name 'taken' is taken by a running VM" ]]
-	# The other's files are as they were.
+	# The files of the other VM did not change.
 	[ -S "$SYMVM_RUNTIME_DIR/taken.sock" ]
 	[ -e "$SYMVM_RUNTIME_DIR/taken.lock" ]
 }
@@ -187,7 +188,7 @@ PYTHON
 	kill -KILL "$holder"
 	wait "$holder" 2>/dev/null || true
 	[ -S "$SYMVM_RUNTIME_DIR/dead.sock" ]
-	# What it complains of is the next thing: the name is no trouble.
+	# The message is about the next problem, so the name was accepted.
 	refused 1 "$work/none: No such file" run --kernel "$work/none" --name dead
 }
 
@@ -232,14 +233,14 @@ PYTHON
 @test "closed standard streams: nothing else takes their place" {
 	local closed
 	for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
-		# The log file is the first one that is opened: it must not become a standard stream.
+		# symvm opens the log file first. It must not become a standard stream.
 		eval "timeout 200 \$symvm run --kernel \$work/none --log-file \$work/log $closed" || status=$?
 		[ "$status" -eq 1 ]
 		grep -q " vm-[0-9]* symvm: error: .*$work/none: No such file" "$work/log"
 		[ "$(wc -l <"$work/log")" -eq 1 ]
 		rm "$work/log"
 	done
-	# Output that went nowhere is a failure.
+	# Output that could not be written is a failure.
 	run --separate-stderr bash -c "\$0 list >&-" "$symvm"
 	[ "$status" -eq 1 ]
 }
@@ -282,12 +283,12 @@ PYTHON
 	[ "$("$symvm" list --all --json | jq -r '.[] | select(.name == "54321/web").state')" = running ]
 	[ -z "$("$symvm" list --json | jq -r '.[] | select(.name == "54321/web").state')" ]
 	"$symvm" pause 54321/web
-	# A directory that others may write to is not looked at.
+	# symvm does not look into a directory that others may write to.
 	chmod 777 "$place"
 	run --separate-stderr "$symvm" pause 54321/web
 	[ "$stderr" = "symvm: pause: no VM named '54321/web' is running" ]
 	chmod 700 "$place"
-	# The user may not lead root to a VM of root's.
+	# The user must not be able to lead root to a VM of root.
 	mkdir "$work/other"
 	/usr/bin/python3 "$work/vm.py" "$work/other" 3>&- &
 	other=$!

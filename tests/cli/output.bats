@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What the commands print of a VM that lies: here the VM is a program that answers as a guest, or
-# a VMM that a guest took over, would like it. None of these needs a /dev/kvm.
+# The output of commands for a VM that lies. The VM is a program here that answers as a hostile guest
+# would, or a VMM that a guest took over. None of these tests needs a /dev/kvm.
 
 bats_require_minimum_version 1.5.0
 
@@ -19,8 +19,8 @@ teardown() {
 	rm -rf "$work"
 }
 
-# play NAME [MODE]: a VM that answers each command from the JSON file $work/answers. MODE drip sends
-# a byte now and then and never ends; MODE mute takes no connection; MODE raw sends the file.
+# play NAME [MODE]: play a VM that answers each command from the JSON file $work/answers. MODE drip
+# sends a byte now and then and never ends; MODE mute takes no connection; MODE raw sends the file.
 play() {
 	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
 	python3 - "$SYMVM_RUNTIME_DIR/$1" "$work/answers" "${2:-answer}" 3>&- <<'PYTHON' &
@@ -63,7 +63,7 @@ PYTHON
 	return 1
 }
 
-# hostile TEXT...: every text that a VM may send is one of these, taken in turn.
+# hostile TEXT...: make every text that the VM sends one of these, in turn.
 hostile() {
 	python3 - "$work/answers" <<'PYTHON'
 import itertools, json, sys
@@ -96,7 +96,7 @@ json.dump({key: {"result": value} for key, value in answers.items()}, open(sys.a
 PYTHON
 }
 
-# shown FILE: nothing in it but printable text and ends of lines.
+# shown FILE: check that it has only printable text and ends of lines.
 shown() {
 	python3 - "$1" <<'PYTHON'
 import sys, unicodedata
@@ -300,6 +300,6 @@ PYTHON
 		echo "$bad"
 		return 1
 	}
-	# What describe.c writes to are strings in memory, which output_field() then shows.
+	# describe.c writes to strings in memory, which output_field() then shows.
 	! grep -nE 'stdout|stderr|[^f]printf\(|[^f]puts\(' symvm/cli/describe.c | grep -v snprintf
 }

@@ -4,7 +4,7 @@
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
-# work VERSION START CPUS: the root disk's whole day.
+# work VERSION START CPUS: boot the root disk, let it work (apt, dd, sums), power it off.
 work() {
 	local sum shift
 	mkdir -p "$scratch/repository"
@@ -12,7 +12,7 @@ work() {
 		>"$scratch/repository/Packages"
 	head -c 8388608 /dev/urandom >"$scratch/repository/file"
 	http_serve "$scratch/repository"
-	# 256 MiB with no two sectors alike: random bytes again and again, shifted each time.
+	# 256 MiB in which no two sectors are the same: random bytes again and again, shifted each time.
 	head -c 16777216 /dev/urandom >"$scratch/block"
 	for shift in {1..17}; do
 		head -c "$shift" /dev/zero | cat - "$scratch/block"
@@ -33,7 +33,7 @@ work() {
 		--append 'console=ttyS0 quiet panic=1 symvm.root=/dev/vda' \
 		--disk "path=$scratch/root.img" --disk "path=$scratch/data,readonly" \
 		--disk "path=$scratch/target" --net user,host-loopback=yes
-	# What the guest wrote reached the host's file.
+	# The guest's data reached the host's file.
 	cmp "$scratch/data" "$scratch/target"
 }
 
@@ -99,7 +99,8 @@ small() {
 	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
 }
 
-# Linux' other ways to reboot: the triple fault of microVM kernels, and Firecracker's keyboard controller.
+# The other ways in which Linux reboots: the triple fault of microVM kernels, and Firecracker's keyboard
+# controller.
 # bats test_tags=together
 @test "reboot=t and reboot=k reboot at once" {
 	local way
@@ -129,7 +130,7 @@ small() {
 	done
 }
 
-# Kernels made for Firecracker are such files.
+# Kernels for Firecracker are such files.
 # bats test_tags=together
 @test "an ELF kernel without a PVH note starts by the 64-bit protocol; pci=off gets a hint" {
 	: >"$scratch/none"
@@ -171,7 +172,7 @@ small() {
 	[[ $output == *'no huge pages: 128 of 2 MiB needed, '*' missing' && ${#lines[@]} -eq 1 ]]
 }
 
-# start_guest COMMAND [OPTION]...: in the background, console in $scratch/console, set guest_pid.
+# start_guest COMMAND [OPTION]...: start it in the background, its console in $scratch/console; set guest_pid.
 start_guest() {
 	local command=$1
 	shift
@@ -182,7 +183,7 @@ start_guest() {
 	wait_until 200 grep -qs 'guest is up' "$scratch/console"
 }
 
-# guest_ended: its status, in $status.
+# guest_ended: wait for its end; set $status to its status.
 guest_ended() {
 	status=0
 	wait "$guest_pid" || status=$?
@@ -215,10 +216,10 @@ guest_ended() {
 	[[ $output != *test* ]]
 	rm "$scratch/console"
 
-	# A guest that does not answer the button: what waits for it is stopped.
+	# The guest does not answer the button, because the process that waits for it is stopped.
 	start_guest 'killall -STOP dd; echo guest is up; sleep 1000'
 	kill -TERM "$guest_pid"
-	sleep 2 # two that are pending at once are one
+	sleep 2 # two signals that are pending at once are one
 	kill -TERM "$guest_pid"
 	guest_ended
 	[ "$status" -eq 5 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# The control socket of a VM that runs, its jail, and what is left behind after every end.
+# The control socket of a running VM, its jail, and its files after every kind of end.
 
 # bats file_tags=together
 
@@ -10,7 +10,7 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# guest_start NAME [SYMVM OPTION]...: a guest in the background that waits to be told to stop.
+# guest_start NAME [SYMVM OPTION]...: start a guest in the background that waits for the order to stop.
 guest_start() {
 	local name=$1
 	shift
@@ -29,7 +29,7 @@ guest_is_up() {
 	grep -q 'guest is up' "$scratch/$1.console"
 }
 
-# guest_ended STATUS: the guest that was started last has ended, with that status and no traces.
+# guest_ended STATUS: check that the guest started last ended with that status and left no traces.
 guest_ended() {
 	local status=0
 	wait "$guest_pid" || status=$?
@@ -42,7 +42,7 @@ guest_ended() {
 	[ -z "$(ls -A "$SYMVM_RUNTIME_DIR")" ]
 }
 
-# field NAME FILTER: a value of `symvm info --json`.
+# field NAME FILTER: print a value of `symvm info --json`.
 field() {
 	"$symvm" info "$1" --json | jq -r "$2"
 }
@@ -75,12 +75,12 @@ vmm_pid() {
 		grep -q '^NoNewPrivs:.*1$' "$task/status"
 	done
 
-	# A name is taken once.
+	# A name can be taken only once.
 	run guest_run 6.1 bzimage 1 true --name web
 	[ "$status" -eq 1 ]
 	[ "$output" = "symvm: the name 'web' is taken by a running VM" ]
 
-	# Paused, its counters stand still.
+	# While the VM is paused, its counters do not change.
 	"$symvm" pause web
 	[ "$(field web .state)" = paused ]
 	local before
@@ -186,14 +186,14 @@ state_is_empty() {
 
 @test "a guest that ignores its button is forced after the time" {
 	guest_start deaf
-	# It has no driver for the button yet.
+	# The guest has no driver for the button yet.
 	run "$symvm" stop deaf --timeout 0
 	[ "$status" -eq 0 ]
 	[ "$output" = "symvm: stop: 'deaf' did not power off within 0 s; forcing it" ]
 	guest_ended 5
 }
 
-# disk_refused WORDS ARGUMENT
+# disk_refused WORDS ARGUMENT: check that symvm refuses the disk with the words.
 disk_refused() {
 	run guest_run 6.1 bzimage 1 true --name disk --disk "$2"
 	echo "$output"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# virtio-blk and virtio-rng under a stock Debian kernel: what boot.bats does not look at.
+# virtio-blk and virtio-rng under a stock Debian kernel: the cases that boot.bats does not cover.
 
 # bats file_tags=together
 
@@ -42,7 +42,7 @@
 	wait_until 100 grep -qs 'first line' "$scratch/console"
 	run -1 guest_run 6.1 pvh 1 true --name second --disk "$scratch/disk,readonly"
 	[[ ${#lines[@]} -eq 1 && $output == *"$scratch/disk"*'in use'* ]]
-	# The lock goes with its owner, however that ends.
+	# The lock ends with its owner, however the owner ends.
 	kill -KILL "$guest_pid"
 	wait "$guest_pid" || true
 	guest_pid=
@@ -55,7 +55,7 @@
 	mount -t tmpfs -o size=24M small "$scratch/small"
 	truncate -s 64M "$scratch/small/disk"
 	head -c 16777216 /dev/zero >"$scratch/small/filler"
-	# Without io_uring, in the jail, too.
+	# Without io_uring: it must work in the jail, too.
 	run -0 guest_run 6.1 pvh 1 'dd if=/dev/zero of=/dev/vda bs=1M count=12 conv=fsync
 		echo ended $?; dd if=/dev/vda of=/dev/null bs=1M count=2 && echo alive' \
 		--disk "path=$scratch/small/disk,io-uring=off"
@@ -76,7 +76,7 @@
 	guest_pid=
 }
 
-# limited_guest KIB COMMAND [OPTION]...: under a limit of file sizes.
+# limited_guest KIB COMMAND [OPTION]...: run a guest under a limit of file sizes.
 limited_guest() {
 	(
 		ulimit -f "$1"
@@ -104,6 +104,6 @@ limited_guest() {
 	echo "$output"
 	[[ $output == *$'0\r\n512\r\n4096'* || $output == *$'0\n512\n4096'* ]]
 	[[ $output == *'File too large'* && $output == *'ended 1'* ]]
-	# What is small on the disk of the host stayed small.
+	# A file that is small on the host's disk stayed small.
 	[ "$(du -k "$scratch/small/disk" | cut -f1)" -le 1024 ]
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# A whole VM in its jail: what the kernel says of each of its threads, while it uses what it has.
+# A whole VM in its jail: the kernel's view of each of its threads, while the VM uses all its devices.
 
 # bats file_tags=together
 
@@ -22,7 +22,8 @@ state_is_empty() {
 	[ -z "$(ls -A "$SYMVM_RUNTIME_DIR")" ]
 }
 
-# threads_are_jailed PID UID: no capability in any set, no new privileges, a filter, that user.
+# threads_are_jailed PID UID: check that each thread has no capability in any set, no_new_privs, a filter,
+# and that user.
 threads_are_jailed() {
 	local task set
 	for task in "/proc/$1/task"/*; do
@@ -40,7 +41,7 @@ threads_are_jailed() {
 	[ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
 }
 
-# The guest's work: each device once, a reboot, and then rest.
+# The guest's work: it uses each device once, reboots, and then rests.
 work='dd if=/dev/vda of=/dev/null bs=64k count=8 2>/dev/null
 dd if=/dev/zero of=/dev/vda bs=64k count=8 conv=fsync 2>/dev/null
 dd if=/dev/hwrng of=/dev/null bs=16 count=1 2>/dev/null
@@ -50,7 +51,7 @@ nslookup symvm.invalid 10.0.2.3 >/dev/null 2>&1
 echo guest is up
 sleep 1000'
 
-# start_all NAME [OPTION]...: a VM with each kind of device that needs nothing of the host.
+# start_all NAME [OPTION]...: start a VM with each kind of device that needs nothing of the host.
 start_all() {
 	local name=$1
 	shift
@@ -66,7 +67,7 @@ start_all() {
 	}
 }
 
-# use_all NAME: the commands, from outside.
+# use_all NAME: use all commands from outside.
 use_all() {
 	"$symvm" list | grep -q "$1"
 	"$symvm" info "$1" >/dev/null

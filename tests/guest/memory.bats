@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=together
-# virtio-mem: a guest's memory grows and shrinks under a workload, and the host's with it.
+# virtio-mem: a guest's memory grows and shrinks under a workload, and the host's use of memory with it.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
@@ -9,7 +9,7 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# Keeps two files and their sums; does what is said to it on the serial line, and says how it went.
+# Keeps two files and their checksums. Obeys the words on the serial line, and reports the result.
 workload='
 dd if=/dev/urandom of=/tmp/a bs=1M count=40 2>/dev/null
 sum_a=$(sha256sum </tmp/a)
@@ -31,7 +31,7 @@ done </dev/ttyS0
 dmesg | grep -E "WARNING: CPU|BUG: |Oops|Call Trace|Bad page" && echo WRONG kernel
 echo bye'
 
-# guest_start VERSION [SYMVM OPTION]...
+# guest_start VERSION [SYMVM OPTION]...: start the guest in the background.
 guest_start() {
 	local version=$1
 	shift
@@ -47,7 +47,7 @@ guest_start() {
 	wait_until 120 grep -q ready "$scratch/console"
 }
 
-# tell WORD: and wait until it is done.
+# tell WORD: give the guest that word, and wait until it is done.
 tell() {
 	echo "$1" >&9
 	wait_until 100 grep -q "^did $1" "$scratch/console"
@@ -74,10 +74,10 @@ grow_and_shrink() {
 
 	"$symvm" memory web --size 768M
 	wait_until 60 size_is 768
-	tell fill # 320 MiB: more than there was at the boot
+	tell fill # 320 MiB: more than the guest had at the boot
 	[ "$(memory host)" -gt $((before + (300 << 20))) ]
 
-	# With both files in it 512 MiB are enough, once what lies in the rest is moved.
+	# 512 MiB are enough for both files, as soon as the kernel has moved the pages out of the rest.
 	"$symvm" memory web --size 512M
 	wait_until 60 size_is 512
 	tell check

@@ -5,7 +5,7 @@
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
-# start VERSION COMMAND OPTION...: a guest in the background, its console in $scratch/console.
+# start VERSION COMMAND OPTION...: start a guest in the background, its console in $scratch/console.
 start() {
 	local version=$1 command=$2
 	shift 2
@@ -14,14 +14,14 @@ start() {
 	guest_pid=$!
 }
 
-# finished: the guest's status, which must be that of a command that succeeded and a power-off.
+# finished: check the guest's status, which must be that of a command that succeeded and a power-off.
 finished() {
 	wait "$guest_pid" || { cat "$scratch/console" "$scratch/err" && return 1; }
 	guest_pid=
 	grep -q 'symvm-exit: 0' "$scratch/console" || { cat "$scratch/console" && return 1; }
 }
 
-# shows TEXT: waits until the guest's console shows it.
+# shows TEXT: wait until the guest's console shows it.
 shows() {
 	wait_until 150 grep -q "$1" "$scratch/console" || { cat "$scratch/console" "$scratch/err" && return 1; }
 }
@@ -32,8 +32,8 @@ random_file() {
 	sum=$(sha256sum <"$scratch/www/file")
 }
 
-# dns_serve: a name server on the loopback, which the host's resolv.conf names: each name has the
-# address 192.0.2.77.
+# dns_serve: start a name server on the loopback, to which the host's resolv.conf points. Each name has
+# the address 192.0.2.77.
 dns_serve() {
 	python3 -u - >"$scratch/dns.log" 2>&1 3>&- <<'PYTHON' &
 import socket, struct
@@ -54,7 +54,7 @@ PYTHON
 	echo nameserver 127.0.0.1 >/etc/resolv.conf
 }
 
-# user VERSION: DHCP, DNS, a download from the host, a download by the host through a forwarded port.
+# user VERSION: test DHCP, DNS, a download from the host, a download by the host through a forwarded port.
 user() {
 	random_file 2000000
 	http_serve "$scratch/www"
@@ -86,7 +86,7 @@ user() {
 	user 6.12
 }
 
-# tap NAME VHOST: both directions over a tap.
+# tap NAME VHOST: test both directions over a tap.
 tap() {
 	random_file 2000000
 	tap_name=$1 # for teardown

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Where commands run: decided from what the machine shows, faked here.
+# lab/decide: the machine that it looks at is faked here.
 
 bats_require_minimum_version 1.5.0
 

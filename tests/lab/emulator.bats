@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# scripts/qemu-fetch: which QEMU emulates hosts. Debian's archive is faked or out of reach.
+# scripts/qemu-fetch chooses the QEMU that emulates hosts. Debian's archive is faked or unreachable here.
 
 bats_require_minimum_version 1.5.0
 
@@ -14,7 +14,7 @@ setup() {
 	machine=$BATS_TEST_TMPDIR/bin/qemu-system-x86_64
 }
 
-# emulator FILE VERSION: a program that says so.
+# emulator FILE VERSION: make a program that prints that version.
 emulator() {
 	mkdir -p "${1%/*}"
 	printf '#!/bin/sh\necho "QEMU emulator version %s (Debian)"\n' "$2" >"$1"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# An emulated host that fails costs minutes and no result; a busy machine makes limits longer. The emulator
-# is tests/lib/fake-emulator, which runs the command right here.
+# An emulated host that fails costs minutes, but no result. A busy machine makes limits longer. The
+# emulator is tests/lib/fake-emulator, which runs the command on this machine.
 
 bats_require_minimum_version 1.5.0
 
@@ -11,7 +11,7 @@ setup() {
 	export SYMVM_LAB_MODE=emulated SYMVM_LAB_SLOTS=16 SYMVM_LAB_QEMU=$PWD/tests/lib/fake-emulator
 	export FAKE_STATE=$BATS_TEST_TMPDIR SYMVM_LAB_EVENTS=$BATS_TEST_TMPDIR/events
 	export SYMVM_LAB_STILL_SECONDS=3 SYMVM_LAB_UP_SECONDS=3
-	PATH=$(tr ':' '\n' <<<"$PATH" | grep -v bats-core | paste -sd:) # `bats` is the command again
+	PATH=$(tr ':' '\n' <<<"$PATH" | grep -v bats-core | paste -sd:) # from here on `bats` is the command again
 	cases=$BATS_TEST_TMPDIR/cases
 	mkdir -p "$cases"
 	{
@@ -24,7 +24,7 @@ setup() {
 	} >"$cases/a.bats"
 }
 
-# in_lab STATUS LIMIT: the cases; the results in one line.
+# in_lab STATUS LIMIT: run the cases; print the results in one line.
 in_lab() {
 	run --separate-stderr "-$1" scripts/bats-in-lab --each "$2" "$cases"
 	results=$(grep -E '^(not )?ok' <<<"$output" | tr '\n' ' ')
@@ -105,7 +105,7 @@ all='ok 1 one (of 4) ok 2 two (of 4) ok 3 three (of 4) ok 4 four (of 4) '
 	[ "$(cat "$SYMVM_LAB_EVENTS")" = "the emulated host did not come up" ]
 }
 
-# crowded COMMAND...: on one CPU, which four busy loops want as well.
+# crowded COMMAND...: run it on one CPU, which four busy loops want as well.
 crowded() {
 	local cpu loops=() status=0
 	cpu=$(taskset -cp $$ | sed 's/.*[^0-9]//')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# The small guest image, on QEMU's plain emulation: it must boot without symvm, too.
+# The small guest image on QEMU's plain emulation. The image must boot without symvm, too.
 
 bats_require_minimum_version 1.5.0
 
@@ -9,7 +9,7 @@ setup() {
 	. scripts/common.sh
 }
 
-# boot KERNEL IMAGE APPEND [QEMU OPTION]...: console on stdout, QEMU's exit status.
+# boot KERNEL IMAGE APPEND [QEMU OPTION]...: boot the image, its console on stdout. Status: QEMU's.
 boot() {
 	local kernel=$1 image=$2 append=$3
 	shift 3
@@ -44,7 +44,7 @@ encode() {
 			modprobe zram && ls /sys/block; ls /dev/vsock /dev/hwrng; uname -r; exit 42')" \
 			-netdev user,id=n -device virtio-net-pci,netdev=n -device virtio-rng-pci \
 			-drive "if=virtio,format=raw,file=$BATS_TEST_TMPDIR/disk"
-		# A busy machine makes even a quiet kernel speak of its clocks before.
+		# On a busy machine even a quiet kernel prints lines about its clocks before.
 		[[ $(grep -v '^\[ *[0-9]' <<<"$output" | head -n1) == *'symvm-init: first line'* ]]
 		[[ $output == *10.0.2.15/24* && $output == *mounted* && $output == *zram0* ]]
 		[[ $output == */dev/vsock* && $output == */dev/hwrng* ]]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# tests/lib/injected-twice: a guest killed by the emulator's second injection is told from one that died
-# otherwise. The words are those of guests that did, shortened.
+# tests/lib/injected-twice tells a guest that the emulator's second injection killed from a guest that
+# died for another reason. The texts are from guests that did, shortened.
 
 bats_require_minimum_version 1.5.0
 

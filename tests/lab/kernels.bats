@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What kernel-fetch does with the kernels of an archive that each case makes itself: small files in the
-# layout of Debian's packages, real apt, real make; only the boot is a stand-in.
+# kernel-fetch with the kernels of an archive that each case makes itself: small files in the layout of
+# Debian's packages, real apt, real make; only the boot is a stand-in.
 
 bats_require_minimum_version 1.5.0
 
@@ -12,7 +12,7 @@ setup() {
 	export SYMVM_KERNELS_KNOWN=$BATS_TEST_TMPDIR/known SYMVM_KERNEL_BOOT=true
 	: >"$SYMVM_KERNELS_KNOWN"
 	recipe=$'\ttouch $(M)/$(notdir $(M)).ko $(M)/Module.symvers'
-	# A bzImage whose payload is an ELF file's first bytes.
+	# A bzImage whose payload is the first bytes of an ELF file.
 	python3 - "$BATS_TEST_TMPDIR/vmlinuz" <<-'PYTHON'
 		import struct, sys
 		image = bytearray(5 * 512 + 64)
@@ -24,8 +24,8 @@ setup() {
 	PYTHON
 }
 
-# kernel UPSTREAM [MORE_DEPENDS [IMAGE_FILES...]]: the packages of UPSTREAM+deb12-amd64, version
-# UPSTREAM-1; $recipe is what its makefile does for modules.
+# kernel UPSTREAM [MORE_DEPENDS [IMAGE_FILES...]]: make the packages of UPSTREAM+deb12-amd64, version
+# UPSTREAM-1. $recipe is the recipe in its makefile that makes modules.
 kernel() {
 	local base=$1+deb12 release=$1+deb12-amd64 version=$1-1 more=${2:+, $2} files
 	local tree=$BATS_TEST_TMPDIR/headers
@@ -46,12 +46,12 @@ kernel() {
 	SOURCE_PACKAGE=linux archive_package "linux-kbuild-$base" "$version" '' "usr/lib/linux-kbuild-$base/scripts/x"
 }
 
-# is_known UPSTREAM
+# is_known UPSTREAM: add that kernel to the known ones.
 is_known() {
 	echo "6.12 $1+deb12-amd64 $1-1" >>"$SYMVM_KERNELS_KNOWN"
 }
 
-# fetched UPSTREAM: the answer names the cache, which has that kernel.
+# fetched UPSTREAM: check that the answer names the cache, and that the cache has that kernel.
 fetched() {
 	[ "$output" = "$SYMVM_CACHE/kernels/6.12" ] || { echo "$stderr" && return 1; }
 	[ "$(cat "$output/release")" = "$1+deb12-amd64" ] || { echo "$stderr" && return 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# The lab itself: what goes in comes in, what comes out is what was written, nothing stays behind.
+# The lab itself: all input arrives, the output is the one that was written, nothing stays behind.
 
 bats_require_minimum_version 1.5.0
 
@@ -8,10 +8,10 @@ setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
 	lab=lab/run
 	. tests/lib/clock.bash
-	# These tests are about the emulated host; run them in it on any machine but inside itself.
+	# These tests are about the emulated host. Use it on every machine, except inside an emulated host.
 	unset SYMVM_LAB
 	export SYMVM_LAB_MODE=emulated
-	# What is measured here is not the wait for other stages' emulated hosts.
+	# The tests must not measure the wait for the emulated hosts of other stages.
 	export SYMVM_LAB_SLOTS=16
 }
 

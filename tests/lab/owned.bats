@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine with nothing but `scripts/deps` has all that this tree calls: by the files of those packages
-# and of the essential ones (tests/lib/owned), whatever else is installed here.
+# A machine with only the packages of `scripts/deps` has all commands that this tree calls. The tests ask
+# for the files of those packages and of the essential ones (tests/lib/owned), so that other packages on
+# this machine do not count.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +11,7 @@ setup() {
 	. scripts/common.sh
 }
 
-# programs: our scripts, less those that run in a guest or in the emulated host's initramfs.
+# programs: print our scripts, except those that run in a guest or in the emulated host's initramfs.
 programs() {
 	git ls-files scripts lab images bench .ci tests/lab tests/cli tests/stages tests/lib |
 		grep -vE '^(images/(guest|rootdisk)|lab/guest|bench/swap-lab/programs)/' |

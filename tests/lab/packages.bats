@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Packages that are unpacked, not installed, from an archive that each case makes itself
-# (tests/lib/archive.bash), by the machine's own apt.
+# The machine's own apt unpacks packages, without installing them, from an archive that each case makes
+# itself (tests/lib/archive.bash).
 
 bats_require_minimum_version 1.5.0
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# scripts/test counts honestly: no failure, missing case or broken stage passes for success.
+# scripts/test counts correctly: it counts no failure, missing case or broken stage as success.
 
 bats_require_minimum_version 1.5.0
 

@@ -12,7 +12,7 @@ setup() {
 	runs debian bookworm
 }
 
-# runs ID CODENAME: the system of the machine.
+# runs ID CODENAME: set the system of the machine.
 runs() {
 	printf 'ID=%s\nVERSION_CODENAME="%s"\n' "$1" "$2" >"$SYMVM_OS_RELEASE"
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A Debian archive in a directory, for tests of what reads one: real packages, real apt, no network.
-# Sourced by a bats file; everything is below $BATS_TEST_TMPDIR and the machine's own files stay out.
+# A Debian archive in a directory, for tests of programs that read one: real packages, real apt, no
+# network. Sourced by a bats file. All files are below $BATS_TEST_TMPDIR; the machine's own are not used.
 
-# archive_open RELEASE: a machine of that release which has no packages, and its archive.
+# archive_open RELEASE: make a machine of that release without packages, and its archive.
 archive_open() {
 	export ARCHIVE=$BATS_TEST_TMPDIR/archive SYMVM_APT_ETC=$BATS_TEST_TMPDIR/etc
 	export SYMVM_CACHE=$BATS_TEST_TMPDIR/cache SYMVM_DPKG_STATUS=$BATS_TEST_TMPDIR/status
@@ -14,15 +14,15 @@ archive_open() {
 	archive_suite "$1"
 }
 
-# archive_suite SUITE: what follows goes there.
+# archive_suite SUITE: put the packages that follow into that suite.
 archive_suite() {
 	archive_lists=$ARCHIVE/dists/$1/main/binary-amd64
 	archive_name=$1
 	mkdir -p "$archive_lists"
 }
 
-# archive_package NAME VERSION DEPENDS FILE...: a package of executable files that print their names;
-# a FILE that names one of this machine as PATH=SOURCE has its content. SOURCE_PACKAGE: its Source.
+# archive_package NAME VERSION DEPENDS FILE...: make a package of executable files that print their names.
+# A FILE in the form PATH=SOURCE has the content of this machine's file SOURCE. SOURCE_PACKAGE: its Source.
 archive_package() {
 	local name=$1 version=$2 depends=$3 tree path
 	shift 3
@@ -44,7 +44,7 @@ archive_package() {
 	archive_stanza "$name" "$tree"
 }
 
-# archive_stanza NAME TREE: build it, and enter it in the list of the suite.
+# archive_stanza NAME TREE: build the package, and add it to the list of the suite.
 archive_stanza() {
 	local file
 	file=pool/${1}_$(sed -n 's/^Version: //p' "$2/DEBIAN/control")_amd64.deb
@@ -57,7 +57,7 @@ archive_stanza() {
 	rm -rf "$2"
 }
 
-# archive_publish: what apt reads first. The archive can be changed and published again.
+# archive_publish: write the file that apt reads first. The archive can be changed and published again.
 archive_publish() {
 	local lists=main/binary-amd64/Packages
 	: >>"$archive_lists/Packages"
@@ -71,7 +71,7 @@ archive_publish() {
 	) >"$ARCHIVE/dists/$archive_name/Release"
 }
 
-# archive_machine_has NAME VERSION: as dpkg would say it.
+# archive_machine_has NAME VERSION: record that the package is installed, as dpkg would.
 archive_machine_has() {
 	printf 'Package: %s\nStatus: install ok installed\nVersion: %s\nArchitecture: amd64\nMaintainer: a test\nDescription: a test\n\n' \
 		"$1" "$2" >>"$SYMVM_DPKG_STATUS"

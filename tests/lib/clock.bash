@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced by bats files: waiting that a busy machine does not cut short. In an emulated host the
-# seconds are those of lab/run's limits (lab/fairclock.py), else the clock's.
+# Sourced by bats files: functions that wait, and that a busy machine does not cut short. In an emulated
+# host the seconds are those of lab/run's limits (lab/fairclock.py), else those of the clock.
 
-# clock_ms: milliseconds, from any beginning.
+# clock_ms: print milliseconds since an arbitrary time.
 clock_ms() {
 	local now
 	if [ -e /run/symvm-lab/clock ]; then
@@ -13,7 +13,7 @@ clock_ms() {
 	fi
 }
 
-# wait_until SECONDS COMMAND...: poll; fails when the time is over.
+# wait_until SECONDS COMMAND...: poll; fails if the time is over.
 wait_until() {
 	local end=$(($(clock_ms) + $1 * 1000))
 	shift

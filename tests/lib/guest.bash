@@ -10,7 +10,7 @@ expect=$SYMVM_ROOT/tests/lib/expect
 scratch=$SYMVM_SCRATCH/$BATS_TEST_NUMBER
 mkdir -p "$scratch"
 
-# guest_kernel 6.1|6.12 bzimage|pvh: its path.
+# guest_kernel 6.1|6.12 bzimage|pvh: print the path of that kernel.
 guest_kernel() {
 	case $2 in
 	bzimage) echo "$SYMVM_CACHE/kernels/$1/vmlinuz" ;;
@@ -18,7 +18,7 @@ guest_kernel() {
 	esac
 }
 
-# guest_words COMMAND [WORD]...: a kernel command line that runs the shell command.
+# guest_words COMMAND [WORD]...: print a kernel command line that runs the shell command.
 guest_words() {
 	local command=$1
 	shift
@@ -34,7 +34,7 @@ guest_run() {
 		--append "$(guest_words "$command" ${GUEST_WORDS:-})" "$@" </dev/null
 }
 
-# said WORDS: whether the guest's console, kept in a file, shows them.
+# said WORDS: test whether the guest's console, kept in a file, shows them.
 said() {
 	grep -q "$1" "$scratch/console"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# symbiotic.ko where there is no symbiotic VMM: plain QEMU, here on this machine by TCG. It says so once,
-# leaves everything alone, and comes and goes as often as one likes.
+# symbiotic.ko without a symbiotic VMM: on plain QEMU, on this machine by TCG. The module says so once,
+# leaves everything alone, and can be loaded and removed any number of times.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +10,7 @@ setup() {
 	cache=${SYMVM_CACHE:-.cache}
 }
 
-# inert VERSION CPUS: boots, tries everything, checks what the guest printed.
+# inert VERSION CPUS: boot, try everything, check the guest's output.
 inert() {
 	local command
 	command=$(base64 -w0 <<'GUEST'

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# symswap.ko on plain QEMU, by TCG, on a stand-in for the VMM that takes slots, refuses, and wants mapped
-# slots back as often as it can: no nested paging, so this is quick and does not hang.
+# symswap.ko on plain QEMU, by TCG, with a stand-in for the VMM. The stand-in takes slots, refuses
+# requests, and asks for mapped slots as often as it can. There is no nested paging, so this is quick and
+# does not hang.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,14 +11,14 @@ setup() {
 	. scripts/common.sh
 }
 
-# plain VERSION CPUS COMMAND: what the guest said is right.
+# plain VERSION CPUS COMMAND: run it, and check that the guest's output is right.
 plain() {
 	run -0 tests/plain/run "$1" "$2" "$3"
 	echo "$output" >&2
 	[[ $output != *'not ok'* ]]
 }
 
-# torture VERSION CPUS MAPPED TEST...: MAPPED is `map [AROUND [CREDIT]]` or `true`.
+# torture VERSION CPUS MAPPED TEST...: run these tests; MAPPED is `map [AROUND [CREDIT]]` or `true`.
 torture() {
 	local version=$1 cpus=$2 mapped=$3
 	shift 3

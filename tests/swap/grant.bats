@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=together
-# The decision, for real: a guest with too little RAM for what it works on is given more while it swaps
-# in, and swaps no more.
+# The decision with a real guest: a guest has too little RAM for its work. While it swaps in, the VMM
+# gives it more, and it stops swapping.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
@@ -10,12 +10,12 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# number PATTERN: what follows it in what the guest said, the last time.
+# number PATTERN: print the number after its last match in the guest's output.
 number() {
 	tr -d '\r' <"$scratch/console" | sed -n "s/^$1 \([0-9]*\).*/\1/p" | tail -n1
 }
 
-# grant_ends_swapping VERSION MIB: a guest of 256 MiB works on so many.
+# grant_ends_swapping VERSION MIB: let a guest of 256 MiB work on MIB.
 grant_ends_swapping() {
 	local version=$1 size=$2
 
@@ -30,13 +30,13 @@ grant_ends_swapping() {
 	guest_pid=$!
 	wait_until 240 said '^asked'
 	cat "$scratch/console"
-	# It did swap, and then nothing is evicted any more. (A random pass may still be the first to
-	# touch a page that was: those come in.)
+	# The guest did swap, and then it evicts nothing any more. (A random pass may still be the first
+	# to touch a page that was evicted before: such pages come in.)
 	[ "$(number 'warm-up sequential 0 .* swap_outs')" -gt 1000 ]
 	[ "$(number 'pass random [0-9]* .* swap_outs')" -lt 100 ]
 	said '^workload ok'
 	run ! said WRONG
-	# The guest asked inside its exits, and the VMM decided so.
+	# The guest asked inside its exits, and the VMM decided to grant.
 	[ "$(number grants)" -gt 0 ]
 	"$symvm" swap grant --json | tee /dev/stderr | jq -e '.. | .["grant-given"]? // empty | . > 0'
 	[ "$("$symvm" memory grant --json | tee /dev/stderr | jq '.size - .boot')" -gt 0 ]

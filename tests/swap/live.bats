@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What may happen to a slot store while a guest swaps onto it: the policy and the budget change, the
-# spill file loses its contents, the VMM dies, CPUs and devices go and come.
+# Events while a guest swaps to a slot store: the policy and the budget change, the spill file loses its
+# contents, the VMM dies, CPUs and devices go and come.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
@@ -24,8 +24,8 @@ swapping() {
 	patiently 60 said '^swapping'
 }
 
-# patiently SECONDS COMMAND...: as wait_until, but a guest that shares its only CPU with these
-# questions gets somewhere meanwhile; and a guest that has ended is waited for no longer.
+# patiently SECONDS COMMAND...: like wait_until, but a guest that shares its only CPU with the polling
+# gets time to work, and the wait ends if the guest has ended.
 patiently() {
 	local end=$(($(clock_ms) + $1 * 1000))
 	shift
@@ -39,7 +39,7 @@ patiently() {
 	done
 }
 
-# well_done: the guest ended by itself, every test passed, and none was left out.
+# well_done: check that the guest ended by itself, that every test passed, and that none was left out.
 well_done() {
 	wait "$guest_pid" || { cat "$scratch/console" && return 1; }
 	guest_pid=
@@ -48,7 +48,7 @@ well_done() {
 	run ! grep -E 'not ok|# SKIP' "$scratch/console"
 }
 
-# occupied FILE MIB: so much of it lies on its file system.
+# occupied FILE MIB: test whether the file occupies at least MIB on its file system.
 occupied() {
 	[ $(($(stat -c %b "$1") / 2048)) -ge "$2" ]
 }
@@ -71,16 +71,16 @@ occupied() {
 }
 
 @test "6.12, 4 vCPUs, mapped: exec storms, forks, CPUs, swapoff and the driver go and come" {
-	AFTER='sed "s/^/maps: /" /sys/block/symswap0/symbiotic/maps' # since the driver came last
+	AFTER='sed "s/^/maps: /" /sys/block/symswap0/symbiotic/maps' # since the driver was last loaded
 	swapping 6.12 4 '--size 8 exec-storm fork hotplug swapoff reload exit' --memory 256M \
 		--swap size=256M,memory=24M,compress=lz4,policy=map
 	well_done
 	said '^maps: [1-9][0-9][0-9]'
 }
 
-# What a lost page may not take along: the image itself (in ramfs, which does not swap), and the shell
-# that runs the test, whose memory is charged where nothing is swapped. Others may end; so it is
-# this shell that ends the guest.
+# A lost page must not affect the image itself (in ramfs, which does not swap) and the shell that runs
+# the test, whose memory is charged to a cgroup that does not swap. Other processes may end; so this
+# shell ends the guest.
 keep_the_system() {
 	WORDS='rootfstype=ramfs loglevel=1'
 	BEFORE='mount -t cgroup2 none /sys/fs/cgroup; echo +memory >/sys/fs/cgroup/cgroup.subtree_control

@@ -1,11 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=soak
-# All that swap-torture knows, on both kernels, with one and four vCPUs, under each policy.
+# All tests of swap-torture, on both kernels, with one and four vCPUs, under each policy.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
-# all VERSION CPUS POLICY: two fake nodes for NUMA balancing; a budget that the tests do not fit into.
+# all VERSION CPUS POLICY: run all tests, with two fake nodes for NUMA balancing and a budget into which
+# the tests do not fit.
 all() {
 	local version=$1 cpus=$2 policy=$3
 	truncate -s 64M "$scratch/disk"
@@ -17,7 +18,7 @@ all() {
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *'torture ok'* && $output != *'not ok'* ]]
-	# With one vCPU none can go.
+	# With one vCPU none can go offline.
 	[ "$(grep -c '# SKIP' <<<"$output")" -eq $((cpus == 1)) ]
 }
 

@@ -6,9 +6,9 @@
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
-# The madvise stressor poisons pages of RAM where it may (MADV_HWPOISON), and is killed by what it gets for it
-# on 6.12, whatever the swap: without CAP_SYS_ADMIN it leaves that out.
-# In the guest: the programs' disk is /dev/vda, /dev/vdb is for the swap files of the swap stressor.
+# The madvise stressor poisons pages of RAM if it may (MADV_HWPOISON). On 6.12 the resulting signal kills
+# it, with any kind of swap. Without CAP_SYS_ADMIN it does not poison pages.
+# In the guest /dev/vda is the programs' disk, and /dev/vdb is for the swap files of the swap stressor.
 guest_script='
 modprobe ext4
 mkdir -p /mnt && mount -t ext4 -o ro /dev/vda /mnt || exit 1
@@ -33,10 +33,10 @@ echo "verdicts: $(grep . verdicts_* maps maps_lost | tr "\n" " ")"
 dmesg | grep -E "WARNING: CPU|BUG: |Oops|Bad page|swap_|stall|lockup|refcount" && echo COMPLAINTS
 echo stress ended'
 
-# stress VERSION POLICY
+# stress VERSION POLICY: run all stressors in a guest.
 stress() {
 	local version=$1 policy=$2 seconds=${SYMVM_STRESS_SECONDS:-60} disk
-	disk=$(images/build-programs) # kept in the cache by the stage
+	disk=$(images/build-programs) # the stage keeps it in the cache
 	mke2fs -q -t ext4 -O ^has_journal "$scratch/disk" 64M
 	run lab/limit $((seconds * 12 + 300)) "$symvm" run \
 		--kernel "$(guest_kernel "$version" pvh)" --cpus 1 \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # bats file_tags=together
-# swap-torture in a guest of symvm. zram is the yardstick: it shows that the tests are right.
+# swap-torture in a guest of symvm. The runs with zram show that the tests are right.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
-# torture VERSION CPUS KIND TEST... -- [SYMVM OPTION]...
+# torture VERSION CPUS KIND TEST... -- [SYMVM OPTION]...: run these tests on that kind of swap.
 torture() {
 	local version=$1 cpus=$2 kind=$3 tests=()
 	shift 3
@@ -19,7 +19,7 @@ torture() {
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-$version.cpio" --memory 256M \
 		--disk "path=$scratch/disk" --append "$(guest_words \
 			"/etc/symvm/swap $kind torture --disk /dev/vda ${tests[*]}; sleep 1")" "$@" </dev/null
-	echo "$output" # shown where one of these fails
+	echo "$output" # shown if one of these fails
 	[ "$status" -eq 0 ]
 	[[ $output == *'torture ok'* ]]
 	[[ $output != *'not ok'* && $output != *'# SKIP'* ]]
@@ -51,7 +51,7 @@ torture() {
 		--swap size=512M,memory=16M,compress=lz4,policy=copy
 }
 
-# map VERSION BUDGET TEST...: with the policy `map`, which must have been followed.
+# map VERSION BUDGET TEST...: run these tests with the policy `map`; check that the guest followed it.
 map() {
 	local version=$1 budget=$2
 	shift 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Weights of cgroups, for real: two of a kind work on more than there is room for, and what is short goes
-# to the one that the guest's owner gave more weight.
+# Weights of cgroups with a real guest: two equal cgroups work on more memory than there is. The scarce
+# memory goes to the one to which the guest's owner gave more weight.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
@@ -9,7 +9,7 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# passes GROUP: over its working set, until the guest was asked.
+# passes GROUP: pass over its working set until the guest was asked.
 passes() {
 	tr -d '\r' <"$scratch/console" | sed -n "s/^passes of $1: //p"
 }

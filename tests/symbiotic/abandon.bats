@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Calls whose handler does not return in time: Linux goes on.
+# Calls whose handler does not return in time: Linux continues.
 
 . "$BATS_TEST_DIRNAME/../lib/guest.bash"
 
@@ -8,8 +8,8 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# What the guest runs: three times, at other work, a call is given up; then it has to fork and sleep, and
-# the module to be loaded anew, which switches calls on again.
+# The guest's script. Three times, during other work each time, the VMM gives a call up. After each call
+# the guest must be able to fork and sleep, and to load the module again, which switches calls on again.
 guest_script() {
 	cat <<'SCRIPT'
 mount -t debugfs none /sys/kernel/debug
@@ -34,7 +34,7 @@ echo all well
 SCRIPT
 }
 
-# given_up VERSION
+# given_up VERSION: test calls that are given up.
 given_up() {
 	local work
 	lab/limit 200 "$symvm" run --name gone --kernel "$(guest_kernel "$1" pvh)" --memory 256M \
@@ -45,7 +45,7 @@ given_up() {
 	wait_until 60 test -e "$scratch/console"
 	for work in idle busy kernel; do
 		wait_until 60 said "ready: $work" || { cat "$scratch/console" && return 1; }
-		# The probe's handler takes as many ms as it is told.
+		# The probe's handler takes the number of ms that the call names.
 		run "$symvm" call gone 0x80 1900
 		echo "$output"
 		[ "$status" -ne 0 ]

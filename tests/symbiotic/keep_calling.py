@@ -17,9 +17,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from labclock import seconds  # noqa: E402
 
 path, console, words = sys.argv[1:4]
-SLOW_CALL, PING = 0x80, 0  # the first is of symbiotic_probe.ko
-# Not registered yet, or no longer; at no point for a call; off since one was given up, until the next
-# boot. The reset came before it began.
+SLOW_CALL, PING = 0x80, 0  # symbiotic_probe.ko answers the first
+# The call did not begin: the guest is not registered (yet or any more), it is at a point at which no call
+# is possible, calls are off until the next boot since one was given up, or the reset came before.
 NOT_BEGUN = {errno.ENOTCONN, errno.EAGAIN, errno.EBUSY, errno.ENOTRECOVERABLE}
 EXPECTED = NOT_BEGUN | {errno.ECANCELED, errno.ETIMEDOUT}  # or the emulator was slow
 
@@ -62,10 +62,10 @@ while not said(words):
     if value != -errno.ENOSYS and (good or value not in NOT_BEGUN):
         in_flight += said("sysrq: Resetting") - before
     seen[value if good else errno.errorcode.get(value, value)] += 1
-    # The module is not in yet: ENOSYS.
+    # ENOSYS: the module is not loaded yet.
     if value not in ((1, -errno.ENOSYS) if good else EXPECTED):
         sys.exit("unexpected: %s %d" % ("answer" if good else "error", value))
-    # Hardly a pause: vCPU 0 waits for answers to its IPIs, so it gets on just after a call.
+    # A very short pause: vCPU 0 waits for answers to its IPIs, so it continues right after a call.
     time.sleep(0.01 if good else 0.1)
 print("answers and errors: %s, %d resets during a call" % (dict(seen), in_flight))
 if not in_flight:

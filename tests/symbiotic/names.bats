@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Names that guests choose, as an operator sees them, and log files of a VM in its jail.
+# Names that guests choose, in the form that an operator sees, and log files of a VM in its jail.
 
 # bats file_tags=together
 

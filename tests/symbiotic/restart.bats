@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# Guests that end their kernel while calls are in flight: by kexec, and by a reset in the middle of all.
+# Guests that end their kernel while calls are in flight: by kexec, and by a reset during other work.
 
 bats_require_minimum_version 1.5.0
 
@@ -17,7 +17,7 @@ teardown() {
 	rm -rf "$scratch"
 }
 
-# kexec_image VERSION: the symbiotic image, and the same kernel as a file in it.
+# kexec_image VERSION: make the symbiotic image with the same kernel as a file in it.
 kexec_image() {
 	local tree=$scratch/tree
 	mkdir -p "$tree/boot" "$tree/etc/symvm"
@@ -30,9 +30,10 @@ kexec_image() {
 	} >"$scratch/initrd"
 }
 
-# kexec_in_flight VERSION PTI CPUS: the probe's calls take 200 ms, so that mostly one is in flight. Without
-# no-kvmapf KVM's interrupt for a page that came in late may hit the second kernel before it has mapped
-# its APIC, and Linux does not survive that; nor a timer interrupt of the first kernel (nolapic_timer).
+# kexec_in_flight VERSION PTI CPUS: test kexec during calls. The probe's calls take 200 ms, so that one is
+# in flight most of the time. Without no-kvmapf, KVM's interrupt for a page that came in late may reach
+# the second kernel before it has mapped its APIC, and Linux does not survive that. Linux does not survive
+# a timer interrupt of the first kernel there either (nolapic_timer).
 kexec_in_flight() {
 	local report
 	kexec_image "$1"

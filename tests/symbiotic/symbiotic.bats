@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # symbiotic.ko in stock Debian kernels on libsymcall: calls at arbitrary points while the guest works,
-# forks, downloads, plugs CPUs, and takes the module out and in. Each storm ends when its share of
-# calls is made: together more than 100,000, a million in `make soak`.
+# forks, downloads, plugs CPUs, and removes and loads the module. Each storm ends when it has made its
+# share of calls: all together more than 100,000, or a million in `make soak`.
 
 bats_require_minimum_version 1.5.0
 
@@ -12,15 +12,15 @@ setup() {
 	build=${BUILD_DIR:-build}
 	storms=6 least=100000 # the covering set: half of the storms on four CPUs
 	[ -z "${SYMVM_SOAK:-}" ] || storms=8 least=1000000
-	limit=$((120 + least / 200)) # a quiet machine needs a tenth of these seconds; a busy one gives the guest twenty times as many
+	limit=$((120 + least / 200)) # a quiet machine needs a tenth; on a busy one seconds are up to 20 times as long
 }
 
-# injected_twice: whether the emulator, not this project, killed the guest (docs/develop/lab.md).
+# injected_twice: test whether the emulator, not this project, killed the guest (docs/develop/lab.md).
 injected_twice() {
 	[ "${SYMVM_LAB:-}" = emulated ] && tests/lib/injected-twice <<<"$output"
 }
 
-# storm VERSION OPTIONS WORDS: boots, runs the guest's script; sets output and report.
+# storm VERSION OPTIONS WORDS: boot, and run the guest's script; set output and report.
 storm() {
 	local command try
 	command=$(base64 -w0 <<<"exec /etc/symvm/symbiotic-guest")
@@ -40,7 +40,7 @@ storm() {
 	[[ $output != *"Kernel panic"* ]]
 }
 
-# count NAME: a number of the report.
+# count NAME: print a number of the report.
 count() {
 	jq ".$1" <<<"$report"
 }
@@ -54,8 +54,9 @@ calls_ok() {
 	[ "$(count other_ioctls)" -le "$((3 * $(count returned)))" ] # at HLT three, else none
 }
 
-# storm_share VERSION CPUS PERIOD PTI: one of this file's storms, until its share is made. In the short
-# run guests with one CPU make most of them: they are quicker, and the emulator's double interrupt is rarer.
+# storm_share VERSION CPUS PERIOD PTI: run one of this file's storms until it has made its share. In the
+# short run, guests with one CPU make most calls: they are faster, and the emulator's double interrupt is
+# less frequent.
 storm_share() {
 	local share=$((least / storms + 500))
 	if [ -z "${SYMVM_SOAK:-}" ]; then

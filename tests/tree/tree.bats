@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that has nothing but Debian's base system, make and git: what the tree's own scripts
-# install must do for the build, the modules of every kernel, the images and a short stage.
+# A machine that has only Debian's base system, make and git. The packages that the tree's own scripts
+# install must be enough for the build, the modules of every kernel, the images and a short stage.
 
 work='make build && scripts/build-modules && scripts/images && scripts/test unit cli'
 
