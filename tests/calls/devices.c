@@ -19,7 +19,7 @@ static void trace(struct machine *m, uint32_t kind, uint64_t where, const void *
 	entry->kind = kind;
 	entry->len = (uint32_t)len;
 	entry->where = where;
-	/* Longer data (REP OUTS) are folded. */
+	/* Folds longer data (REP OUTS). */
 	for (size_t i = 0; i < len; i++)
 		entry->data = entry->data * 31 + ((const uint8_t *)data)[i];
 }
@@ -36,7 +36,7 @@ static void call(struct machine *m)
 	machine_ping(m, 40 + m->call_count, 2, &sum);
 }
 
-/* The value of a read; with CALLS_BEFORE_ANSWER it comes through the guest's handler. */
+/* The value of a read. With CALLS_BEFORE_ANSWER the guest's handler gives it. */
 static uint64_t read_value(struct machine *m)
 {
 	uint64_t value = next_value(m), sum = 0;

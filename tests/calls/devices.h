@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* An exit of the guest's own: 0, or 1 when the guest is done, or negative errno. */
+/* An exit of the guest itself: 0, or 1 if the guest is done, or negative errno. */
 int devices_service(struct machine *m);
 /* libsymcall's service_exit. */
 int devices_service_nested(void *vcpu, struct kvm_run *run);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Running the machine's guest, calling into it, registering through it. */
+/* Runs the machine's guest, calls into it, and registers through it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

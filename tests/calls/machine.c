@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Setting up the machine: KVM, memory, tables, registers. */
+/* Sets up the machine: KVM, memory, tables, registers. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -170,7 +170,7 @@ struct machine *machine_create(uint32_t features, bool watchdog)
 	sigaction(KICK_SIGNAL, &action, NULL);
 	check(m->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	check(m->vm_fd = ioctl(m->kvm_fd, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	ioctl(m->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* wanted by VMX only */
+	ioctl(m->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* only VMX requires it */
 	check(ioctl(m->vm_fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
 	m->ram = mmap(NULL, GUEST_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
@@ -300,7 +300,7 @@ static void set_sregs(struct machine *m)
 	check(ioctl(m->vcpu_fd, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
 }
 
-/* Complete what the last run left pending, and forget its events. */
+/* Completes the exit that the last run left pending, and forgets its events. */
 static void quiesce(struct machine *m)
 {
 	struct kvm_vcpu_events events = {.flags = KVM_VCPUEVENT_VALID_NMI_PENDING |

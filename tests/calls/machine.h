@@ -21,7 +21,7 @@ extern const uint8_t guest_code_start[], guest_code_end[];
 	})
 #define GUEST_HIGH_LABEL(label) (GUEST_HIGH + GUEST_LABEL(label))
 
-/* When calls are made in a run. */
+/* When the VMM makes calls in a run. */
 enum call_mode {
 	CALLS_NONE,
 	CALLS_BEFORE_ANSWER, /* reads are answered from the call's result */
@@ -49,9 +49,10 @@ struct machine {
 	uint32_t features;
 
 	enum call_mode mode;
-	uint64_t handler;		    /* label, high */
-	bool fault_msr;			    /* MSR_TEST accesses end in #GP */
-	void (*at_exit)(struct machine *m); /* before anything else at a test device's exit */
+	uint64_t handler; /* label, high */
+	bool fault_msr;	  /* MSR_TEST accesses end in #GP */
+	void (*at_exit)(
+		struct machine *m); /* before the VMM's other work at a test device's exit */
 	bool single_step;
 	uint64_t values;    /* reads of PORT/MMIO/MSR_TEST so far */
 	int nested_result;  /* of the call tried from PORT_NEST */
@@ -62,7 +63,7 @@ struct machine {
 	struct trace_entry trace[TRACE_MAX];
 };
 
-/* What a run left: all that the guest can see. */
+/* The state after a run: all that the guest can see. */
 struct machine_state {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
@@ -77,21 +78,21 @@ struct machine_state {
 };
 
 /*
- * Exits with a message where the host lacks something: that is no test result. With
- * `watchdog` deadlines are the caller's thread's business, else timers end calls.
+ * Exits with a message if the host lacks a feature: that is not a test result. With
+ * `watchdog` the caller's thread enforces deadlines, otherwise timers end calls.
  */
 struct machine *machine_create(uint32_t features, bool watchdog);
 void machine_destroy(struct machine *m);
 
-/* RAM, registers, devices and counters as at the start. Registrations stay. */
+/* Sets RAM, registers, devices and counters back to the start. Registrations stay. */
 void machine_start(struct machine *m, uint64_t rip);
 void machine_set_gate(struct machine *m, unsigned int vector, uint64_t handler);
 void machine_set_regs(struct machine *m, struct kvm_regs regs);
 void machine_enter_user(struct machine *m);
 
-/* Run until the guest writes PORT_END: 0; or 1 after another final exit, -ETIME: too long. */
+/* Runs until the guest writes PORT_END: 0. 1: another final exit; -ETIME: it took too long. */
 int machine_run(struct machine *m);
-/* Run until the next exit that is the VMM's: KVM_EXIT_* or negative errno. */
+/* Runs until the next exit that the VMM must handle: KVM_EXIT_* or negative errno. */
 int machine_run_to_exit(struct machine *m);
 void machine_kick_every(struct machine *m, long usec); /* 0: stop */
 void machine_kick_once(struct machine *m, long usec);
@@ -107,7 +108,7 @@ void machine_register(struct machine *m, uint64_t handler, uint64_t gs_base, uin
 void machine_spy_pages(struct machine *m);
 
 void machine_get_state(struct machine *m, struct machine_state *state);
-/* Whether equal; says on stderr what is not. */
+/* Whether the states are equal; reports each difference on stderr. */
 bool machine_state_equal(const struct machine_state *a, const struct machine_state *b);
 
 struct sym_vcpu_stats machine_stats(struct machine *m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Calls at every kind of exit: the guest's whole state, and what its devices saw,
- * must be the same as in a run without calls.
+ * Calls at every kind of exit. The guest's whole state, and the accesses that its devices
+ * saw, must be the same as in a run without calls.
  */
 #include "cases.h"
 
@@ -21,7 +21,7 @@ static void run_case(struct machine *m, uint64_t label, struct machine_state *st
 	machine_get_state(m, state);
 }
 
-/* Once with the handler in the interrupted context, once with segments and CR3 to load. */
+/* Runs once with the handler in the interrupted context, once with segments and CR3 to load. */
 static void compare(void **test_state, uint64_t label, bool fault_msr)
 {
 	struct machine *m = *test_state;
@@ -68,7 +68,7 @@ EXIT_TEST(test_wrmsr_fault, g_wrmsr_test, true)
 EXIT_TEST(test_sti_out, g_sti_out, false)
 EXIT_TEST(test_movss_out, g_movss_out, false)
 
-/* A debugger steps over OUT: it sees the same steps, and never the handler. */
+/* A debugger steps over OUT. It sees the same steps, and never the handler. */
 static void test_single_step(void **state)
 {
 	struct machine *m = *state;
@@ -109,7 +109,7 @@ static void raise_irq(struct machine *m)
 	assert_true(ioctl(m->vm_fd, KVM_SIGNAL_MSI, &msi) >= 0);
 }
 
-/* As if the next instruction had raised #UD: injected, not delivered yet. */
+/* As if the next instruction had raised #UD, which is injected but not delivered yet. */
 static void raise_exception(struct machine *m)
 {
 	struct kvm_vcpu_events events;
@@ -121,7 +121,7 @@ static void raise_exception(struct machine *m)
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_SET_VCPU_EVENTS, &events), 0);
 }
 
-/* As if an interrupt had been acknowledged and its delivery been interrupted by an exit. */
+/* As if an exit had interrupted the delivery of an interrupt that was acknowledged. */
 static void inject_irq(struct machine *m)
 {
 	struct kvm_vcpu_events events;
@@ -181,7 +181,7 @@ static void test_injected_irq(void **state)
 	compare_pending(*state, inject_irq, VECTOR_IRQ, 0x202);
 }
 
-/* Device accesses inside the handler are served, and change nothing outside. */
+/* The VMM serves device accesses inside the handler; they change nothing outside. */
 static void test_devices_in_handler(void **state)
 {
 	struct machine *m = *state;

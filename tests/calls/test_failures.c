@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Handlers and guests that misbehave: the errno, the counter, and a guest that goes on. */
+/* Handlers and guests that misbehave: the errno, the counter, and a guest that continues. */
 #include "cases.h"
 
-/* The guest must compute on, from exactly where it was. */
+/* The guest must continue from exactly the point where it was. */
 static void assert_guest_goes_on(struct machine *m)
 {
 	struct kvm_regs before, after;
 
 	assert_int_equal(sym_vcpu_settle(m->vcpu), 0);
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_GET_REGS, &before), 0);
-	/* The first kick may be one that came during the call. */
+	/* The first kick may have come during the call. */
 	for (int i = 0; i < 3; i++) {
 		machine_kick_once(m, 3000);
 		assert_int_equal(machine_run_to_exit(m), -EINTR);
@@ -30,7 +30,7 @@ static void assert_abandoned(struct machine *m, uint64_t handler, int expected)
 
 	assert_int_equal(machine_call(m, handler, 1, 2, &value), expected);
 	assert_guest_goes_on(m);
-	/* Latched off, until the guest registers anew. */
+	/* Calls stay off until the guest registers again. */
 	assert_int_equal(machine_ping(m, 1, 2, &sum), -ENOTRECOVERABLE);
 	assert_false(sym_vcpu_enabled(m->vcpu));
 	assert_int_equal(machine_rdmsr(m, SYM_MSR_BASE + SYM_MSR_CONTROL, &control), 0);
@@ -65,7 +65,7 @@ static void test_faults_forever(void **state)
 	assert_abandoned(m, GUEST_HIGH_LABEL(h_ud), -ETIMEDOUT);
 }
 
-/* A triple fault resets the vCPU on AMD: nothing to go back to. The VMM learns of it. */
+/* A triple fault resets the vCPU on AMD, so no context can be restored. The VMM learns of it. */
 static void test_triple_fault(void **state)
 {
 	struct machine *m = *state;
@@ -75,7 +75,7 @@ static void test_triple_fault(void **state)
 	assert_int_equal(machine_stats(m).abandoned_fault, 1);
 	assert_int_equal(machine_run_to_exit(m), KVM_EXIT_SHUTDOWN);
 	assert_int_equal(machine_run_to_exit(m), KVM_EXIT_SHUTDOWN);
-	/* Guest reboot: all forgotten, and all works again. */
+	/* After a guest's reboot the library has forgotten all, and everything works again. */
 	sym_vm_reset(m->sym_vm);
 	sym_vcpu_reset(m->vcpu);
 	assert_int_equal(sym_vm_features(m->sym_vm), 0);
@@ -137,7 +137,7 @@ static void test_form(void **state)
 	assert_int_equal(value, 9);
 	assert_int_equal(machine_stats(m).returns_bad_form, 1);
 	assert_guest_goes_on(m);
-	/* KVM's emulator splits REP OUTS: an item alone looks like OUT, and is as good. */
+	/* KVM's emulator splits REP OUTS. A single item looks like OUT, and is as good. */
 	assert_int_equal(machine_call(m, GUEST_HIGH_LABEL(h_outs), 4, 5, &value), 0);
 	assert_int_equal(value, 9);
 	assert_guest_goes_on(m);
@@ -203,7 +203,7 @@ static void test_not_registered(void **state)
 	assert_guest_goes_on(m);
 }
 
-/* Where a call must not enter. */
+/* Contexts that a call must not enter. */
 static void test_refused_places(void **state)
 {
 	struct machine *m = *state;
@@ -235,7 +235,7 @@ static void test_refused_places(void **state)
 	assert_int_equal(ioctl(m->vcpu_fd, KVM_SET_SREGS, &sregs), 0);
 	assert_int_equal(machine_ping(m, 1, 2, &sum), -EAGAIN);
 	assert_int_equal(machine_stats(m).refused_mode, 1);
-	/* Whoever was there has been reset: its registration is gone with it. */
+	/* The kernel that was there has been reset, and its registration with it. */
 	assert_int_equal(machine_ping(m, 1, 2, &sum), -ENOTCONN);
 }
 
@@ -284,7 +284,7 @@ static void test_reset_in_call(void **state)
 	assert_int_equal(value, 17);
 }
 
-/* What the handler is given. */
+/* The state with which the handler begins. */
 static void test_entry_registers(void **state)
 {
 	struct machine *m = *state;
@@ -322,7 +322,7 @@ static void test_entry_registers(void **state)
 
 /*
  * A guest that fuzzes registration, returns and doorbells while the VMM calls at its exits and
- * at kicks. Whatever becomes of the guest, the VMM goes on, and a new guest starts afresh.
+ * at kicks. Whatever happens to the guest, the VMM continues, and a new guest starts clean.
  */
 static void fuzz_guest(struct machine *m, uint64_t seed)
 {

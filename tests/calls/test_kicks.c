@@ -27,7 +27,10 @@ static void start(struct machine *m, const struct kick_run *what)
 
 #define KICKS_LEAST 10
 
-/* With and without calls at kicks the guest must end in the same state. Returns the calls made. */
+/*
+ * The guest must end in the same state with and without calls at kicks. Returns the number of
+ * calls.
+ */
 static uint64_t compare_once(struct machine *m, const struct kick_run *what)
 {
 	static struct machine_state plain, called;
@@ -52,7 +55,7 @@ static uint64_t compare_once(struct machine *m, const struct kick_run *what)
 	print_message("# %llu calls at kicks, %llu other ioctls\n",
 		      (unsigned long long)(after.completed - before.completed),
 		      (unsigned long long)(after.other_ioctls - before.other_ioctls));
-	/* One look at the segments per registration is all that is allowed here. */
+	/* The library may look at the segments once per registration, and no more. */
 	assert_true(after.other_ioctls - before.other_ioctls <= 1);
 	return after.completed - before.completed;
 }
@@ -134,7 +137,7 @@ static void test_shadows(void **state)
 		m, &(struct kick_run){.label = GUEST_LABEL(g_work_shadow), .rounds = rounds / 2});
 }
 
-/* Shadows are rare at kicks: put one there and see that the call keeps it. */
+/* Shadows are rare at kicks. Make one there, and check that the call keeps it. */
 static void test_shadow_restored(void **state)
 {
 	struct machine *m = *state;
@@ -224,7 +227,7 @@ static void test_kick_not_lost(void **state)
 	machine_register(m, GUEST_HIGH_LABEL(h_ping), GS_DATA, 0);
 	machine_start(m, GUEST_LABEL(g_out));
 	assert_int_equal(machine_run_to_exit(m), KVM_EXIT_IO);
-	m->run->immediate_exit = 1; /* what the signal's handler does */
+	m->run->immediate_exit = 1; /* as the signal's handler does */
 	assert_int_equal(machine_ping(m, 1, 1, &sum), 0);
 	assert_int_equal(machine_run_to_exit(m), -EINTR);
 	assert_int_equal(machine_run_to_exit(m), KVM_EXIT_IO);

@@ -137,7 +137,7 @@ static void test_spy_contents(void **state)
 	assert_int_equal(sym_vcpu_spy_read(m->vcpu, &vcpu_guest), 0);
 	assert_int_equal(vcpu_guest.pid, 77);
 
-	/* Moved: the new page is used, the old one never written again. */
+	/* Moved: the library uses the new page, and never writes to the old one again. */
 	cookie = page->host.cookie;
 	assert_int_equal(wr(m, SYM_MSR_SPY_VCPU, SPY_VCPU_2 | 1), 0);
 	assert_true(page_2->host.cookie != cookie && page_2->host.cookie);
@@ -156,7 +156,7 @@ static void test_spy_contents(void **state)
 	assert_int_equal(sym_vm_spy_read(m->sym_vm, &guest), -ENODATA);
 }
 
-/* Pages laid over the guest's own code, tables and call stack harm the guest alone. */
+/* A page over the guest's own code, tables or call stack harms only the guest. */
 static void test_spy_over_ram_in_use(void **state)
 {
 	struct machine *m = *state;

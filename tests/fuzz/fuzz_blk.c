@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_step(&script, &ring);
 	virtio_queue_run(&device->queues[0]);
 	drain();
-	/* Nothing makes a disk longer. */
+	/* No request makes a disk longer. */
 	if (lseek(image_fd, 0, SEEK_END) > SECTORS * 512)
 		abort();
 	return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A hostile VM that answers the commands which ask it: any bytes, to each of them. Whatever it
- * says, a command ends, and prints nothing that a terminal would take for a command of its own.
+ * A hostile VM that answers each command that asks it with any bytes. Whatever it answers, the
+ * command ends, and prints nothing that a terminal would take for a terminal's command.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static const uint8_t *answer;
 static size_t answer_size;
 static struct state_name state;
 
-/* In place of the VM's socket: one that has the answer, and then ends. */
+/* In place of the VM's socket: a socket that has the answer, and then ends. */
 int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
 	int ends[2];
@@ -40,7 +40,7 @@ int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 	return 0;
 }
 
-/* Of the bytes that are printed: none that begins an escape sequence, in ASCII or UTF-8. */
+/* No printed byte begins an escape sequence, in ASCII or UTF-8. */
 static ssize_t look(void *opaque, const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {

@@ -2,7 +2,7 @@
 /*
  * The control socket's form: any bytes, in pieces of any length, through the line cutter, the
  * request parser, the argument helpers and back into an answer. An answer must be one line of
- * JSON, whatever was asked.
+ * JSON, whatever the request was.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t done = 0;
 
 	while (done < size) {
-		/* The piece's length is drawn from the data itself. */
+		/* The data itself give the piece's length. */
 		size_t piece = 1 + (size_t)data[done] * data[size - 1 - done] % 5000;
 		size_t room = control_input_room(&input);
 		enum control_line kind;

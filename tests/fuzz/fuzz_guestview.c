@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * libguestview's decoders against a guest whose answers are the data: any value, any claimed
- * length, any bytes. The guest ends with the data. What is decoded must hold what the headers
- * promise.
+ * length, any bytes. The guest ends with the data. The decoded records must keep the promises
+ * of the headers.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@ static struct guest *guest;
 static struct virtio_device *device;
 static struct memory_region *region;
 
-/* There is no KVM: memslots are taken. */
+/* Stands in for KVM: it accepts memslots. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	if (request == KVM_SET_USER_MEMORY_REGION)
@@ -95,7 +95,10 @@ static void one_step(struct serialize_reader *script, struct ring *ring)
 	}
 }
 
-/* What is plugged is what the counters and the mapping say, and never more than was ever asked. */
+/*
+ * The plugged memory is what the counters and the mapping show, and never more than was ever
+ * requested.
+ */
 static void check(void)
 {
 	uint64_t block = region->blocks->block_size, plugged = 0;

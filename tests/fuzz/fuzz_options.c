@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The command line of `symvm run`: any words, each given to the option parser and to the devices,
- * up to where they would touch the host: no file can be opened here, no socket and no process made.
- * What is refused is refused with one line of words.
+ * The command line of `symvm run`: any words. Each goes to the option parser and to the devices,
+ * up to the point where they would touch the host: here no file can be opened, and no socket or
+ * process made. A refusal has one line of words.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static void check_words(int status, const struct error *err)
 		abort();
 }
 
-/* Each kind of device is made by the words; all that needs a VM or the host fails, in words. */
+/* Makes each kind of device from the words. A step that needs a VM or the host fails, in words. */
 static void try_devices(const struct run_options *options)
 {
 	static const char *const names[] = {"disk", "net", "swap"};
@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at = strchr(at, '\n');
 		if (at)
 			*at++ = '\0';
-		/* Help is printed, at length. */
+		/* Prints the whole help. */
 		if (strncmp(argv[argc], "--h", 3) == 0 || strncmp(argv[argc], "-?", 2) == 0)
 			argv[argc] = (char *)"--paused";
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The user network before libslirp: any frames of the guest through the packet parser, the
- * fragments, the policy, the bounds of flows and the answers. What is given to libslirp in the end
- * is a whole packet within its frame.
+ * fragments, the policy, the bounds of flows and the answers. In the end libslirp gets a whole
+ * packet within its frame.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		policy.host_loopback = data[0] & 1;
 		policy.restricted = data[0] & 2;
 	}
-	/* Frames with their length in front, and how much time went by. */
+	/* Frames with their length in front, and the time that passed. */
 	for (size_t at = 1; at + 3 <= size;) {
 		size_t length = (size_t)(data[at] << 8 | data[at + 1]);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A spill store under attack: a file with any header and contents, that is taken or left alone
- * byte for byte; and contents that change behind the store's back, of which no slot may ever show
- * anything but what was written, or that it is lost.
+ * A spill store under attack. A file has any header and contents: the store takes it, or leaves
+ * each byte alone. Later its contents change behind the store's back: a slot may only ever show
+ * the data that were written to it, or that it is lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For its functions: no thread runs here. */
+/* Included for its functions: no thread runs here. */
 #include "swap/store/writeback.c"
 #include "swap/spill/spill_file.h"
 #include "jail/jail.h"
@@ -121,7 +121,7 @@ static void try_file(const uint8_t *data, size_t size)
 	}
 }
 
-/* What slot @slot holds, by the input. */
+/* The contents of slot @slot, which the input gives. */
 static void page_fill(uint8_t page[SLOT_SIZE], uint32_t slot, const uint8_t *data, size_t size)
 {
 	for (size_t i = 0; i < SLOT_SIZE; i++)
@@ -159,7 +159,7 @@ static void slots_write(struct swap_store *store, const uint8_t *data, size_t si
 	}
 }
 
-/* Out to the file, changed there, and back. */
+/* Moves the slots out to the file, changes them there, and reads them back. */
 static void try_contents(const uint8_t *data, size_t size)
 {
 	static uint8_t buffer[SPILL_RUN * SPILL_BLOCK] __attribute__((aligned(4096)));
@@ -186,7 +186,7 @@ static void try_contents(const uint8_t *data, size_t size)
 		off_t at = (off_t)MIB + (data[i] % SLOTS) * SLOT_SIZE +
 			   (data[i + 1] << 8 | data[i + 2]) % SLOT_SIZE;
 
-		/* A few of them only, so that others come back. */
+		/* Changes only a few of them, so that others come back. */
 		if (data[i + 3] < 16 && pwrite(file, &data[i + 3], 1, at) < 0)
 			abort();
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Registration, returns, doorbells and completions from a hostile guest: the input
- * says what KVM_RUN brings and what the guest writes. Beside memory errors it finds
+ * Registration, returns, doorbells and completions from a hostile guest: the input gives
+ * the results of KVM_RUN and the guest's writes. In addition to memory errors it finds
  * calls accepted without a proper return, and contexts that are not restored.
  */
 #include <errno.h>
@@ -16,7 +16,7 @@ struct input {
 	const uint8_t *data;
 	size_t size;
 	bool in_handler;
-	bool good_return; /* the last exit of a handler was a return as abi.h has it */
+	bool good_return; /* the last exit of a handler was a return as abi.h defines it */
 	uint64_t sequence;
 	unsigned int steps;
 	struct sym_vcpu *vcpu;
@@ -58,7 +58,7 @@ static void scribble(struct input *in, struct fake_kvm *fake)
 	uint32_t where = (uint32_t)take(in, 2) % (FAKE_RAM_SIZE - 8);
 	uint64_t value = take(in, 4);
 
-	/* Mostly where it matters: the vCPU's SymSpy page, the page tables. */
+	/* Writes mostly to the places that matter: the vCPU's SymSpy page, the page tables. */
 	if (take(in, 1) & 1)
 		where = FAKE_SPY_VCPU + where % 4088;
 	memcpy(fake->ram + where, &value, sizeof(value));
@@ -121,7 +121,10 @@ static void change_registers(struct input *in, struct fake_kvm *fake)
 	fake->mp_state.mp_state = take(in, 1) > 250 ? 3 : 0;
 }
 
-/* What abi.h asks of a return. CPL is looked up once for an instruction of the upper half. */
+/*
+ * abi.h's requirements on a return. The library looks CPL up once for an instruction of the
+ * upper half.
+ */
 static bool is_return(const struct input *in, const struct fake_kvm *fake)
 {
 	const struct kvm_run *run = fake->run;
@@ -152,7 +155,7 @@ static int next(struct fake_kvm *fake, bool immediate)
 	struct input *in = fake->opaque;
 	int result;
 
-	/* A handler that goes on and on is the deadline's business, not the fuzzer's. */
+	/* The deadline, not the fuzzer, tests a handler that never returns. */
 	if (immediate) {
 		result = in->steps++ > STEPS_MAX || (take(in, 1) & 3) ? -EINTR : any_exit(in, fake);
 		if (result && !in->in_handler) {
@@ -228,7 +231,7 @@ static void call(struct input *in, struct fake_kvm *fake)
 		abort();
 	if (result.message_length > request.message_size)
 		abort();
-	/* Whatever happened inside, the interrupted context is what will be loaded. */
+	/* Whatever happened inside, the next entry loads the interrupted context. */
 	if (after.calls != before.calls) {
 		uint32_t dirty = fake->run->kvm_dirty_regs;
 

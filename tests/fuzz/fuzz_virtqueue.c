@@ -2,7 +2,7 @@
 /*
  * A hostile guest at a virtio function's registers, config space, MSI-X table and
  * queues: any access in any order, rings with any contents, saved states with any bytes. The
- * device copies what it reads back into what it may write.
+ * device copies the bytes that it reads back into the buffers that it may write.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void copier_notified(struct virtio_device *self, struct virtio_queue *que
 		while (virtio_queue_pop(queue, &chain) > 0) {
 			size_t length;
 
-			/* Some come back once, as a full receive queue would have it. */
+			/* Some requests come back once, as with a full receive queue. */
 			if (++taken % 7 == 0) {
 				virtio_queue_unpop(queue, 1);
 				continue;
@@ -76,7 +76,7 @@ static void prepare(void)
 	device = calloc(1, sizeof(*device));
 	if (!device || virtio_device_create(&guest->vm, device, &copier_config, &err) < 0)
 		abort();
-	/* Guest-physical, but not RAM: nobody may touch it. */
+	/* Guest-physical, but not RAM: no device may touch it. */
 	mprotect(guest->vm.memory.regions[2].hva, GUEST_HIGH_SIZE, PROT_NONE);
 }
 
@@ -94,7 +94,7 @@ static void bring_up(struct ring *ring, uint64_t features)
 	driver_ok(&driver);
 }
 
-/* An access to whatever lies at the BARs now, or to a config register. */
+/* An access to the current place of the BARs, or to a config register. */
 static void access_step(struct serialize_reader *script)
 {
 	struct bus *bus = &guest->vm.mmio;

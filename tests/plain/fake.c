@@ -3,7 +3,7 @@
  * A stand-in for symbiotic.ko and the VMM behind it, for tests of symswap.ko on plain QEMU: a
  * window in memory that the kernel was told to leave alone (memmap=), and a thread that plays the
  * store. It takes resident slots away at random, wipes them in the window, and gives them
- * back when asked. It checks what abi.h lets it check, and counts what is wrong.
+ * back on request. It makes the checks that abi.h allows, and counts the violations.
  */
 #define pr_fmt(fmt) "fake: " fmt
 
@@ -26,13 +26,13 @@ static uint verdict = SYM_VERDICT_COPY; /* given for `credit` swap-ins */
 module_param(verdict, uint, 0644);
 static uint credit = 16;
 module_param(credit, uint, 0644);
-static uint around = 1; /* pages that are mapped at once */
+static uint around = 1; /* pages that one swap-in maps */
 module_param(around, uint, 0644);
 static uint revoke; /* one round in so many asks for mapped slots; 0: none */
 module_param(revoke, uint, 0644);
 static uint steal = 100; /* slots tried in one round of the store */
 module_param(steal, uint, 0644);
-static uint refuse; /* every so many doorbells are answered -EAGAIN; 0: none */
+static uint refuse; /* one doorbell in so many is answered -EAGAIN; 0: none */
 module_param(refuse, uint, 0644);
 static bool fail; /* slots that are taken are lost */
 module_param(fail, bool, 0644);
@@ -148,7 +148,7 @@ int symbiotic_doorbell(u32 reason, const u64 *request, unsigned int count, s64 *
 }
 EXPORT_SYMBOL_GPL(symbiotic_doorbell);
 
-/* As the VMM would: copy, own, wipe, store. At each step the guest may be faster. */
+/* Like the VMM: copies, owns, wipes, stores. At each step the guest may be faster. */
 static void take(struct fake_window *fake, unsigned long slot)
 {
 	u32 *word = &fake->words[slot];
@@ -165,7 +165,7 @@ static void take(struct fake_window *fake, unsigned long slot)
 	stolen++;
 }
 
-/* As the VMM would, short of memory: by the header, or by a call in some doorbell. */
+/* Like a VMM that lacks memory: asks by the header, or by a call in some doorbell. */
 static void want_back(struct fake_window *fake, u32 index)
 {
 	const struct symbiotic_call *call = READ_ONCE(fake_calls[1]);
@@ -191,7 +191,7 @@ static int store(void *unused)
 
 		for (i = 0; i < READ_ONCE(steal); i++) {
 			struct fake_window *fake = &fakes[get_random_u32() % windows];
-			/* Swap fills from the start: look there more often. */
+			/* Swap fills from the start, so look there more often. */
 			take(fake, get_random_u32() % (1 + get_random_u32() % slots));
 			cond_resched();
 		}
@@ -262,8 +262,8 @@ static int __init fake_init(void)
 }
 
 /*
- * With symswap gone nothing is mapped, and what the guest swapped to the first window is free,
- * but for the header that mkswap wrote. (The second may have been used as a disk.)
+ * After symswap was removed, no slot is mapped. The slots that the guest swapped to the first
+ * window are free, except for mkswap's header. (The guest may have used the second as a disk.)
  */
 static void __exit check_slot(unsigned int window, unsigned long slot)
 {

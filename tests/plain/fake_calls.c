@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The calls that symswap.ko answers. In a file of its own, with the includes of the real
- * one: the symbols' versions depend on which structures are visible.
+ * The calls that symswap.ko answers. They are in a file of their own, with the includes of the
+ * real one: the symbols' versions depend on the structures that are visible.
  */
 #include <linux/kprobes.h>
 #include <linux/mutex.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Random calls, each answer checked as far as it can be. */
+/* Makes random calls, and checks each answer as far as possible. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "storm.h"
 
-/* xorshift64: the same on every run. */
+/* xorshift64: the same sequence on every run. */
 uint64_t storm_random(struct storm_vcpu *vcpu)
 {
 	vcpu->random ^= vcpu->random << 13;
@@ -36,7 +36,7 @@ static bool whoami_ok(struct storm_vcpu *vcpu, const struct sym_whoami *who)
 	if (!text_ok(who->comm, sizeof(who->comm), false) ||
 	    !text_ok(who->cgroup, sizeof(who->cgroup), false) || who->cgroup[0] != '/')
 		return false;
-	/* User mode was interrupted: then user registers are exact, so not in the kernel's half. */
+	/* If user mode was interrupted, user registers are exact, so not in the kernel's half. */
 	if (!(who->flags & SYM_WHOAMI_IN_KERNEL) && (kernel || who->user_rip >> 63))
 		return false;
 	vcpu->counts.points[idle ? 2 : who->flags & SYM_WHOAMI_IN_KERNEL ? 1 : 0]++;
@@ -80,7 +80,7 @@ static bool tasks_ok(struct storm_vcpu *vcpu, const struct sym_task *tasks, size
 	return true;
 }
 
-/* Another vCPU's listing replaces ours: -ESTALE is part of the game, as is waiting. */
+/* Another vCPU's listing may replace ours: -ESTALE is expected, and so is waiting. */
 static void tasks_request(struct storm_vcpu *vcpu, struct sym_call_request *request)
 {
 	request->number = SYM_CALL_TASKS;
@@ -130,7 +130,7 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 		return request->args[0] ? true : stack_ok(message, result->value);
 	case SYM_CALL_TASKS:
 		return tasks_answer(vcpu, result->value, message);
-	case PROBE_ATOMIC: /* the module may not be there */
+	case PROBE_ATOMIC: /* the module may not be loaded */
 		vcpu->counts.slow += result->value == 1 && request->args[0];
 		return result->value == -ENOSYS || result->value == 1;
 	default:

@@ -269,7 +269,7 @@ static void serial_interrupt(struct storm *storm)
 	ioctl(storm->vm_fd, KVM_IRQ_LINE, &level);
 }
 
-/* Transmits at once; the interrupt says so. There is no input. */
+/* Transmits at once, and raises the interrupt. There is no input. */
 static uint8_t serial_read(struct storm *storm, unsigned int index)
 {
 	switch (index) {

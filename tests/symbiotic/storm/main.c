@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* See storm.h. Prints the guest's console, then one line of JSON with what was counted. */
+/* See storm.h. Prints the guest's console, then one line of JSON with the counters. */
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -280,7 +280,7 @@ static void kick_all(struct storm *storm)
 			pthread_kill(storm->vcpu[i].thread, STORM_KICK);
 }
 
-/* Kicks until the guest has ended, or the time has. */
+/* Kicks until the guest has ended, or the time is over. */
 static void storm_watch(struct storm *storm, const struct arguments *arguments)
 {
 	const struct sym_publication enough = {.policy = 1};

@@ -78,7 +78,7 @@ struct storm {
 	} serial;
 };
 
-/* machine.c: everything that makes Linux boot. 0 or negative errno, with a line on stderr. */
+/* machine.c: sets up all that Linux needs to boot. 0 or negative errno, with a line on stderr. */
 int machine_create(struct storm *storm);
 int machine_load(struct storm *storm, const char *kernel, const char *initrd, const char *words);
 /* One exit to user space. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A user of symbiotic.ko's interface for modules, for the tests: rings doorbells, in which
+ * A user of symbiotic.ko's interface for modules, for the tests. It rings doorbells, in which
  * symbiotic-storm calls back, and answers calls of its own. Loading it is the test:
- * modprobe fails if anything was wrong.
+ * modprobe fails if there was any error.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -15,7 +15,7 @@
 #include <symbiotic/abi.h>
 #include <symbiotic/symbiotic.h>
 
-/* As in storm.h: what the VMM of this test knows. */
+/* As in storm.h, for the VMM of this test. */
 #define PROBE_CALL     (SYM_CALL_SAFEPOINT_FIRST + 0x10)
 #define PROBE_ATOMIC   (SYM_CALL_ATOMIC_FIRST + 0x80)
 #define PROBE_DOORBELL 7
@@ -28,7 +28,7 @@ static DEFINE_SPINLOCK(probe_lock);
 static u64 probe_served;
 static u64 probe_wrong;
 
-/* What the safepoint class promises: task context, preemption off, interrupts on, RCU. */
+/* The promises of the safepoint class: task context, preemption off, interrupts on, RCU. */
 static s64 probe_call(const struct symbiotic_request *request)
 {
 	u64 nested = 0;
@@ -43,7 +43,7 @@ static s64 probe_call(const struct symbiotic_request *request)
 	return request->args[0] ^ 0x55;
 }
 
-/* And the atomic class: as in an NMI. Takes as many milliseconds as it is told, 2000 at most. */
+/* The atomic class: as in an NMI. Takes the milliseconds that the call names, 2000 at most. */
 static s64 probe_atomic(const struct symbiotic_request *request)
 {
 	mdelay(min_t(u64, request->args[0], 2000));

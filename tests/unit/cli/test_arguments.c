@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The parser of all subcommands: each type and its limits, where values go, and what is refused. */
+/* The parser of all subcommands: each type and its limits, the targets of values, refusals. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

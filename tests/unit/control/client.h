@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A control server of a VM that has nothing but a loop, and clients of its socket. */
+/* A control server of a VM that has only a loop, and clients of its socket. */
 #ifndef TESTS_CONTROL_CLIENT_H
 #define TESTS_CONTROL_CLIENT_H
 
@@ -21,7 +21,7 @@ struct test_server {
 
 /* Starts a server in a new directory; @server->vm may be set up already. 0 or -1. */
 int test_server_start(struct test_server *server);
-/* Ends its loop and waits for it; then what is left, which clients may still use. 0 or -1. */
+/* Ends its loop and waits for it; then ends the rest, which clients may still use. 0 or -1. */
 void test_server_end_loop(struct test_server *server);
 int test_server_destroy(struct test_server *server);
 

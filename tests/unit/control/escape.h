@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a thread that a guest has taken over may try: tables, one for each kind of target. */
+/* Attempts of a thread that a guest has taken over: tables, one for each kind of target. */
 #ifndef SYMVM_TEST_ESCAPE_H
 #define SYMVM_TEST_ESCAPE_H
 
@@ -33,7 +33,7 @@ extern const size_t escapes_network_count;
 extern const struct escape escapes_kernel[];
 extern const size_t escapes_kernel_count;
 
-/* What a thread has at hand, as in a VMM: files that were opened before the jail closed. */
+/* Files and sockets of a thread, as in a VMM: opened before the jail closed. */
 struct scene {
 	char dir[32]; /* a state directory */
 	int dir_fd;   /* open on it */
@@ -45,8 +45,8 @@ struct scene {
 	int true_fd;		     /* a program */
 	int life[2];		     /* a pipe that closes with the test */
 	pid_t victim;		     /* another process of the same user as the VMM's start */
-	uint16_t port;		     /* somebody listens there, on the host's loopback */
-	struct sockaddr_un abstract; /* and there */
+	uint16_t port;		     /* a socket listens on it, on the host's loopback */
+	struct sockaddr_un abstract; /* and one on this address */
 };
 extern struct scene scene;
 
@@ -55,7 +55,7 @@ static inline int worked(long result)
 	return result >= 0;
 }
 
-/* Deeds that tests of their own use, too. */
+/* Deeds that other tests use, too. */
 int read_file(void);
 int open_tcp(void);
 int open_raw(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Attempts of test_jail.c: what the kernel offers besides files and sockets. */
+/* Attempts of test_jail.c: interfaces of the kernel other than files and sockets. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

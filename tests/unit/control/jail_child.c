@@ -51,7 +51,7 @@ void become_plain(void)
 	if (is_root() && (setgroups(0, NULL) < 0 || setresgid(PLAIN_USER, PLAIN_USER, PLAIN_USER) ||
 			  setresuid(PLAIN_USER, PLAIN_USER, PLAIN_USER)))
 		_exit(NOT_MADE);
-	/* As a login has it: a change of user takes it away. */
+	/* As after a login: a change of user takes it away. */
 	prctl(PR_SET_DUMPABLE, 1);
 }
 
@@ -62,7 +62,8 @@ pid_t make_victim(void)
 	if (victim == 0) {
 		char byte;
 
-		/* Until the test ends. PR_SET_PDEATHSIG would not do: the jail keeps it back. */
+		/* Lives until the test ends. PR_SET_PDEATHSIG would not work: the jail blocks its
+		 * signal. */
 		close(scene.life[1]);
 		_exit(read(scene.life[0], &byte, 1) == 0 ? 0 : 1);
 	}

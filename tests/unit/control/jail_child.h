@@ -22,9 +22,9 @@ pid_t make_victim(void);
 void open_sockets(void);
 /* Closes the jail of the process. 0, or NO_JAIL or NOT_MADE. */
 int enter_process(enum jail_mode mode, unsigned features, struct jail **jail);
-/* The same, and the jail of a thread; then @act, whose result is returned. */
+/* Closes the jail of the process and of a thread, then runs @act and returns its result. */
 int enter_and_act(enum jail_mode mode, enum jail_thread kind, unsigned features, deed act);
-/* @act in a guard: its result, 0 where the jail killed the guard. */
+/* Runs @act in a guard: its result, or 0 if the jail killed the guard. */
 int run_in_guard(deed act);
 
 /* From now on system call @call fails with @error, as on a host without it. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The commands that ask a guest: their JSON, for a guest whose answers are known. */
+/* The commands that ask a guest: their JSON for a guest with known answers. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +88,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* Runs a command as a worker does. *@result is the answer's JSON, of the caller; or NULL. */
+/* Runs a command as a worker does. *@result is the answer's JSON, owned by the caller, or NULL. */
 static int run(const char *name, const char *arguments, char **result)
 {
 	const struct control_command *const *it;
@@ -139,7 +139,7 @@ static void calls_have_their_answers(void **state)
 	expect("call", "{\"call\":\"stack\"}", "{\"frames\":[\"a+0x1/0x2\",\"b+0x3/0x4\"]}");
 }
 
-/* All names that the table has, and no other. */
+/* All names in the table, and no other. */
 static void a_call_that_is_not_known_names_those_that_are(void **state)
 {
 	refused("call", "{\"call\":\"pong\"}", -EINVAL,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Attempts to break out of the real jail: each in a process of its own, for each kind of thread,
- * for a VMM that root started and for one that a plain user started. Each must be stopped. In
- * freedom those marked so must work: otherwise their failure in the jail would say nothing.
+ * for a VMM that root started and for one that a plain user started. The jail must stop each.
+ * Without the jail the attempts marked `free` must work: otherwise their failure in the jail would
+ * prove nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -92,7 +93,7 @@ static int try_once(struct jail *jail, const struct attempt *attempt)
 	return status;
 }
 
-/* In a process that is what a VMM is after its start: makes all attempts of one user. A guard
+/* In a process that is like a VMM after its start: makes all attempts of one user. A guard
  * starts before the process's jail closes. */
 static int try_all(bool plain, bool guard)
 {
@@ -160,7 +161,7 @@ static void an_attempt_in_freedom(void **state)
 	expect_exit(status, 1);
 }
 
-/* --- what works, and what is in force --- */
+/* --- operations that work, and limits in force --- */
 static int live_on(void)
 {
 	/* Memory of all sizes, a descriptor, a lock's system call. */
@@ -309,7 +310,7 @@ static void a_user_network_opens_sockets(void **state)
 	}
 }
 
-/* --- hosts that lack something --- */
+/* --- hosts that lack a feature --- */
 static int without_landlock(void)
 {
 	lack(SYS_landlock_create_ruleset, EOPNOTSUPP);
@@ -342,7 +343,7 @@ static void without_namespaces_it_still_holds(void **state)
 	expect_exit(in_child(plain_without_namespaces), 0);
 }
 
-/* --- whom a VM runs as --- */
+/* --- the user of a VM --- */
 static int choose_users(void)
 {
 	struct jail_user user;

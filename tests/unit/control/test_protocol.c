@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Lines out of bytes, requests out of lines, answers out of both. */
+/* Bytes become lines, lines become requests, and both become answers. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -199,7 +199,7 @@ static void answers_are_one_line(void **state)
 	line = control_answer(NULL, 0, NULL, &err);
 	assert_string_equal(line, "{\"result\":{}}\n");
 	free(line);
-	/* Words that are no UTF-8 must not cost the answer. */
+	/* Words that are not UTF-8 must not prevent the answer. */
 	error_set(&err, -EINVAL, "unknown '\xff\xfe'");
 	line = control_answer(NULL, -EINVAL, NULL, &err);
 	assert_non_null(line);

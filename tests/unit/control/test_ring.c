@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* The ring is private to it. */
+/* Included because the ring is private to the file. */
 #include "devices/virtio/blk/blk_ring.c"
 
 static struct {

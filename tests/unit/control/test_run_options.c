@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The arguments of `symvm run`: what they become, and one good line for each that is bad. */
+/* The arguments of `symvm run`: their results, and one good line for each bad one. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -55,7 +55,7 @@ static const struct control_command wait_command = {
 	.name = "wait", .is_query = true, .handle_until = handle_wait};
 CONTROL_COMMAND(wait_command);
 
-/* Looks at no limit. */
+/* Never looks whether its time is over. */
 static int handle_stuck(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
 	atomic_fetch_add(&fixture.waiting, 1);
@@ -86,7 +86,7 @@ static const struct control_command now_command = {
 	.name = "now", .immediate = true, .handle = handle_count};
 CONTROL_COMMAND(now_command);
 
-/* More than clients take. */
+/* An answer larger than clients accept. */
 static int handle_huge(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
 	char *text = malloc(20u << 20);
@@ -227,7 +227,7 @@ static void the_server_may_end_while_a_client_waits(void **state)
 {
 	int fd = connect_client();
 
-	/* The teardown does it: one handler runs, two requests wait for a worker. */
+	/* The teardown ends this: one handler runs, two requests wait for a worker. */
 	client_send(fd, "{\"command\":\"wait\"}\n");
 	for (int i = 0; i < 3; i++)
 		client_send(connect_client(), "{\"command\":\"wait\"}\n");
@@ -249,7 +249,7 @@ static void clients_are_bounded(void **state)
 	client_expect_end(extra);
 	close(extra);
 	close(fds[3]);
-	/* A place is free again, once the server saw the other leave. */
+	/* A place is free again as soon as the server saw the other client leave. */
 	for (int i = 0; i < 100; i++) {
 		char line[1024];
 
@@ -281,7 +281,8 @@ static void there_is_always_room_for_one_that_must_not_wait(void **state)
 	int idle[16], silent[30], fd, served;
 	char byte;
 
-	/* All places, the workers, and many more that take a reserved place and say nothing. */
+	/* Takes all places and workers; many more clients take a reserved place and send nothing.
+	 */
 	for (int i = 0; i < 16; i++) {
 		idle[i] = connect_client();
 		client_send(idle[i],
@@ -295,7 +296,7 @@ static void there_is_always_room_for_one_that_must_not_wait(void **state)
 		client_expect(fd, "{\"result\":{}}");
 		close(fd);
 	}
-	/* One that was served may stay: its connection tells it when the VM ends. */
+	/* A client that was served may stay: its connection tells it when the VM ends. */
 	served = connect_client();
 	client_send(served, "{\"command\":\"now\"}\n");
 	client_expect(served, "{\"result\":{}}");
@@ -334,7 +335,7 @@ static void a_limit_holds_whatever_the_handler_does(void **state)
 		client_expect(queued[i], "{\"result\":{}}");
 		close(queued[i]);
 	}
-	/* The one that was queued is not begun any more. */
+	/* The server does not begin the queued request any more. */
 	atomic_store(&fixture.release, true);
 	await_waiting(0);
 	close(stuck);
@@ -371,7 +372,7 @@ static void what_a_client_sent_before_it_left_is_carried_out(void **state)
 			await_count(i + 1); /* no more than the server keeps */
 	}
 	await_count(100);
-	/* In order, after a query that nobody hears any more. */
+	/* The answers come in order, after a query whose client has left. */
 	fd = connect_client();
 	client_send(fd, "{\"command\":\"wait\"}\n{\"command\":\"count\"}\n{\"command\":\"now\"}\n"
 			"{\"command\":\"count-query\"}\n");

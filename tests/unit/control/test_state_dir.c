@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Names: which are good, who has one, and what a killed VMM leaves behind. */
+/* Names: the good ones, the VM that has one, and the files that a killed VMM leaves behind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -171,7 +171,7 @@ static void a_path_too_long_for_a_socket_is_told(void **state)
 	setenv("SYMVM_RUNTIME_DIR", dir, 1);
 }
 
-/* What rm -rf, a cleaner of old files or logind's end of a session does. */
+/* As rm -rf, a cleaner of old files or logind's end of a session does. */
 static void a_removed_name_is_noticed_and_stays_taken(void **state)
 {
 	struct state_name first, second;
@@ -195,7 +195,7 @@ static void a_removed_name_is_noticed_and_stays_taken(void **state)
 	snprintf(path, sizeof(path), "process %d", (int)getpid());
 	assert_non_null(strstr(err.text, path));
 	assert_false(exists("lost.lock"));
-	/* Who looks for it is told where it is. */
+	/* A lookup says which process has it. */
 	assert_int_equal(state_name_lookup("lost", &address, &err), -ENOENT);
 	assert_non_null(strstr(err.text, path));
 	state_name_release(&first);
@@ -312,7 +312,7 @@ static int check_one_name_in_all_places(void)
 	    bind(fd, (struct sockaddr *)&first.address, sizeof(first.address)) < 0 ||
 	    listen(fd, 1) < 0)
 		return 1;
-	/* As cron has it, or a later login: found, and taken. */
+	/* As in cron or a later login: the directory is found, and used. */
 	unsetenv("XDG_RUNTIME_DIR");
 	if (state_name_claim(&second, "vm", &err) != -EEXIST)
 		return 2;
@@ -333,7 +333,7 @@ static void users_have_places_of_their_own(void **state)
 	if (geteuid() == 0)
 		assert_int_equal(chown(xdg, USER, USER), 0);
 	as_user(USER, check_user_places);
-	/* What another user made at the predictable place is not trusted. */
+	/* symvm does not trust a directory that another user made at the predictable place. */
 	assert_int_equal(mkdir(FALLBACK, 0777), 0);
 	as_user(USER, check_fallback_is_refused);
 	assert_int_equal(rmdir(FALLBACK), 0);

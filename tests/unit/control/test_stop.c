@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `stop` beside a guest that draws out `ps`: it answers each call late, with one more piece of a
- * list that does not end. Clients ask and leave, as a monitor would.
+ * `stop` while a guest delays `ps`: the guest answers each call late, with one more piece of a list
+ * that does not end. Clients ask and leave, as a monitor would.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +86,7 @@ static void monitors_that_leave_do_not_shut_out_stop(void **state)
 	assert_true(ask("{\"command\":\"stop\"}\n", line, sizeof(line), SOON_MS));
 	assert_string_equal(line, "{\"result\":{}}");
 	assert_int_equal(atomic_load(&fixture.presses), 1);
-	/* Nobody wants their lists: the guest is not asked any more. */
+	/* No client wants the lists any more, so symvm stops asking the guest. */
 	usleep(3 * CALL_US);
 	calls = atomic_load(&fake_vm.calls);
 	usleep(3 * CALL_US);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is behind a console in tests: takes what the host's side gives, and remembers it. */
+/* The user of a console in tests: takes the input of the host's side, and remembers it. */
 #ifndef TESTS_UNIT_DEVICES_CHARDEV_USER_H
 #define TESTS_UNIT_DEVICES_CHARDEV_USER_H
 

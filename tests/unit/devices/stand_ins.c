@@ -127,7 +127,7 @@ void machine_save_and_load(void)
 	reader = (struct serialize_reader){.data = writer.data, .length = writer.length};
 	assert_int_equal(ops->load(machine.device, &reader, ops->version), 0);
 	assert_int_equal(reader.offset, writer.length);
-	/* Whatever is cut off is noticed. */
+	/* The device notices a state that is cut off anywhere. */
 	for (size_t length = 0; length < writer.length; length++) {
 		reader = (struct serialize_reader){.data = writer.data, .length = length};
 		assert_int_equal(ops->load(machine.device, &reader, ops->version), -EINVAL);

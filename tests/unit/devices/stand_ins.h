@@ -30,7 +30,7 @@ extern struct stand_in machine;
 
 /* Makes the one device of the class whose option is @option (NULL: none). */
 void machine_create(const char *option, const char *argument);
-/* The same, and tells what create() said. */
+/* The same, and gives the error of create(). */
 int machine_try(const char *option, const char *argument, struct error *err);
 void machine_destroy(void);
 /* Runs the I/O loop on a thread, and ends that. */
@@ -40,7 +40,7 @@ void machine_stop_loop(void);
 uint8_t port_read(unsigned offset);
 void port_write(unsigned offset, uint8_t value);
 
-/* Saves, resets, loads: what is left must be the state. */
+/* Saves, resets, loads: afterwards the state must be the same. */
 void machine_save_and_load(void);
 
 #endif

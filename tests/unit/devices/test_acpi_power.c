@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The power button of a guest that does not hear it at once, since it still boots. */
+/* The power button of a guest that does not react at once, since it still boots. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void it_is_pressed_until_the_guest_hears(void **state)
 	assert_true(machine.raised >= 1);
 	assert_int_equal(resumed, 1);
 	assert_int_equal(machine.gsi, IRQ_GSI_ACPI);
-	/* Each of these could have been lost. */
+	/* The guest could have lost each of these presses. */
 	await_more(1);
 	await_more(2);
 	assert_int_equal(port_read(EVENTS), 1);

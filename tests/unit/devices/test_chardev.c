@@ -65,7 +65,7 @@ static void a_socket_left_behind_is_replaced(void **state)
 	chardev = open_it(spec);
 	assert_int_equal(stat(address.sun_path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
-	/* One that is in use is not. */
+	/* A socket that is in use is not replaced. */
 	assert_int_equal(
 		chardev_open("console", spec, loop, &test_log, &chardev_ops, NULL, &second, &err),
 		-EADDRINUSE);
@@ -146,7 +146,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* Whether a client gets what is written now. */
+/* Whether a client gets output that is written now. */
 static bool sees(struct chardev *chardev, int fd, const char *text)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -199,7 +199,7 @@ static size_t some_room(void *opaque)
 	return limited_room;
 }
 
-/* What a client typed before it left reaches the guest, once that takes input. */
+/* A client's keys from before it left reach the guest as soon as the guest takes input. */
 static void what_was_typed_before_is_kept(void **state)
 {
 	static const struct chardev_ops late_ops = {
@@ -245,7 +245,10 @@ static double cpu_seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* What is written while a client that has left is still served is lost: written again and again. */
+/*
+ * Writes again and again, because output is lost while the console still serves a client that has
+ * left.
+ */
 static bool sees_at_last(struct chardev *chardev, int fd)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -260,7 +263,7 @@ static bool sees_at_last(struct chardev *chardev, int fd)
 	return false;
 }
 
-/* Without a descriptor for a client nothing spins; later the client is let in. */
+/* Without a descriptor for a client the loop does not spin; later it lets the client in. */
 static void out_of_descriptors(void **state)
 {
 	struct chardev *chardev;
@@ -277,7 +280,7 @@ static void out_of_descriptors(void **state)
 	none.rlim_cur = (rlim_t)fd + 1;
 	close(fd);
 	fd = connect_to(path);
-	/* It may have been let in already, which is as well. */
+	/* The client may be in already, which is right, too. */
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	close(fd);
 	fd = connect_to(path);
@@ -303,7 +306,7 @@ static void write_much(struct chardev *chardev, unsigned bytes)
 	chardev_flush(chardev);
 }
 
-/* A chatty guest fills no disk: the file keeps the newest. */
+/* A guest with much output does not fill the disk: the file keeps the newest. */
 static void a_file_has_a_limit(void **state)
 {
 	struct chardev *chardev;
@@ -320,7 +323,7 @@ static void a_file_has_a_limit(void **state)
 	assert_in_range(status.st_blocks * 512, 65536, 256 << 10);
 	assert_int_equal(pread(fd, end, 16, status.st_size - 16), 16);
 	assert_int_equal(atoi(end), (4 << 20) - 16);
-	/* Emptied by somebody: counting begins again. */
+	/* If another program empties the file, counting begins again. */
 	assert_int_equal(ftruncate(fd, 0), 0);
 	write_much(chardev, 4 << 20);
 	assert_int_equal(fstat(fd, &status), 0);
@@ -330,7 +333,7 @@ static void a_file_has_a_limit(void **state)
 	unlink(path);
 }
 
-/* A file that takes no more costs the output; when it does again, that continues. */
+/* Output to a file that takes no more is lost; it continues when the file takes data again. */
 static void a_full_disk_loses_output_only(void **state)
 {
 	struct chardev *chardev;

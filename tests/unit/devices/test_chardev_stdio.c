@@ -119,7 +119,7 @@ static void take_terminal(int terminal)
 	dup2(terminal, 1);
 }
 
-/* What the VM's process does: reads the terminal until Ctrl-A x. Tells how many keys came. */
+/* The VM's process: reads the terminal until Ctrl-A x. Reports the number of keys. */
 static void run_console(int told)
 {
 	struct chardev *chardev = open_it("stdio");
@@ -198,7 +198,7 @@ static void shell(int terminal, int orders, int told)
 	setpgid(job, job);
 	if (read(orders, &byte, 1) != 1)
 		_exit(1);
-	/* Typed for the shell, while the job runs: it must not be the job that reads it. */
+	/* Typed for the shell while the job runs: the job must not read it. */
 	if (byte == 'f')
 		tcsetpgrp(0, job);
 	if (waitpid(job, &status, WUNTRACED) != job || WIFSTOPPED(status))
@@ -222,7 +222,7 @@ static void a_background_job_leaves_the_terminal_alone(void **state)
 	assert_false(is_raw(terminal));
 	assert_int_equal(write(primary, "ls\n", 3), 3);
 	usleep(100000);
-	/* Still there for the shell, and the job was not stopped by looking. */
+	/* The shell can still read it, and the job was not stopped by looking. */
 	assert_false(is_raw(terminal));
 	assert_int_equal(read(terminal, line, 3), 3);
 	assert_memory_equal(line, "ls\n", 3);

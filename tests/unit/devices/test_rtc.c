@@ -144,11 +144,11 @@ static void updates_and_alarms_interrupt(void **state)
 	assert_int_equal(get(12), 0xb0);
 	assert_false(machine.line);
 	assert_int_equal(get(12), 0);
-	set(11, 0x42); /* no periodic interrupt: it does not pretend */
+	set(11, 0x42); /* it has no periodic interrupt, and does not claim to */
 	assert_int_equal(get(11), 0x02);
 }
 
-/* The host's clock is set back by an hour while the timer waits: seconds pass all the same. */
+/* The host's clock goes back by an hour while the timer waits. Seconds still pass. */
 static void a_host_clock_that_is_set_back_does_not_silence_it(void **state)
 {
 	ahead = 3600;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest of the test's making behind libguestview's handle: it answers by a script. */
+/* A guest that the test plays behind libguestview's handle: it answers by a script. */
 #ifndef TESTS_GUESTVIEW_FAKE_GUEST_H
 #define TESTS_GUESTVIEW_FAKE_GUEST_H
 
@@ -9,7 +9,7 @@ struct fake_answer {
 	int status; /* of sym_call() */
 	int64_t value;
 	const void *message; /* NULL: none is copied */
-	size_t length;	     /* that the answer claims; as much as fits is copied */
+	size_t length;	     /* that the answer claims; the fake copies as much as fits */
 };
 
 struct fake_guest {
@@ -17,14 +17,14 @@ struct fake_guest {
 	struct guest_limit limit;
 	_Atomic bool cut; /* of @limit */
 	unsigned vcpus;
-	const struct fake_answer *answers; /* one a call; the last one again and again */
+	const struct fake_answer *answers; /* one for each call; the last one repeats */
 	unsigned answer_count;
-	unsigned calls;			 /* that came */
-	unsigned end_after;		 /* the guest has ended after so many calls; 0: never */
-	unsigned cut_after;		 /* nobody wants the answer after so many; 0: never */
-	int held;			 /* what check() says: 0 or -errno */
-	int run_status;			 /* what run_on() says without running anything, or 0 */
-	unsigned vcpu;			 /* of the last call */
+	unsigned calls;	    /* made so far */
+	unsigned end_after; /* the guest has ended after so many calls; 0: never */
+	unsigned cut_after; /* the caller does not want the answer after so many; 0: never */
+	int held;	    /* result of check(): 0 or -errno */
+	int run_status;	    /* result of run_on() if it must not run anything, or 0 */
+	unsigned vcpu;	    /* of the last call */
 	struct sym_call_request request; /* the last one */
 	char logged[128];		 /* the last line */
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* One call: what the guest, the embedder and the limit may do to it. */
+/* One call: the influence of the guest, the embedder and the limit. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -173,7 +173,7 @@ static void a_message_has_exactly_its_size(void **state)
 	}
 }
 
-/* As the engine would never give it: a call without a message has no length. */
+/* The engine would never give this: a call without a message has no length. */
 static void a_length_without_a_message_is_refused(void **state)
 {
 	static const struct fake_answer answers[] = {{.value = 5, .length = 1}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* who: which exits match, the record of one, and the ring. */
+/* who: the exits that match, the record of one, and the ring. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

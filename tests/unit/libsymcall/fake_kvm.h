@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A vCPU without KVM: ioctl() of the test program itself. Registers follow KVM's
- * rules for synced registers; what KVM_RUN brings is the test's to say.
+ * A vCPU without KVM: the test program defines ioctl(). Registers follow KVM's rules for
+ * synced registers. The test gives the results of KVM_RUN.
  */
 #ifndef TESTS_UNIT_LIBSYMCALL_FAKE_KVM_H
 #define TESTS_UNIT_LIBSYMCALL_FAKE_KVM_H
@@ -44,7 +44,7 @@ void *fake_translate(void *opaque, uint64_t gpa, uint64_t len);
 int fake_exit_io(struct fake_kvm *fake, bool in, uint16_t port, uint8_t size, uint32_t count);
 int fake_exit_msr(struct fake_kvm *fake, bool write, uint32_t index, uint64_t data);
 
-/* The guest's registration with handler FAKE_HIGH + FAKE_CODE. 0 or what was refused. */
+/* Registers the guest with handler FAKE_HIGH + FAKE_CODE. 0 or the error of the refused step. */
 int fake_register(struct fake_kvm *fake, struct sym_vcpu *vcpu);
 int fake_wrmsr(struct fake_kvm *fake, struct sym_vcpu *vcpu, uint32_t index, uint64_t data);
 

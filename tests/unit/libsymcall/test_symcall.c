@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a real KVM in the lab cannot bring about, and arithmetic, on a vCPU without KVM. */
+/* Cases that a real KVM in the lab cannot cause, and arithmetic, on a vCPU without KVM. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,9 +18,9 @@ struct fixture {
 	unsigned int serviced;
 	int service_result;
 	bool forever;	 /* the handler never returns */
-	bool takes_note; /* but when it is told that it was given up */
+	bool takes_note; /* except when it learns that it was given up */
 	unsigned int told;
-	int run_error;		 /* what the handler's KVM_RUN fails with */
+	int run_error;		 /* error of the handler's KVM_RUN */
 	unsigned int more_exits; /* of the completing run */
 	struct kvm_regs entered;
 	struct kvm_vcpu_events entered_events;
@@ -181,7 +181,8 @@ static void test_call_restores(void **state)
 	assert_int_equal(run->kvm_dirty_regs, KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS);
 	assert_int_equal(run->s.regs.events.flags, KVM_VCPUEVENT_VALID_SHADOW);
 	assert_int_equal(run->s.regs.events.interrupt.nr, 0x33);
-	/* The privilege of the return is looked up once; the registration looked too. */
+	/* The library reads the segments once for the return, and read them once at the
+	 * registration. */
 	assert_int_equal(f->fake->get_sregs, 2);
 	assert_int_equal(call(f), 0);
 	assert_int_equal(f->fake->get_sregs, 2);
@@ -218,7 +219,7 @@ static void test_deadline(void **state)
 	assert_int_equal(call(f), 0);
 }
 
-/* The guest is told once, in the interrupted context, and only if it wants to be. */
+/* The library tells the guest once, in the interrupted context, and only if the guest wants it. */
 static void test_told_of_deadline(void **state)
 {
 	const uint64_t version = (uint64_t)SYM_ABI_VERSION << 32;
@@ -267,15 +268,15 @@ static void test_more_exits_in_completion(void **state)
 	f->more_exits = 5;
 	assert_int_equal(call(f), 0);
 	assert_int_equal(f->serviced, 5);
-	/* The embedder's exit is described as before. */
+	/* kvm_run describes the embedder's exit as before. */
 	assert_int_equal(f->fake->run->io.port, 0x99);
 	assert_int_equal(*data, 0x5c);
-	/* The VMM stops in one of them: nothing is entered. */
+	/* The VMM stops in one of them: the library does not enter the guest. */
 	f->more_exits = 1;
 	f->service_result = -ECANCELED;
 	assert_int_equal(call(f), -ECANCELED);
 	assert_int_equal(stats(f).calls, 1);
-	/* An instruction without end. */
+	/* An instruction that never ends. */
 	f->service_result = 0;
 	f->more_exits = 1000000;
 	assert_int_equal(call(f), -EAGAIN);
@@ -366,7 +367,7 @@ static void test_doorbell_rate(void **state)
 	assert_int_equal(stats(f).doorbells + stats(f).doorbells_limited, 2000);
 	assert_int_equal((int64_t)spy->doorbell.verdict, -EAGAIN);
 	assert_int_equal(spy->doorbell.state, SYM_DOORBELL_STATE_VERDICT);
-	/* A wrong cookie is not heard at all. */
+	/* The library ignores a doorbell with a wrong cookie. */
 	spy->doorbell.state = SYM_DOORBELL_STATE_RUNG;
 	spy->doorbell.cookie++;
 	fake_exit_io(f->fake, false, SYM_PORT_BASE + SYM_PORT_DOORBELL, 1, 1);

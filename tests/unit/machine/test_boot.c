@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Kernels that are none: each is refused with words that say what it is. */
+/* Files that are not kernels: each is refused with words that say what it is. */
 #include <asm/bootparam.h>
 #include <elf.h>
 #include <errno.h>
@@ -152,7 +152,7 @@ static void test_elf(void **state)
 	refuses(boot_elf_check, &image, sizeof(image), "PVH");
 }
 
-/* As Firecracker's kernels are: no PVH note, the entry in a segment. */
+/* Like Firecracker's kernels: no PVH note, the entry in a segment. */
 static struct elf_image elf_without_note(void)
 {
 	struct elf_image image = good_elf();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What guests see on hosts that this project has not: CPUID tables as KVM gives them there. */
+/* CPUID on hosts that this project does not have: tables as KVM gives them there. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
@@ -60,7 +60,7 @@ int ioctl(int fd, unsigned long request, ...)
 	return 0;
 }
 
-/* Of libsymcall, which has tests of its own. */
+/* Stands in for libsymcall, which has tests of its own. */
 int sym_vm_cpuid_extend(const struct sym_vm *vm, struct kvm_cpuid2 *cpuid, size_t max_entries)
 {
 	return 0;

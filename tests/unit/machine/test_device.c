@@ -16,7 +16,7 @@ static struct vm vm;
 static char destroyed[16], started[16];
 static char failing; /* the device whose start fails */
 
-/* A device's letter is all that it does. */
+/* A device only records its letter. */
 struct letter {
 	struct device device;
 	char letter;
@@ -81,7 +81,7 @@ static void a_device_is_found_by_its_ops(void **state)
 	assert_null(device_find_next(&c.device));
 	assert_ptr_equal(device_find(&vm, &second_ops), &b);
 	assert_null(device_find_next(&b.device));
-	/* The same contents are not the same ops. */
+	/* Ops with the same contents are not the same ops. */
 	assert_null(device_find(&vm, &other_ops));
 }
 

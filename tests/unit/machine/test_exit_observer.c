@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Observers of exits: what they are shown, and that one that was removed is not in use. */
+/* Observers of exits: the exits that they see, and that a removed one is not in use. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -183,7 +183,7 @@ static void a_removal_waits_for_the_vcpu_that_is_inside(void **state)
 	assert_int_equal(pthread_create(&threads[1], NULL, remove_thread, &observer), 0);
 	while (exit_is_observed(&observers, KVM_EXIT_IO))
 		usleep(100);
-	/* It is off the list, but in use; and it is not shown anything new. */
+	/* It is off the list, but in use, and it sees no new exit. */
 	port_exit(1);
 	usleep(20000);
 	assert_false(atomic_load(&meeting.removed));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What is asked of KVM on hosts with notify exits, bus lock exits and AVIC. */
+/* The VMM's requests to KVM on hosts with notify exits, bus lock exits and AVIC. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include "machine/vm.h"
 
 static struct {
-	int notify, bus_lock; /* what KVM_CHECK_EXTENSION says */
+	int notify, bus_lock; /* result of KVM_CHECK_EXTENSION */
 	int refuse;	      /* errno of KVM_ENABLE_CAP */
 	uint64_t notify_argument, bus_lock_argument;
 	unsigned enabled;

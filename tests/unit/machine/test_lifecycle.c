@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Pause, reset and end of a VM whose vCPUs run on a KVM of the test's making, with a device that
+ * Pause, reset and end of a VM whose vCPUs run on a KVM that the test plays, with a device that
  * holds up a vCPU, or the reset, as a disk that hangs does.
  */
 #include <errno.h>
@@ -355,7 +355,7 @@ static void each_vcpu_is_told_that_it_stood_still(void **state)
 	assert_int_equal(atomic_load(&fake.clock_told), before + VCPUS);
 }
 
-/* A stopped process: KVM_RUN comes back, and nobody here had asked for it. */
+/* A stopped process: KVM_RUN returns without a request of this process. */
 static void a_stop_from_outside_is_told_too(void **state)
 {
 	unsigned before;
@@ -366,7 +366,7 @@ static void a_stop_from_outside_is_told_too(void **state)
 	for (int i = 0; i < 20000 && atomic_load(&fake.clock_told) == before; i++)
 		usleep(500);
 	assert_int_equal(atomic_load(&fake.clock_told), before + 1);
-	/* A kick is no stop: whoever asks the guest often must not silence its watchdogs. */
+	/* A kick is not a stop: frequent calls must not silence the guest's watchdogs. */
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(vcpu_run_on(fake.vm.vcpus[1], work, NULL, 10000), 0);
 	assert_int_equal(atomic_load(&fake.clock_told), before + 1);
@@ -378,7 +378,7 @@ static void a_pause_gives_up_on_a_vcpu_that_a_disk_holds(void **state)
 	guest_writes(DISK_PORT);
 	await(&fake.in_disk);
 	assert_int_equal(vm_pause(&fake.vm), -ETIMEDOUT);
-	/* As if nothing had been: the other vCPU runs on, and so does this one later. */
+	/* As if nothing had happened: the other vCPU continues, and so does this one later. */
 	assert_true(guest_runs());
 	assert_int_equal(vcpu_run_on(fake.vm.vcpus[0], work, NULL, 50), -ETIMEDOUT);
 	atomic_store(&fake.disk_hangs, false);
@@ -450,7 +450,7 @@ static void work_slowly(struct vcpu *vcpu, void *opaque)
 	atomic_store(&slow->runs, false);
 }
 
-/* Work uses its caller's memory: a caller whose time is over just as it begins waits for its end.
+/* Work uses its caller's memory. If the caller's time is over just as it begins, the caller waits.
  */
 static void work_that_has_begun_is_waited_for(void **state)
 {

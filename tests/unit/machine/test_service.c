@@ -17,7 +17,7 @@ static int states[2];
 static unsigned started, stopped, attempts, failing; /* the attempt that fails, from 1 */
 static void *first_started, *last_stopped;
 
-/* The linker says which of the services comes first. */
+/* The linker decides the order of the services. */
 static int start(int *mine, void **state, struct error *err)
 {
 	if (++attempts == failing)
@@ -62,7 +62,7 @@ static int setup(void **state)
 
 static void each_service_of_the_table_is_started_and_stopped_once(void **state)
 {
-	/* The same name is not the same service. */
+	/* A service with the same name is not the same service. */
 	static const struct service_ops stranger = {"one", .start = one_start, .stop = stop};
 	struct error err = {""};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What ends a guest and what resets it, by its exits. */
+/* The exits that end a guest, and the exits that reset it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -88,7 +88,7 @@ static void triple_fault(enum vm_triple_fault how, bool was_announced, bool rebo
 	assert_int_equal(resets, reboots);
 	assert_int_equal(ended, reboots ? VM_END_NONE : VM_END_CRASH);
 	assert_true(!!strstr(log, "triple fault") == !reboots);
-	/* The remedy, where there is one. */
+	/* The remedy, if there is one. */
 	assert_true(!!strstr(log, "--on-triple-fault reset") ==
 		    (!reboots && how == VM_TRIPLE_FAULT_ANNOUNCED));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A reset puts everything back that a guest can change, on hosts that the lab does not have:
- * extended state, memory types, many MSRs. KVM is an ioctl() with its rules.
+ * A reset restores all state that a guest can change, on hosts that the lab does not have:
+ * extended state, memory types, many MSRs. An ioctl() with KVM's rules stands in for KVM.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -151,7 +151,7 @@ static void all_comes_back(void **state)
 	kvm.mtrr[0x50] = 0x0606060606060606; /* MTRRfix64K_00000 */
 	power_on = capture(&vcpu);
 	assert_true(kvm.get_msrs >= 3);
-	/* Write-back but for the PCI hole, and no bit beyond the guest's addresses. */
+	/* Write-back except in the PCI hole, and no bit beyond the guest's addresses. */
 	assert_int_equal(kvm.mtrr[0xff], 0x806);
 	assert_int_equal(kvm.mtrr[0], 0xc0000000);
 	assert_int_equal(kvm.mtrr[1], 0x3fffc0000800);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The event of a panic and its text come in either order, or one alone. The guest's page is a
- * variable here; the VM's end is recorded.
+ * The event of a panic and its text come in either order, or only one of them comes. The guest's
+ * page is a variable here, and the test records the VM's end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ int sym_vm_spy_read_panic(struct sym_vm *sym, char out[SYM_PANIC_SIZE])
 	return 0;
 }
 
-/* As vm.c has it. */
+/* As in vm.c. */
 void vm_end(struct vm *which, enum vm_end reason)
 {
 	int none = VM_END_NONE;
@@ -140,7 +140,7 @@ static void the_event_first(void **state)
 	logged("panicked: came later\n");
 }
 
-/* Bounded: the guest that never publishes ends, too. */
+/* The wait is bounded: a guest that never publishes ends, too. */
 static void the_event_alone(void **state)
 {
 	vm_report_panic(&vm);
@@ -164,7 +164,7 @@ static void without_the_interface_too(void **state)
 	assert_int_equal(atomic_load(&vm.end), VM_END_PANIC);
 }
 
-/* A guest that does more in the moment between: its panic is the reason all the same. */
+/* If the guest does more in the meantime, its panic is still the reason. */
 static void what_follows_is_no_other_reason(void **state)
 {
 	static const enum vm_end reasons[] = {VM_END_POWEROFF, VM_END_CRASH, VM_END_REBOOT};
@@ -192,7 +192,7 @@ static void others_end_a_vm_for_their_reasons(void **state)
 	assert_int_equal(vm_panic_reason(&vm, VM_END_FAILURE), VM_END_FAILURE);
 }
 
-/* Without the pvpanic driver: what the page says counts, and is kept over the reset. */
+/* Without the pvpanic driver the page's text counts, and survives the reset. */
 static void the_text_alone(void **state)
 {
 	char text[SYM_PANIC_SIZE];
@@ -207,7 +207,7 @@ static void the_text_alone(void **state)
 	spy.page = false; /* reset */
 	assert_true(vm_panic_text(&vm, text));
 	assert_string_equal(text, "Attempted to kill init!");
-	/* The next panic is told again. */
+	/* The next panic is reported again. */
 	spy.page = true;
 	publish("the second");
 	vm_panic_note(&vm);

@@ -99,7 +99,7 @@ static void test_dirty_log_needs_room(void **state)
 	assert_int_equal(memory_dirty_fetch(&copy, 0, bitmap, sizeof(bitmap)), -EBADF);
 }
 
-/* Stands in for KVM, which is not there where unit tests run: it takes memslots. */
+/* Stands in for KVM, which unit tests do not have: it accepts memslots. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	if (request == KVM_SET_USER_MEMORY_REGION)
@@ -108,7 +108,7 @@ int ioctl(int fd, unsigned long request, ...)
 	return -1;
 }
 
-/* Whether the kernel can read this byte for us: asks without a fault of our own. */
+/* Whether the kernel can read this byte for us. The test does not cause a fault itself. */
 static bool is_mapped(int fd, const uint8_t *byte)
 {
 	return write(fd, byte, 1) == 1;
@@ -170,9 +170,9 @@ static void test_backs_with_huge_pages_where_it_may(void **state)
 }
 
 /*
- * What KVM and a device do with memory of the pool: before, a pool that was too small showed itself
- * only here, by SIGBUS. The machine may have a pool or not: with one the memory is there, whole;
- * without, the start is refused in one line with numbers.
+ * Uses memory of the pool as KVM and a device do. Before, a pool that was too small showed only
+ * here, by SIGBUS. If the machine has a pool, the whole memory is there. If not, the start is
+ * refused in one line with numbers.
  */
 static void test_takes_huge_pages_or_says_how_many_are_missing(void **state)
 {
@@ -227,7 +227,7 @@ static void test_gives_pages_back(void **state)
 	memory_destroy(&real);
 }
 
-/* A file system that cannot punch: the contents go all the same. */
+/* A file system that cannot punch: the contents must still be gone. */
 static void test_zeroes_what_cannot_be_given_back(void **state)
 {
 	struct guest_memory fixed = memory;

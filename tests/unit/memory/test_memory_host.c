@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Hosts that cannot give the memory, as files in a directory: which limit, in which words. */
+/* Hosts that cannot give the memory, as files in a directory: the limit, and the words for it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

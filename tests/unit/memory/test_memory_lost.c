@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A page of guest memory that cannot be had: the access completes, and the VM hears of it. */
+/* Guest memory without a page: the access completes, and the VM learns of it. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 static struct event_loop *loop;
 static unsigned reports;
 
-/* Stands in for KVM, which is not there where unit tests run: it takes memslots. */
+/* Stands in for KVM, which unit tests do not have: it accepts memslots. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	if (request == KVM_SET_USER_MEMORY_REGION)
@@ -45,7 +45,7 @@ static void create(struct guest_memory *memory)
 	assert_int_equal(event_loop_create(&loop), 0);
 	assert_int_equal(memory_init(memory, -1, &config, &err), 0);
 	assert_int_equal(memory_lost_watch(memory, loop, report, NULL, &err), 0);
-	/* Beyond the file's end there is no page to be had, as on a file system that is full. */
+	/* Beyond the file's end the host gives no page, as on a file system that is full. */
 	assert_int_equal(ftruncate(memory->regions[0].fd, 8 << 20), 0);
 }
 
@@ -92,7 +92,7 @@ static void one_memory_is_watched_at_a_time(void **state)
 	destroy(&memory);
 }
 
-/* What is not guest memory: status 1 and one line, no signal either. */
+/* Outside of guest memory: status 1 and one line, and no signal either. */
 static void other_memory_ends_the_process_in_order(void **state)
 {
 	int pipe_fds[2], status;

@@ -35,7 +35,7 @@ void vm_end(struct vm *vm, enum vm_end reason)
 {
 }
 
-/* The transport: counts interrupts, and that is all. */
+/* The transport: only counts interrupts. */
 static int fake_create(struct virtio_device *device, struct error *err);
 
 static void fake_destroy(struct virtio_transport *transport)

@@ -41,11 +41,11 @@ uint16_t driver_add_in(unsigned queue, uint64_t gpa, uint32_t length);
 /* A raw descriptor, and a raw entry of the available ring. */
 void driver_descriptor(unsigned queue, uint16_t index, struct vring_desc desc);
 void driver_make_available(unsigned queue, uint16_t head);
-/* What the driver's kick leads to. */
+/* Handles the driver's kick. */
 void driver_kick(unsigned queue);
-/* Takes the next used entry; false where there is none. */
+/* Takes the next used entry; false if there is none. */
 bool driver_take_used(unsigned queue, struct vring_used_elem *element);
-/* Whether the device wants a kick for what was just made available. */
+/* Whether the device wants a kick for the entries just made available. */
 bool driver_wants_kick(unsigned queue, uint16_t before);
 
 #endif

@@ -17,7 +17,7 @@
 #define MERGEABLE (1ull << VIRTIO_NET_F_MRG_RXBUF)
 #define EVENT_IDX (1ull << VIRTIO_RING_F_EVENT_IDX)
 
-/* A back end that keeps what it got. */
+/* A back end that keeps its frames. */
 static struct net_backend stub;
 static uint8_t sent_frame[NET_FRAME_MAX];
 static size_t sent_length;
@@ -118,7 +118,7 @@ static void frames_of_bad_length_are_dropped(void **state)
 	assert_int_equal(sent_length, NET_FRAME_MAX);
 }
 
-/* What the guest finds in @count buffers of @size bytes from @gpa on. */
+/* The frame that the guest finds in @count buffers of @size bytes from @gpa on. */
 static void check_received(uint64_t gpa, uint32_t size, unsigned count, const uint8_t *frame,
 			   size_t length)
 {
@@ -220,7 +220,7 @@ static void the_backlog_is_bounded(void **state)
 	driver_add_in(RX, gpa, 2000);
 	driver_reset();
 	assert_int_equal(resumes, 1);
-	/* What waited is gone with the reset. */
+	/* The reset drops the waiting frames. */
 	driver_start(MERGEABLE);
 	driver_add_in(RX, driver_memory(2000), 2000);
 	driver_kick(RX);
@@ -243,7 +243,7 @@ static void an_unusable_buffer_costs_one_frame(void **state)
 	check_received(gpa, 100, 1, frame, 80);
 }
 
-/* With frames waiting, the available index jumps: the device fails, and nobody waits for ever. */
+/* The available index jumps while frames wait: the device fails, and no frame waits for ever. */
 static void a_jumping_index_ends_the_wait(void **state)
 {
 	const uint8_t frame[60] = {0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The user network's name server, before servers of the host that this test plays. */
+/* The user network's name server, in front of servers of the host that this test plays. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -271,7 +271,7 @@ static void the_file_is_followed(void **state)
 			assert_int_equal(symlink(other, path), 0);
 		}
 		if (i)
-			sleep(1); /* what was read is taken for as long */
+			sleep(1); /* the cached list is valid for this time */
 		ask(dns, 4000, i);
 		server_answer(fds[i], 0);
 		wait_for_answers(i + 1);
@@ -281,7 +281,7 @@ static void the_file_is_followed(void **state)
 		close(fds[i]);
 }
 
-/* A server where nobody listens, and one that is silent: the next. */
+/* One server does not listen, one is silent: the next one answers. */
 static void the_next_server_is_asked(void **state)
 {
 	uint16_t port = 0;
@@ -316,7 +316,7 @@ static void without_a_server_the_guest_hears_of_it(void **state)
 	dns_close(dns);
 }
 
-/* A flood that is never answered: each query that is given up is answered, others get through. */
+/* A flood without answers: the guest gets an error for each query given up; others get through. */
 static void a_flood_is_bounded(void **state)
 {
 	uint16_t port = 0;
@@ -329,11 +329,11 @@ static void a_flood_is_bounded(void **state)
 	dns = dns_open(port, 1500);
 	ask(dns, 4000, 1);
 	server_take(silent, data, &length);
-	/* From one port: it takes room from nobody else. */
+	/* From one port: the flood takes no room from other ports. */
 	for (unsigned i = 0; i < 1000; i++)
 		ask(dns, 5000, i);
 	assert_int_equal(failures, 1000 - NET_DNS_PER_PORT);
-	/* From many: the oldest go. */
+	/* From many ports: the oldest queries are given up. */
 	for (unsigned i = 0; i < 1000; i++)
 		ask(dns, 10000 + i, 7);
 	assert_int_equal(failures, 2001 - NET_DNS_MOST);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Packets, what policy makes of them, fragments and flows of the user network. */
+/* Packets, policy, fragments and flows of the user network. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -264,7 +264,7 @@ static void a_restricted_guest_reaches_nothing(void **state)
 	}
 }
 
-/* The guest may answer those who sent something through a forward, and nobody else. */
+/* The guest may answer only peers that sent a packet through a forward. */
 static void answers_of_udp_forwards_pass(void **state)
 {
 	for (unsigned restricted = 0; restricted < 2; restricted++) {
@@ -365,7 +365,7 @@ static void contradictions_are_dropped(void **state)
 	net_fragments_destroy(fragments);
 }
 
-/* What poc_frag did: first fragments alone, each of another datagram. */
+/* The attack of poc_frag: only first fragments, each of another datagram. */
 static void a_flood_of_fragments_is_bounded(void **state)
 {
 	struct net_fragments *fragments = net_fragments_create();
@@ -377,9 +377,9 @@ static void a_flood_of_fragments_is_bounded(void **state)
 		answers += answered != 0;
 	}
 	assert_int_equal(net_fragments_dropped(fragments), 40000 - NET_DATAGRAMS);
-	/* Each is told of. */
+	/* The guest gets an answer for each dropped datagram. */
 	assert_int_equal(answers, 40000 - NET_DATAGRAMS);
-	/* A datagram that comes then is whole all the same. */
+	/* A datagram that comes then still becomes whole. */
 	assert_false(fragment(fragments, 50000, 0, 64, 128, 50000, &answered));
 	assert_true(fragment(fragments, 50000, 64, 128, 128, 50001, &answered));
 	net_fragments_destroy(fragments);
@@ -417,7 +417,7 @@ static void each_kind_of_flow_has_its_bound(void **state)
 	}
 	packet = udp(ELSEWHERE, 3000, 9);
 	assert_true(net_flows_full(&flows, &packet));
-	/* Those that are open go on; other kinds do not suffer. */
+	/* Open flows continue; other kinds are not affected. */
 	packet = udp(HOST, 1003, 77);
 	assert_false(net_flows_full(&flows, &packet));
 	packet.source++;

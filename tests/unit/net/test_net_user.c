@@ -369,7 +369,7 @@ static void at_the_bound_the_guest_is_answered(void **state)
 	}
 	assert_int_equal(described("flows_udp"), 16);
 	assert_int_equal(described("flows_refused"), 4);
-	/* An open flow is none the worse for it. */
+	/* It does not affect an open flow. */
 	packet_make(frame, IPPROTO_UDP, "10.0.2.2", port);
 	assert_int_equal(send_and_take(frame, 50, answer), 0);
 	driver_destroy();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A VM without KVM, for what asks guests: its vCPUs run nothing, and its guest answers as the test
- * says. Stands in for sym_call(), vcpu_run_on() and vm_check_runs().
+ * A VM without KVM, for code that asks guests: its vCPUs run nothing, and its guest answers as the
+ * test says. Stands in for sym_call(), vcpu_run_on() and vm_check_runs().
  */
 #ifndef TESTS_SERVICES_FAKE_VM_H
 #define TESTS_SERVICES_FAKE_VM_H
@@ -24,7 +24,7 @@ struct fake_vm {
 	_Atomic bool paused;
 };
 
-/* The one of this process. */
+/* The only one in this process. */
 extern struct fake_vm fake_vm;
 
 /* Gives @vm its vCPUs and the interface; it has not ended, and is not paused. */

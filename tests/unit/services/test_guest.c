@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A VM as libguestview sees it: whether it can be asked, and in whose words it says that. */
+/* A VM as libguestview sees it: whether it can be asked, and the words for a refusal. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

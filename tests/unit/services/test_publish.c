@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What is published to the guest: by all publishers together, and of the host only if allowed. */
+/* Publications to the guest: from all publishers together, and about the host only if allowed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

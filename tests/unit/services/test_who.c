@@ -131,7 +131,7 @@ static void a_client_gets_its_exits_in_order(void **state)
 	take(101);
 	take(100);
 	take(101);
-	/* The watch is over: the guest is not asked any more. */
+	/* The watch is over, so the service does not ask the guest any more. */
 	calls = fake_vm.calls;
 	cause(0, PORT);
 	assert_int_equal(fake_vm.calls, calls);
@@ -169,7 +169,7 @@ static void exits_without_an_answer_are_missed(void **state)
 	fixture.answer_status = -EAGAIN;
 	cause_and_ask(0);
 	cause_and_ask(0);
-	/* The exit of a call's handler is not the guest's. */
+	/* The exit of a call's handler does not count as the guest's. */
 	fixture.answer_status = -EBUSY;
 	cause_and_ask(0);
 	fixture.answer_status = 0;

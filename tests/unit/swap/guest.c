@@ -173,7 +173,7 @@ void guest_free(struct guest *guest, uint32_t slot)
 	}
 }
 
-/* Without the header and words, which the test can count itself: few. */
+/* Leaves out the header and words. They are few, and the test can count them itself. */
 uint64_t guest_slot_bytes(const struct guest *guest)
 {
 	uint64_t other = 4096 + (uint64_t)guest->count * 4;

@@ -25,7 +25,7 @@ struct guest {
 	uint32_t count;
 };
 
-/* A store, guarded and running. @spill may be NULL. Fails the test when it cannot be made. */
+/* Makes a store, guarded and running. @spill may be NULL. Fails the test on an error. */
 void guest_create(struct guest *guest, uint64_t size, uint64_t budget, enum swap_codec_kind codec,
 		  const char *spill);
 void guest_destroy(struct guest *guest);
@@ -35,7 +35,7 @@ void guest_fill(uint8_t page[4096], uint64_t seed, bool compressible);
 
 /* 0; -ENOSPC; -EIO: the slot was lost. */
 int guest_write(struct guest *guest, uint32_t slot, const uint8_t page[4096]);
-/* 0; -EIO; -ENOENT where the slot is free; -ETIMEDOUT. */
+/* 0; -EIO; -ENOENT if the slot is free; -ETIMEDOUT. */
 int guest_read(struct guest *guest, uint32_t slot, uint8_t page[4096]);
 void guest_free(struct guest *guest, uint32_t slot);
 

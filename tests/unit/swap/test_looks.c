@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * How much of a large store one doorbell looks at, in a store without threads: a guest that keeps
- * one slot of each group mapped makes each look expensive and vain. Slots are counted, not time.
+ * The part of a large store that one doorbell looks at, in a store without threads. A guest that
+ * keeps one slot of each group mapped makes each look expensive and useless. The test counts slots,
+ * not time.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,7 +14,7 @@
 #include "swap/store/store_internal.h"
 
 #define LARGE (48ull << 30)
-/* Of each kind of look: freed pages, contents to move. A group more may be finished. */
+/* The limit of each kind of look: freed pages, contents to move. One more group may be finished. */
 #define LOOKED_MOST (RESERVE_LOOKS * 2 * (LOOK_SLOTS + GROUP_SLOTS))
 
 static struct swap_store *make(uint64_t size, uint64_t budget, struct log *log)
@@ -70,7 +71,7 @@ static void a_vain_fetch_is_bounded(void **state)
 	swap_store_destroy(store);
 }
 
-/* Each look goes on where the last one ended: in the end a freed page is found. */
+/* Each look continues from the end of the last one, so in the end one finds a freed page. */
 static void looks_resume(void **state)
 {
 	struct log log;
@@ -92,7 +93,7 @@ static void reports_take_no_lock(void **state)
 	struct swap_usage usage;
 
 	assert_int_equal(swap_store_reserve(store, 3), 0);
-	/* Held by this thread itself: a report that took it would never return. */
+	/* This thread itself holds the lock: a report that took it would never return. */
 	pthread_mutex_lock(&store->lock);
 	swap_store_usage(store, &usage);
 	assert_int_equal(usage.resident, SLOT_SIZE);

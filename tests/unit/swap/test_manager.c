@@ -28,7 +28,7 @@
 static struct fixture {
 	struct vm vm;
 	struct sym_swap_query query;
-	int64_t answer; /* what the guest's handler returns */
+	int64_t answer; /* result of the guest's handler */
 	int call_status;
 	unsigned calls;
 	sym_doorbell_fn doorbell;
@@ -120,7 +120,7 @@ static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
 
 static const struct swap_store_ops store = {.set_verdicts = set_verdicts, .usage = usage};
 
-/* A policy with a memory of its own: it asks the guest every second time, and takes all back. */
+/* A policy with state of its own: it asks the guest every second time, and takes all back. */
 struct turns {
 	unsigned wanted, decided;
 };
@@ -251,12 +251,12 @@ static void test_grant(void **state)
 	assert_in_range(fixture.mem.requested, 80 * MIB, 90 * MIB);
 	assert_int_equal(counted("decisions", "grant-given"), 1);
 	assert_int_equal(counted("given_bytes", NULL), fixture.mem.requested);
-	/* On its way: nothing more. */
+	/* The grant is under way: no more is given. */
 	verdict = ring(0);
 	assert_int_equal(SYM_VERDICT_KIND(verdict), SYM_VERDICT_GRANT);
 	assert_int_equal(counted("decisions", "grant-pending"), 1);
 	assert_int_equal(swap_ram_bytes(&fixture.vm), 256 * MIB + fixture.mem.requested);
-	/* Until the maximum; then the guest is not even asked. */
+	/* Grants up to the maximum; then the service does not even ask the guest. */
 	for (unsigned i = 0; i < 20; i++) {
 		fixture.mem.plugged = fixture.mem.requested;
 		ring(0);
@@ -278,7 +278,7 @@ static void test_budget(void **state)
 	fixture.mem.plugged = fixture.mem.requested;
 	ring(0);
 	assert_int_equal(counted("decisions", "grant-budget"), 1);
-	/* Made smaller: the difference is asked back. */
+	/* The target became smaller: the service asks the difference back. */
 	fixture.budget = 310 * MIB;
 	run_for(1200);
 	assert_int_equal(fixture.mem.requested, 14 * MIB);
@@ -317,7 +317,7 @@ static void test_pressure(void **state)
 	assert_int_equal(counted("pressure_full", NULL), 50);
 	assert_true(fixture.mem.requested < given);
 	assert_int_equal(counted("taken_back", "pressure"), 1);
-	/* What RAM can't do a mapping can. */
+	/* A mapping helps if RAM cannot. */
 	assert_int_equal(SYM_VERDICT_KIND(ring(SYM_SWAP_DECIDE_CANMAP)), SYM_VERDICT_MAP);
 	/* Between the two marks it stays as it was; below the lower one RAM is given again. */
 	pressure_write(fd, "07.00");
@@ -336,7 +336,7 @@ static void test_policies_change(void **state)
 
 	assert_int_equal(swap_policy_set(&fixture.vm, "grant", &err), -EOPNOTSUPP);
 	assert_null(swap_policy_describe(&fixture.vm));
-	/* Nobody's store: an ordinary swap-in. */
+	/* A VM without the service: an ordinary swap-in. */
 	assert_int_equal(SYM_VERDICT_KIND(ring(0)), SYM_VERDICT_COPY);
 	attach(NULL, NULL);
 	assert_int_equal(fixture.verdicts, 7);
@@ -371,7 +371,7 @@ static void test_policy_with_state(void **state)
 		run_for(100);
 	assert_int_equal(fixture.mem.requested, 0);
 	assert_int_equal(counted("taken_back", "idle"), 1);
-	/* A policy that is set again begins with nothing. */
+	/* A policy that is set again begins without state. */
 	assert_int_equal(swap_policy_set(&fixture.vm, "turns", &err), 0);
 	assert_int_equal(ring(0), SYM_VERDICT(SYM_VERDICT_COPY, 10, 0));
 }
@@ -389,7 +389,7 @@ static void test_bad_attachments(void **state)
 	assert_int_equal(swap_manager_attach(&none, &store, NULL, NULL, NULL, &err), -EOPNOTSUPP);
 }
 
-/* A guest that does not answer, or not what it should, is served by copies. */
+/* A guest that gives no answer or a wrong one gets copies. */
 static void test_guest_does_not_say(void **state)
 {
 	static const int64_t answers[] = {0, -ENOSYS, 100, sizeof(struct sym_swap_query) - 1};
@@ -442,7 +442,7 @@ static void test_fixed_memory(void **state)
 	run_for(1200);
 }
 
-/* A guest that does not plug what it was given is reminded, gets no more, and in `auto` a mapping.
+/* A guest that does not plug its grant gets a reminder, no more RAM, and in `auto` a mapping.
  */
 static void test_stalled(void **state)
 {
@@ -457,7 +457,7 @@ static void test_stalled(void **state)
 	assert_int_equal(SYM_VERDICT_KIND(ring(SYM_SWAP_DECIDE_CANMAP)), SYM_VERDICT_GRANT);
 }
 
-/* The first block is added early where RAM may be granted, and only there; it is not taken back. */
+/* The first block comes early if RAM may be granted, and only then; it is not taken back. */
 static void test_primed(void **state)
 {
 	struct error err;
@@ -474,7 +474,7 @@ static void test_primed(void **state)
 	run_for(1200);
 	assert_int_equal(fixture.mem.requested, 2 * MIB);
 	fixture.mem.plugged = 2 * MIB;
-	fixture.budget = 200 * MIB; /* less than the boot's RAM: all that can be is taken */
+	fixture.budget = 200 * MIB; /* less than the boot's RAM: everything possible is taken */
 	run_for(2200);
 	assert_int_equal(fixture.mem.requested, 2 * MIB);
 	assert_int_equal(swap_policy_set(&fixture.vm, "copy", &err), 0);

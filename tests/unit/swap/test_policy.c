@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Swap policies: what they decide in made-up situations, and that nonsense breaks nothing. */
+/* Swap policies: their decisions in invented situations, and that nonsense breaks nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,7 +111,7 @@ static void test_grant_gives(void **state)
 	/* Half of what is swapped out, and past the mark at which kswapd sleeps. */
 	assert_in_range(decision.grow, 80 * MIB, 84 * MIB);
 	assert_int_equal(decision.grow % situation.block_size, 0);
-	/* What came back meanwhile, where that is more. */
+	/* The pages that came back in the meantime, if they are more. */
 	situation.refaults = 30000;
 	assert_in_range(decide("grant", &situation).grow, 117 * MIB, 122 * MIB);
 	/* Never for pages that are not even swapped out. */
@@ -182,7 +182,7 @@ static void test_map(void **state)
 	situation = usual();
 	situation.query.flags = SYM_SWAP_QUERY_KERNEL;
 	expect("map", &situation, SYM_VERDICT_COPY, SWAP_REASON_MAP_CANNOT);
-	/* Under any limit, near or far: mapped slots would be charged to nobody. */
+	/* Under any limit, near or far: no cgroup would be charged for mapped slots. */
 	situation = usual();
 	situation.query.memcg_limit = 1ull << 40;
 	expect("map", &situation, SYM_VERDICT_COPY, SWAP_REASON_MAP_MEMCG);
@@ -212,7 +212,7 @@ static void test_auto(void **state)
 	situation = usual();
 	situation.refaults = 100;
 	expect("auto", &situation, SYM_VERDICT_COPY, SWAP_REASON_COPY_COLD);
-	/* The first question: the guest's whole life must do. */
+	/* The first question: the guest's whole life is the period. */
 	situation.first = true;
 	situation.swap_ins = situation.refaults = 0;
 	expect("auto", &situation, SYM_VERDICT_GRANT, SWAP_REASON_GRANT_GIVEN);
@@ -258,7 +258,7 @@ static uint64_t random_value(void)
 	return values[(unsigned)rand() % 8] + (rand() % 4 ? 0 : (uint64_t)rand());
 }
 
-/* Whatever the guest says (in the bounds that manager.c sets) and however host values stand. */
+/* Any answers of the guest (in the bounds that manager.c sets), and any values of the host. */
 static void test_nonsense(void **state)
 {
 	static const char *const names[] = {"off", "copy", "grant", "map", "auto"};

@@ -30,7 +30,7 @@ static void test_leaves_what_is_needed(void **state)
 
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
-	/* Nothing was granted, whatever happens. */
+	/* Nothing was granted, so nothing can be taken back. */
 	view.requested = view.plugged = view.floor = 100 * MIB;
 	view.pressed = true;
 	view.over_budget = 50 * MIB;
@@ -54,7 +54,7 @@ static void test_idle(void **state)
 	assert_in_range(requested, 100 * MIB, 140 * MIB);
 	/* Not at every tick after that. */
 	assert_int_equal(swap_shrink_tick(&shrink, &view, &requested), SWAP_SHRINK_NONE);
-	/* A moment of need starts the time anew. */
+	/* A moment of need starts the time again. */
 	view.mem_free = 0;
 	swap_shrink_tick(&shrink, &view, &requested);
 	view.mem_free = 300 * MIB;
@@ -73,7 +73,7 @@ static void test_pressure(void **state)
 	while (swap_shrink_tick(&shrink, &view, &requested) == SWAP_SHRINK_PRESSURE) {
 		assert_true(requested < view.requested && requested >= view.floor);
 		view.requested = requested;
-		/* The guest does not follow: no more is asked back, until it does. */
+		/* The guest does not obey: the service asks no more back until it does. */
 		assert_int_equal(swap_shrink_tick(&shrink, &view, &requested),
 				 view.plugged > view.requested + 16 * MIB ? SWAP_SHRINK_NONE
 				 : view.requested == view.floor		  ? SWAP_SHRINK_NONE

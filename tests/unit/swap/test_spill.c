@@ -99,7 +99,7 @@ static void test_file_changed(void **state)
 	failed = lost(&guest, 2);
 	assert_int_equal(guest_counter(&guest, "spill_mismatches"), failed);
 	assert_int_equal(guest_counter(&guest, "failed"), failed);
-	/* A write mends. */
+	/* A write makes the slot usable again. */
 	write_all(&guest, 3);
 	assert_int_equal(lost(&guest, 3), 0);
 	close(fd);
@@ -162,7 +162,7 @@ static unsigned lines_with(const char *file, const char *words)
 	return count;
 }
 
-/* Writes that fail for hours: all contents stay, the guest is refused room, the log has a line. */
+/* Writes fail for hours: all contents stay, the guest gets no room, the log has a line. */
 static void test_disk_full(void **state)
 {
 	static const struct spill_ops full_ops = {.read = full_read, .write = full_write};
@@ -198,7 +198,7 @@ static void test_disk_full(void **state)
 	unlink(log);
 }
 
-/* An nbdkit that serves memory; its address goes to @uri. 0 where there is no nbdkit. */
+/* Starts an nbdkit that serves memory, and puts its address into @uri. 0: there is no nbdkit. */
 static pid_t nbd_start(char *uri, size_t size, char *socket)
 {
 	pid_t pid;
@@ -281,7 +281,7 @@ static void *read_thread(void *opaque)
 	return NULL;
 }
 
-/* A server that answers no more: who waits for it hears of the end, not of a time-out. */
+/* A server that does not answer any more: a waiter learns of the end, not of a time-out. */
 static void test_nbd_server_hangs(void **state)
 {
 	char uri[128], socket[64];

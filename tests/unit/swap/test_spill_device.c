@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What becomes a spill store, and what is left alone, byte for byte. */
+/* Devices and files that become a spill store, and those that are left alone, byte for byte. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
@@ -45,7 +45,7 @@ static void put(const char *where, off_t at, const void *data, size_t length)
 	close(fd);
 }
 
-/* The check of a device, of a file in its place. */
+/* The check of a device, with a file in its place. */
 static int check(struct error *err)
 {
 	int fd = open(path, O_RDONLY), status;
@@ -62,7 +62,7 @@ static void blank_devices_are_taken(void **state)
 
 	if (check(&err) < 0)
 		fail_msg("%s", err.text);
-	/* The old contents of a spill store do not count, wherever they look like something. */
+	/* The old contents of a spill store do not count, even if they look like a known format. */
 	put(path, 0, MAGIC, sizeof(MAGIC));
 	put(path, MIB + 0x438, "\x53\xef", 2);
 	put(path, 3 * MIB, "any", 3);
@@ -141,7 +141,7 @@ static void files_with_contents_are_left_alone(void **state)
 	struct error err;
 	struct stat what;
 
-	/* Zeros only: it may be somebody's new disk image. */
+	/* Only zeros: it may be a user's new disk image. */
 	assert_int_equal(spill_open(path, BLOCKS, &spill, &err), -EEXIST);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(truncate(path, 0), 0);
@@ -170,7 +170,7 @@ static void what_is_no_file_is_refused(void **state)
 	assert_int_equal(spill_open("http://host/x", BLOCKS, &spill, &err), -EINVAL);
 }
 
-/* Makes the file a block device; -1 where this machine gives none. */
+/* Makes the file a block device; -1 if this machine has none. */
 static int loop_make(char *device, size_t size)
 {
 	int control = open("/dev/loop-control", O_RDWR), file = open(path, O_RDWR), loop = -1;
@@ -225,7 +225,7 @@ static void block_devices(void **state)
 	/* Once more, as after a crash. */
 	assert_int_equal(spill_open(device, BLOCKS, &spill, &err), 0);
 	spill->ops->close(spill);
-	/* Somebody else has it: exclusively, as a mount does. */
+	/* Another user has it exclusively, as a mount does. */
 	other = open(device, O_RDONLY | O_EXCL);
 	assert_true(other >= 0);
 	device_is_refused(device, -EBUSY);

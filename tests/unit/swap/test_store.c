@@ -151,7 +151,7 @@ static void test_budget_lowered_below_use(void **state)
 		sleep_ms(100);
 	assert_true(swap_store_used(guest.store) <= BUDGET);
 	verify_all(&guest, 5, true);
-	/* Mapped slots are never taken: they are asked for. */
+	/* The store never takes mapped slots: it asks for them. */
 	assert_int_equal(swap_store_set_budget(guest.store, SIZE, &err), 0);
 	for (uint32_t slot = 0; slot < guest.count; slot++) {
 		assert_int_equal(guest_read(&guest, slot, page), 0);
@@ -213,7 +213,7 @@ struct racer {
 	_Atomic bool *stop;
 };
 
-/* Writes, reads, maps and frees slots of its own at random, and knows what is in each. */
+/* Writes, reads, maps and frees its own slots at random, and knows the contents of each. */
 static void *racer_run(void *opaque)
 {
 	struct racer *racer = opaque;
@@ -250,7 +250,7 @@ static void *racer_run(void *opaque)
 	return NULL;
 }
 
-/* Each of them has done something: a busy machine may take a while. */
+/* Waits until each of them has worked: a busy machine may take a while. */
 static bool raced(const struct racer *racers)
 {
 	for (unsigned i = 0; i < 3; i++)
@@ -279,7 +279,7 @@ static void race(enum swap_codec_kind codec, const char *spill, bool compressibl
 	for (int i = 0; i < 100 || (i < 4000 && !raced(racers)); i++) {
 		struct error err;
 
-		/* The bound holds for a budget that stays. */
+		/* The bound holds for a budget that does not change. */
 		if (i < 60)
 			bounded(&guest);
 		else
@@ -352,7 +352,7 @@ static void hostile(bool scribbles, uint32_t word, const char *spill)
 	_Atomic bool stop = false;
 	struct guest guest;
 	unsigned count = 0;
-	/* Free slots are given up before the budget is overrun. */
+	/* The store gives up free slots before it exceeds the budget. */
 	const char *awaited = !scribbles && word != SYM_SLOT_FREE ? "over_budget" : "faults";
 
 	guest_create(&guest, SIZE, BUDGET, SWAP_CODEC_LZ4, spill);
@@ -371,7 +371,7 @@ static void hostile(bool scribbles, uint32_t word, const char *spill)
 	while (count)
 		pthread_join(threads[--count], NULL);
 	assert_true(guest_counter(&guest, awaited) > 0);
-	/* And it is of use again after a reset. */
+	/* The store is usable again after a reset. */
 	swap_store_reset(guest.store);
 	write_all(&guest, 77, true);
 	verify_all(&guest, 77, true);

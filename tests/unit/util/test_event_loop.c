@@ -141,7 +141,7 @@ static void test_call_without_a_thread_runs_at_once(void **state)
 	event_loop_destroy(loop);
 }
 
-/* Functions of both threads below; two at once would be seen. */
+/* Functions of both threads below. The test would see two at once. */
 static void exclusively(void *opaque)
 {
 	struct fixture *fixture = opaque;

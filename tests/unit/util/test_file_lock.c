@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A lock that another open file gives back soon is taken; one that stays is refused. */
+/* The caller gets a lock that another open file releases soon; one that stays is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ static void *close_later(void *opaque)
 	return NULL;
 }
 
-/* Whoever has other_fd dies: its lock ends with the open file, some moments later. */
+/* The owner of other_fd dies: its lock ends with the open file, some moments later. */
 static void other_ends(struct fixture *fixture)
 {
 	assert_int_equal(pthread_create(&fixture->thread, NULL, close_later, fixture), 0);
@@ -80,7 +80,7 @@ static void records_that_stay_are_refused(void **state)
 
 	assert_int_equal(file_lock_records(fixture->other_fd, true, 0), 0);
 	assert_int_equal(file_lock_records(fixture->fd, false, IMPATIENT), -EBUSY);
-	/* Readers share it. */
+	/* Readers share the lock. */
 	assert_int_equal(file_lock_records(fixture->fd, true, 0), 0);
 	close(fixture->other_fd);
 }
@@ -105,7 +105,7 @@ static void a_whole_file_that_stays_locked_is_refused(void **state)
 	close(fixture->other_fd);
 }
 
-/* What is not "in use" is said at once, however patient the caller is. */
+/* Another error than "in use" is reported at once, however patient the caller is. */
 static void other_errors_do_not_wait(void **state)
 {
 	struct fixture *fixture = *state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What a guest can make the log grow by, and that one source of noise hides no other message. */
+/* The growth of the log that a guest can cause; one source of noise hides no other message. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static int teardown(void **state)
 	return fclose(file);
 }
 
-/* How many lines of the log have @text. */
+/* The number of lines of the log that have @text. */
 static unsigned lines_with(const char *text)
 {
 	char line[4096];

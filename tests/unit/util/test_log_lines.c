@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Log lines: their form, what they quote, and a reader that does not read. */
+/* Log lines: their form, their quotations, and a reader that does not read. */
 #include <fcntl.h>
 #include <regex.h>
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Reads what is in the pipe now; it must be something. */
+/* Reads the contents of the pipe, which must not be empty. */
 static const char *read_all(void)
 {
 	static char text[1 << 17];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Text of guests, files and VMs as people see it. */
+/* Text of guests, files and VMs in the form that people see. */
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 #include "util/text.h"
 
-/* What @text becomes, in a buffer of this function. */
+/* The shown form of @text, in a buffer of this function. */
 static const char *escaped_bytes(const char *text, size_t length)
 {
 	static char out[512];

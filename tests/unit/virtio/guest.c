@@ -21,7 +21,7 @@ REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
 #define GUARD 4096u
 
-/* Memory between two pages that may not be touched. */
+/* Memory between two pages that no access may touch. */
 static void region_add(struct guest *guest, uint64_t gpa, uint64_t size, bool ram)
 {
 	uint8_t *map = mmap(NULL, size + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -133,7 +133,7 @@ int vm_pause_begin(struct vm *vm)
 	return 0;
 }
 
-/* Without a jail. Weak: the console's test has the real one, for its guard. */
+/* There is no jail. Weak, because the console's test has the real one for its guard. */
 __attribute__((weak)) int jail_enter_thread(struct jail *jail, enum jail_thread kind,
 					    struct error *err)
 {
@@ -157,7 +157,7 @@ int guest_device_create(struct guest *guest, const char *option, const char *arg
 	int status = -ENODEV;
 
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
-		if ((*it)->order < 0) /* the bus itself, which is there */
+		if ((*it)->order < 0) /* the bus itself, which exists already */
 			continue;
 		if ((*it)->option == option ||
 		    ((*it)->option && option && strcmp((*it)->option, option) == 0))
@@ -475,7 +475,7 @@ int64_t ring_wait(struct ring *ring)
 	return -1;
 }
 
-/* A page that is missing is given by nobody, so whoever touches it waits. userfaultfd(2). */
+/* Nothing supplies the missing page, so an access to it waits. userfaultfd(2). */
 bool guest_stall(struct guest *guest, uint64_t gpa)
 {
 	struct uffdio_api api = {.api = UFFD_API};

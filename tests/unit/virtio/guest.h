@@ -43,16 +43,16 @@ void guest_loop_stop(struct guest *guest);
 void guest_loop_settle(struct guest *guest);
 /* Lines logged so far. */
 unsigned guest_log_lines(struct guest *guest);
-/* Makes a device by its option (NULL: the one without), as the command line does. */
+/* Makes a device by its option (NULL: the one without an option), as the command line does. */
 int guest_device_create(struct guest *guest, const char *option, const char *argument,
 			struct error *err);
 /* How often the MSI with @data was signalled since the last call; -1: no tied route has it. */
 int guest_interrupts(struct guest *guest, uint32_t data);
 
 /*
- * Makes who reads or writes the page at @gpa wait, from now to guest_unstall(): a disk that does
- * not get on with its request. Its contents are lost. False where the host does not allow it
- * (needs root or vm.unprivileged_userfaultfd).
+ * Makes each reader or writer of the page at @gpa wait, from now to guest_unstall(), like a disk
+ * that does not continue its request. The page's contents are lost. False if the host does not
+ * allow it (needs root or vm.unprivileged_userfaultfd).
  */
 bool guest_stall(struct guest *guest, uint64_t gpa);
 void guest_unstall(struct guest *guest);
@@ -81,7 +81,7 @@ struct ring {
 	uint16_t avail_idx, used_seen;
 };
 
-/* Finds the capabilities of @slot and turns decoding on; false where there is no device. */
+/* Finds the capabilities of @slot and turns decoding on; false if there is no device. */
 bool driver_probe(struct guest *guest, unsigned slot, struct driver *driver);
 /* ACKNOWLEDGE to FEATURES_OK; returns whether the device took the features. */
 bool driver_negotiate(struct driver *driver, uint64_t features);

@@ -226,7 +226,7 @@ static void test_many_in_flight(void **state)
 		for (uint16_t i = 0; i < GUEST_SIZE / 4; i++)
 			assert_int_equal(statuses[i], 0);
 	}
-	/* A reset in the middle of it: nothing is touched afterwards. */
+	/* A reset during the request: the device touches no memory afterwards. */
 	ring_offer(&fixture->ring, 0);
 	ring_kick(&fixture->ring);
 	driver_reset(&fixture->driver);

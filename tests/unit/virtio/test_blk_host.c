@@ -20,10 +20,10 @@ static void test_truncated(void **state)
 			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 100, 512, true, NULL),
 			 VIRTIO_BLK_S_IOERR);
-	/* Removed altogether: the open file goes on. */
+	/* The file is removed; the open file still works. */
 	unlink(fixture->path);
 	assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 0, 512, true, NULL), 0);
-	/* One line, however many of them there are. */
+	/* One line, however many requests there are. */
 	assert_int_equal(guest_log_lines(fixture->guest), 1);
 }
 
@@ -31,7 +31,7 @@ static void test_truncated(void **state)
 #define STUCK  0x80000ull
 #define LENGTH 0x140000u /* too much to be written on the loop itself */
 
-/* Rings as large as the device takes, and one large write whose data never come. */
+/* Rings of the largest size that the device accepts, and a large write whose data never come. */
 static struct vring_avail *stuck_setup(struct fixture *fixture)
 {
 	const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_OUT};
@@ -61,8 +61,9 @@ static bool needs_reset(struct fixture *fixture)
 }
 
 /*
- * As many requests under way as all queues have entries, and the driver makes more available: the
- * device fails, and the I/O loop lives. Then a reset, which does not wait for the disk.
+ * As many requests are under way as all queues have entries, and the driver makes more available.
+ * The device fails, and the I/O loop continues. Then comes a reset, which does not wait for the
+ * disk.
  */
 static void test_more_than_the_queue_holds(void **state)
 {
@@ -76,7 +77,7 @@ static void test_more_than_the_queue_holds(void **state)
 	avail = stuck_setup(fixture);
 	if (!avail)
 		skip();
-	/* All name the same chain: a driver may do what it likes. */
+	/* All name the same chain: a driver may do this. */
 	__atomic_store_n(&avail->idx, QUEUE, __ATOMIC_RELEASE);
 	ring_kick(&fixture->ring);
 	for (unsigned i = 0; i < 5000 && device->queues[0].in_flight < QUEUE; i++)
@@ -87,7 +88,7 @@ static void test_more_than_the_queue_holds(void **state)
 	assert_true(needs_reset(fixture));
 	guest_loop_settle(fixture->guest);
 	assert_int_equal(guest_log_lines(fixture->guest), 1);
-	/* The driver is told that the reset is not over, and what it sets up meanwhile is lost. */
+	/* The driver learns that the reset is not over. Its settings in the meantime are lost. */
 	driver_reset(&fixture->driver);
 	assert_int_not_equal(driver_status(&fixture->driver), 0);
 	driver_ok(&fixture->driver);
@@ -124,10 +125,10 @@ static void other_up(struct fixture *other, unsigned number)
 }
 
 /*
- * Of some disks the first one that answers; others->guest is set. Linux has io_uring's workers
- * write to a file one after the other, and finds out by a hash of 6 bits whether two files are the
- * same (io_wq_hash_work()). So once in a while a file waits for another one, and that is not ours.
- * If the loop is held up, no disk answers.
+ * The first of some disks that answers; others->guest is set. In Linux, io_uring's workers write to
+ * a file one after the other. A hash of 6 bits decides whether two files are the same
+ * (io_wq_hash_work()). So sometimes a file waits for another one, which is not our fault. If the
+ * loop is held up, no disk answers.
  */
 static struct fixture *other_that_answers(struct fixture *others)
 {
@@ -140,7 +141,7 @@ static struct fixture *other_that_answers(struct fixture *others)
 	return NULL;
 }
 
-/* One disk does not continue; another one does. The memory that the first waits for is held. */
+/* One disk waits for memory that the test withholds; another disk continues. */
 static void test_a_stuck_disk_holds_up_no_other(void **state)
 {
 	struct fixture *fixture = *state, *other, others[OTHERS_MAX] = {0};
@@ -238,7 +239,7 @@ static void test_disk_full_pauses(void **state)
 	device->ops->resumed(device);
 	assert_int_equal(ring_wait(&fixture->ring), 1);
 	assert_int_equal(*status, VIRTIO_BLK_S_OK);
-	/* A driver that resets meanwhile is told of an error. Each pause is said. */
+	/* A driver that resets in the meantime gets an error. Each pause is reported. */
 	file_size_limit(SECTORS * 256);
 	request_begin(fixture, VIRTIO_BLK_T_OUT, SECTORS - 8, 512, false);
 	is_paused(fixture, 3);
@@ -248,7 +249,7 @@ static void test_disk_full_pauses(void **state)
 	file_size_limit(0);
 }
 
-/* Without io_uring threads do it, and a disk that is stuck holds up nobody either. */
+/* Without io_uring threads do the work, and a stuck disk does not hold up others either. */
 static void test_without_io_uring(void **state)
 {
 	struct fixture *fixture = *state;

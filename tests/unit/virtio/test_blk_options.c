@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* virtio-blk: its options, and what is said at the start. */
+/* virtio-blk: its options, and its messages at the start. */
 #include "disk.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the guest sees differently from the file is said. */
+/* The log has a line for each difference between the file and the guest's disk. */
 static void test_differences(void **state)
 {
 	struct fixture *fixture = *state;

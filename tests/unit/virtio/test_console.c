@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* virtio-console: what a guest sends at once is written in pieces, others come in between. */
+/* virtio-console: a guest's long output is written in pieces, and others come in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static void a_full_queue_has_turns(void **state)
 	assert_int_equal(atomic_load(&guest_virtio(fixture->guest)->queues[TRANSMIT].kicks), 0);
 }
 
-/* The turn that is to come does not come to a device that was stopped for a save. */
+/* A device that was stopped for a save does not get its next turn. */
 static void a_turn_waits_for_a_save(void **state)
 {
 	struct fixture *fixture = *state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The disk's engine alone, with and without io_uring, where all is well and where it is not. */
+/* The disk's engine alone, with and without io_uring, on good hosts and on hosts with errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -177,15 +177,15 @@ static void test_errors(void **state)
 	assert_int_equal(range(fixture, BLK_DISCARD, 0, 4096), -EPERM);
 	assert_true(range(fixture, BLK_ZERO, 0, 4096) < 0);
 	assert_int_equal(transfer(fixture, BLK_READ, data, 4096, 0), 0);
-	/* Memory that is not there. */
+	/* Memory that does not exist. */
 	assert_int_equal(transfer(fixture, BLK_READ, (void *)8, 4096, 0), -EFAULT);
 }
 
 #define SLOTS 15u
 
 /*
- * Sectors of 512 bytes on larger blocks, at any address, many at once and next to each other:
- * what one changes another does not undo.
+ * Sectors of 512 bytes on larger blocks, at any address, many at once and next to each other. No
+ * request may undo the change of another.
  */
 static void test_small_sectors_on_large_blocks(void **state)
 {
@@ -234,7 +234,7 @@ static void test_small_sectors_on_large_blocks(void **state)
 	assert_int_equal(lseek(fixture->fd, 0, SEEK_END), SIZE);
 }
 
-/* Where the host cannot punch holes, a hint is only that; zeroes are still zeroes. */
+/* If the host cannot punch holes, a hint has no effect; zeroes are still zeroes. */
 static void test_no_holes(void **state)
 {
 	struct fixture *fixture = *state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Which files and block devices are taken as a disk, which are refused, and with which words. */
+/* Files and block devices that are accepted as a disk, refused ones, and the words for these. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ static int teardown(void **state)
 
 	if (fixture->mounted)
 		umount2("/mnt", MNT_DETACH);
-	/* It goes with its last user (LO_FLAGS_AUTOCLEAR). */
+	/* The loop device ends with its last user (LO_FLAGS_AUTOCLEAR). */
 	if (fixture->loop_fd >= 0)
 		close(fixture->loop_fd);
 	close(fixture->fd);
@@ -177,7 +177,7 @@ static void raw_contents_are_taken(void **state)
 	}
 }
 
-/* Nothing that is probed changes the file. */
+/* No probe changes the file. */
 static void probing_changes_nothing(void **state)
 {
 	struct fixture *fixture = *state;

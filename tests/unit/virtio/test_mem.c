@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* virtio-mem: plugs what it was asked to and no more, gives the host its memory back. */
+/* virtio-mem: plugs the requested memory and no more, and gives memory back to the host. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ struct fixture {
 	struct memory_region *region;
 };
 
-/* Stands in for KVM, which is not there where unit tests run: it takes memslots. */
+/* Stands in for KVM, which unit tests do not have: it accepts memslots. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	if (request == KVM_SET_USER_MEMORY_REGION)
@@ -187,7 +187,7 @@ static void test_requests_reach_the_driver(void **state)
 	assert_int_equal(guest_interrupts(fixture->guest, 0x40), 0);
 	assert_int_equal(virtio_mem_request(vm, UINT64_MAX), 1);
 	assert_int_equal(CONFIG(requested_size), 100 * MIB);
-	/* Told again while it lacks something, not after. */
+	/* The device reminds the driver while memory is missing, not later. */
 	guest_interrupts(fixture->guest, 0x40);
 	virtio_mem_remind(vm);
 	assert_true(guest_interrupts(fixture->guest, 0x40) > 0);
@@ -195,7 +195,7 @@ static void test_requests_reach_the_driver(void **state)
 	guest_interrupts(fixture->guest, 0x40);
 	virtio_mem_remind(vm);
 	assert_int_equal(guest_interrupts(fixture->guest, 0x40), 0);
-	/* Nobody goes below the operator's word. */
+	/* No request goes below the floor, which the operator sets. */
 	assert_int_equal(virtio_mem_set_floor(vm, 100 * MIB + 1), -ERANGE);
 	assert_int_equal(virtio_mem_set_floor(vm, 20 * MIB), 0);
 	assert_int_equal(virtio_mem_request(vm, 0), 0);
@@ -220,7 +220,7 @@ static void test_plugs_and_unplugs(void **state)
 	assert_null(translate(fixture, at + BLOCK - 1, 1));
 	assert_null(translate(fixture, at + BLOCK - 1, 2));
 	assert_null(translate(fixture, at + BLOCK, 2 * BLOCK + 1));
-	/* Not for what is kept. */
+	/* Not for a pointer that a device keeps. */
 	assert_null(memory_translate_fixed(&fixture->guest->vm.memory, at + BLOCK, 1));
 	assert_int_equal(state_of(fixture, at, 1), VIRTIO_MEM_STATE_UNPLUGGED);
 	assert_int_equal(state_of(fixture, at + BLOCK, 2), VIRTIO_MEM_STATE_PLUGGED);
@@ -233,7 +233,7 @@ static void test_plugs_and_unplugs(void **state)
 	assert_int_equal(host_bytes(fixture) - before, BLOCK);
 	assert_null(translate(fixture, at + BLOCK, 1));
 	assert_int_equal(memory[BLOCK], 0xaa);
-	/* What comes back is empty. */
+	/* Memory that comes back is empty. */
 	assert_int_equal(ask(fixture, VIRTIO_MEM_REQ_PLUG, at + BLOCK, 1), VIRTIO_MEM_RESP_ACK);
 	for (unsigned i = 0; i < BLOCK; i += 4096)
 		assert_int_equal(memory[i], 0);
@@ -316,7 +316,7 @@ static void test_keeps_what_is_in_use(void **state)
 			 VIRTIO_MEM_RESP_ACK);
 	driver_reset(&rng);
 	assert_int_equal(ask(fixture, VIRTIO_MEM_REQ_UNPLUG, at + BLOCK, 1), VIRTIO_MEM_RESP_ACK);
-	/* And a ring may not be laid where nothing is. */
+	/* A ring must not lie in memory that is not plugged. */
 	assert_true(driver_negotiate(&rng, 1ull << VIRTIO_F_VERSION_1));
 	ring_setup(&rng, &ring, 0, at);
 	assert_int_equal(ask(fixture, VIRTIO_MEM_REQ_UNPLUG, at, 1), VIRTIO_MEM_RESP_ACK);
@@ -416,9 +416,9 @@ static void test_save_load(void **state)
 	assert_int_equal(CONFIG(requested_size), 3 * BLOCK);
 	assert_int_equal(device->ops->save(device, &second), 0);
 	assert_int_equal(first.length, second.length);
-	/* What is ours: all but the generation of the config space is. */
+	/* The state of virtio-mem itself. In the rest the config space's generation may differ. */
 	assert_memory_equal(first.data + first.length - 44, second.data + first.length - 44, 44);
-	/* Shorter, or with nonsense in it: refused, and nothing is plugged. */
+	/* A state that is shorter or has nonsense in it is refused, and no memory is plugged. */
 	for (size_t length = 0; length < first.length; length++) {
 		reader = (struct serialize_reader){.data = first.data, .length = length};
 		assert_true(device->ops->load(device, &reader, 1) < 0);

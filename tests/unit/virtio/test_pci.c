@@ -112,7 +112,7 @@ static void test_identity(void **state)
 	assert_int_equal(read32(fixture, PCI_CLASS_REVISION), 0x01800007);
 	assert_int_equal(guest_config_read(fixture->guest, 0, PCI_CLASS_REVISION, 4) >> 8,
 			 0x060000);
-	/* Nobody is in the other slots and functions. */
+	/* The other slots and functions are empty. */
 	for (unsigned slot = 2; slot < PCI_SLOTS; slot++)
 		assert_int_equal(guest_config_read(fixture->guest, slot, 0, 4), 0xffffffff);
 	assert_int_equal(guest_read(fixture->guest, PCI_ECAM_BASE + 0x9000, 4), 0xffffffff);
@@ -196,7 +196,7 @@ static void test_bar_moves(void **state)
 	uint32_t memory = read32(fixture, PCI_BASE_ADDRESS_0);
 	uint32_t io = read32(fixture, PCI_BASE_ADDRESS_2) & ~3u;
 
-	/* Nothing decodes before it is enabled. */
+	/* No BAR decodes before it is enabled. */
 	assert_int_equal(guest_read(fixture->guest, memory, 4), 0xffffffff);
 	command(fixture, PCI_COMMAND_MEMORY);
 	assert_int_equal(guest_read(fixture->guest, memory + 8, 4), 0x5a5a5a5a);
@@ -204,9 +204,9 @@ static void test_bar_moves(void **state)
 	assert_int_equal(fixture->moves, 0);
 	command(fixture, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 	assert_int_equal(fixture->moved_to, io);
-	/* Accesses that cross the end belong to nobody. */
+	/* No device answers accesses that cross the end. */
 	assert_int_equal(guest_read(fixture->guest, memory + 0x1ffe, 4), 0xffffffff);
-	/* It follows, and leaves the old place. */
+	/* The BAR moves, and leaves the old place. */
 	write32(fixture, PCI_BASE_ADDRESS_0, 0xd0000000);
 	assert_int_equal(guest_read(fixture->guest, 0xd0000000, 2), 0x5a5a);
 	assert_int_equal(guest_read(fixture->guest, memory, 2), 0xffff);
@@ -307,7 +307,7 @@ static void test_msix(void **state)
 	vector_write(fixture, 0, 8, 0x99);
 	msix_notify(fixture->msix, 0);
 	assert_int_equal(guest_interrupts(fixture->guest, 0x99), 1);
-	/* Off and on: nothing is pending any more. */
+	/* After off and on, no interrupt is pending any more. */
 	msix_control(fixture, 0);
 	msix_control(fixture, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(pending(fixture), 0);

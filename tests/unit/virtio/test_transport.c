@@ -190,7 +190,7 @@ static void test_negotiation(void **state)
 {
 	struct fixture *fixture = *state;
 
-	/* Neither a feature that was not offered, nor a legacy driver. */
+	/* The device accepts neither a feature that it did not offer, nor a legacy driver. */
 	assert_false(driver_negotiate(&fixture->driver, FEATURES | 1ull << 7));
 	driver_ok(&fixture->driver);
 	assert_int_equal(driver_status(&fixture->driver) & VIRTIO_CONFIG_S_DRIVER_OK, 0);
@@ -243,7 +243,7 @@ static void test_queue_registers(void **state)
 		common_set(fixture, VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
 		assert_int_equal(common(fixture, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
 	}
-	/* Another width than the register's is nothing. */
+	/* An access of another width than the register's has no effect. */
 	assert_int_equal(common(fixture, VIRTIO_PCI_COMMON_NUMQ, 1), 0xff);
 	assert_int_equal(common(fixture, VIRTIO_PCI_COMMON_STATUS, 4), 0xffffffff);
 	assert_int_equal(common(fixture, 0x38, 4), 0xffffffff);
@@ -346,7 +346,7 @@ static void test_window(void **state)
 	window_read(fixture, 1, VIRTIO_PCI_COMMON_Q_SELECT, 2);
 	guest_config_write(fixture->guest, 1, at + 16, 1, 2);
 	assert_int_equal(common(fixture, VIRTIO_PCI_COMMON_Q_SELECT, 2), 1);
-	/* What does not fit does nothing, whatever it is. */
+	/* Any access that does not fit has no effect. */
 	for (unsigned bar = 0; bar < 256; bar++) {
 		window_read(fixture, (uint8_t)bar, 0xfffffffc, 4);
 		window_read(fixture, (uint8_t)bar, 0x4000, 4);
@@ -432,12 +432,13 @@ static void test_save_load(void **state)
 	save(fixture, &second);
 	assert_int_equal(first.length, second.length);
 	assert_memory_equal(first.data, second.data, first.length);
-	/* A kick of before the save comes late: nothing is touched until the VM goes on. */
+	/* A kick from before the save comes late: the device touches nothing until the VM
+	 * continues. */
 	kick_in_vain(fixture);
 	device->ops->resume(device);
 	assert_int_equal(ring_wait(&fixture->ring), 8);
 	guest_interrupts(fixture->guest, 0x41);
-	echo_once(fixture); /* the rings go on where they were */
+	echo_once(fixture); /* the rings continue from their old place */
 	assert_int_equal(guest_interrupts(fixture->guest, 0x41), 1);
 	serialize_writer_free(&first);
 	serialize_writer_free(&second);
@@ -455,7 +456,8 @@ static void test_load_odd(void **state)
 		assert_int_equal(load(fixture, writer.data, cut), -EINVAL);
 		assert_false(atomic_load(&fixture->echo->virtio.active));
 	}
-	/* One bit off at each place: taken or refused, but never a crash. */
+	/* One wrong bit at each place: the state is accepted or refused, but never causes a crash.
+	 */
 	for (size_t bit = 0; bit < 8 * writer.length; bit += 3) {
 		writer.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		load(fixture, writer.data, writer.length);

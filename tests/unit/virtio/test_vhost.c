@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What a vhost back end is told, in which order, and what is taken back at the end. */
+/* The steps that a vhost back end gets, their order, and the steps that undo them at the end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -166,7 +166,7 @@ static void positions_come_back(void **state)
 
 	assert_int_equal(vhost_start(&fake->vhost, fixture->device, QUEUES), 0);
 	fixture->used[1].idx = 69;
-	fake->fails_at = 'a'; /* reported, and the rest is done all the same */
+	fake->fails_at = 'a'; /* reported, and the rest is still done */
 	assert_int_equal(vhost_stop(&fake->vhost), -EIO);
 	assert_string_equal(fake->steps, "ofm01rsab");
 	assert_int_equal(queue->avail_next, 71);
@@ -174,7 +174,7 @@ static void positions_come_back(void **state)
 	assert_int_equal(queue->used_next, 69);
 	assert_int_equal(queue->used_published, 69);
 
-	/* It does not run: nothing to stop. */
+	/* It does not run, so there is nothing to stop. */
 	assert_int_equal(vhost_stop(&fake->vhost), 0);
 	assert_string_equal(fake->steps, "ofm01rsab");
 	vhost_close(&fake->vhost);

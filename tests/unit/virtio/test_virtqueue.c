@@ -161,7 +161,7 @@ static void test_unpop(void **state)
 	virtio_queue_unpop(fixture->queue, 2);
 	assert_int_equal(virtio_queue_pop(fixture->queue, &fixture->chain), 1);
 	assert_int_equal(fixture->chain.out_bytes, 1);
-	/* More than there are: no further back than everything. */
+	/* More than there are: the queue goes back to the first one at most. */
 	virtio_queue_unpop(fixture->queue, 100);
 	assert_int_equal(fixture->queue->in_flight, 0);
 	assert_int_equal(fixture->queue->avail_next, 0);
@@ -363,7 +363,7 @@ static void test_indirect_next_outside(void **state)
 
 static void test_indirect_not_negotiated(void **state)
 {
-	/* Here only the event index was. */
+	/* Here only the event index was negotiated. */
 	indirect_broken(*state, TABLE, 16, 0, -EINVAL);
 }
 
