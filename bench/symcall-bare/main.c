@@ -173,7 +173,7 @@ static void measure_safepoint(struct machine *m, struct series *series)
 		uint64_t call_ns;
 		uint64_t a, b;
 
-		/* From OUT over the doorbell, where the call is timed, to the next OUT. */
+		/* From OUT over the doorbell, in which the call is timed, to the next OUT. */
 		run_plain(m);
 		call_ns = bell.ns;
 		/* A doorbell without a call, so that its exit alone is known. */

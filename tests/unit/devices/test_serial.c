@@ -111,7 +111,7 @@ static void modem_changes_are_told(void **state)
 	assert_int_equal(port_read(MSR), 0x11); /* CTS and its change */
 	assert_int_equal(port_read(MSR), 0x10);
 	port_write(MCR, 0x16);
-	assert_int_equal(port_read(MSR), 0x50); /* RI's rise is no change */
+	assert_int_equal(port_read(MSR), 0x50); /* RI's rise does not count as a change */
 	port_write(MCR, 0x12);
 	assert_int_equal(port_read(MSR), 0x14);
 }
@@ -271,7 +271,7 @@ static void state_survives(void **state)
 	assert_false(machine.line);
 	assert_int_equal(port_read(IER), 0);
 	assert_int_equal(port_read(LSR), 0x61);
-	assert_int_equal(port_read(DATA), 'e'); /* what the host sent outlives a reboot */
+	assert_int_equal(port_read(DATA), 'e'); /* the host's input survives a reboot */
 	close(fd);
 }
 

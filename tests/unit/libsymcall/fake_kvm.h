@@ -18,7 +18,7 @@
 #define FAKE_SPY_VM   0xa000u
 #define FAKE_SPY_VCPU 0xb000u
 #define FAKE_HIGH     0xffffffff80000000ull
-#define FAKE_IO_DATA  8192 /* where PIO data lie behind kvm_run */
+#define FAKE_IO_DATA  8192 /* offset of PIO data behind kvm_run */
 
 struct fake_kvm {
 	struct kvm_run *run;

@@ -32,7 +32,7 @@
 
 #define VCPUS	   2u
 #define RUN_SIZE   (sizeof(struct kvm_run) + 4096)
-#define RESET_PORT 0x602 /* what the fake guest writes to where */
+#define RESET_PORT 0x602 /* ports that the fake guest writes to */
 #define DISK_PORT  0x100
 
 static struct {
@@ -40,7 +40,7 @@ static struct {
 	struct device device;
 	pthread_t main_thread;
 	_Atomic unsigned next_vcpu;
-	/* What the guest of vCPU 0 does at its next entry: an OUT to this port; 0: nothing. */
+	/* At its next entry the guest of vCPU 0 makes an OUT to this port; 0: nothing. */
 	_Atomic unsigned port;
 	_Atomic bool stopped; /* the process was, and vCPU 1 comes out of the guest */
 	_Atomic bool disk_hangs;

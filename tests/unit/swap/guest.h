@@ -12,7 +12,7 @@
 #include "swap/store/store.h"
 
 #define MIB	(1ull << 20)
-#define OVERRUN (2 * MIB) /* what the store may hold beyond its budget */
+#define OVERRUN (2 * MIB) /* memory that the store may hold beyond its budget */
 
 struct guest {
 	struct swap_store *store;

@@ -92,7 +92,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The device failed with @status, said so once, told the driver, and gives nothing more. */
+/* The device failed with @status, logged it once, notified the driver, and gives no more chains. */
 static void assert_broken(struct fixture *fixture, int status)
 {
 	unsigned lines = guest_log_lines(fixture->guest);
