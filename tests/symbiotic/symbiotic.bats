@@ -5,6 +5,7 @@
 # share of calls: all together more than 100,000, or a million in `make soak`.
 
 bats_require_minimum_version 1.5.0
+. "$BATS_TEST_DIRNAME/../lib/injected.bash"
 
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
@@ -13,11 +14,6 @@ setup() {
 	storms=6 least=100000 # the covering set: half of the storms on four CPUs
 	[ -z "${SYMVM_SOAK:-}" ] || storms=8 least=1000000
 	limit=$((120 + least / 200)) # a quiet machine needs a tenth; on a busy one seconds are up to 20 times as long
-}
-
-# injected_twice: test whether the emulator, not this project, killed the guest (docs/develop/lab.md).
-injected_twice() {
-	[ "${SYMVM_LAB:-}" = emulated ] && tests/lib/injected-twice <<<"$output"
 }
 
 # storm VERSION OPTIONS WORDS: boot, and run the guest's script; set output and report.
