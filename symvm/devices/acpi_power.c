@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The platform's power device: ACPI sleep and reset registers and the generic event device's
- * status. The ports stand in machine/acpi/{fadt,dsdt}.asl.
+ * The platform's power device: the ACPI sleep and reset registers and the status of the generic
+ * event device. The port numbers are in machine/acpi/{fadt,dsdt}.asl.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,7 +26,7 @@
 #define SLEEP_TYPE_OFF	   5u /* \_S5 in the DSDT */
 #define RESET_VALUE	   0x52u
 #define EVENT_POWER_BUTTON 0x01u
-#define BUTTON_SEEN_MS	   5000u /* until the next press where the guest has read the last one */
+#define BUTTON_SEEN_MS	   5000u /* before another press, if the guest has read the last one */
 
 struct power {
 	struct device device;
@@ -35,8 +35,8 @@ struct power {
 	/* The button, while the guest is asked to power off. Main loop only. */
 	int timer_fd;
 	struct event_source *timer_source;
-	uint64_t end_ns;  /* CLOCK_MONOTONIC: until then it is pressed */
-	uint64_t next_ns; /* the next time */
+	uint64_t end_ns;  /* CLOCK_MONOTONIC: the presses stop then */
+	uint64_t next_ns; /* when the next press is due */
 };
 
 static uint8_t events_take(struct power *power)
@@ -68,7 +68,7 @@ static void power_access(void *opaque, uint64_t offset, void *data, unsigned len
 	}
 }
 
-/* Presses the button; -errno where KVM does not take the interrupt. */
+/* Presses the button; -errno if KVM does not take the interrupt. */
 static int button_press(struct power *power)
 {
 	struct vm *vm = power->device.vm;
@@ -104,8 +104,8 @@ static void button_timer(struct power *power, bool on)
 }
 
 /*
- * The interrupt of a press is lost while the guest's kernel has no handler for it, and the event
- * while it has no driver for the button: both come late in its boot.
+ * A press is repeated because its interrupt is lost while the guest's kernel has no handler for it,
+ * and its event is lost while the kernel has no driver for the button. Both come late in the boot.
  */
 static void button_again(void *opaque, uint32_t events)
 {

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The life of a character stream: its input, its clients and its descriptors on the loop.
+ *
+ * Input goes from the host to the device only as fast as the device has room. If it has none, the
+ * input's descriptor leaves the loop until chardev_resume(). A unix socket has one client at a
+ * time: the next one waits in the backlog. What a client typed before it left is kept and given to
+ * the guest before the input of the next client. Output is in chardev_output.c, and the opening of
+ * descriptors in chardev_host.c.
+ */
 #include "devices/chardev_internal.h"
 
 #include <errno.h>
@@ -44,7 +53,7 @@ static void drop_client(struct chardev *chardev)
 		event_source_modify(chardev->listen_source, EPOLLIN);
 }
 
-/* Flushes, and sees to it that what is left is written once that is possible. Loop's thread. */
+/* Flushes the output, and arranges to write the rest once that is possible. Loop's thread. */
 static void flush_and_watch(struct chardev *chardev)
 {
 	bool writable;
@@ -82,8 +91,8 @@ static void timer_ready(void *opaque, uint32_t events)
 }
 
 /*
- * The client is gone while the guest takes no input: keeps what it typed, and lets the next one
- * in. Nobody would see the end of its input otherwise.
+ * The client has left while the guest takes no input: keeps what it typed, and lets the next client
+ * in. Otherwise nothing would notice the end of its input.
  */
 static void client_left(struct chardev *chardev)
 {
@@ -113,12 +122,12 @@ static void output_ready(void *opaque, uint32_t events)
 	chardev->armed = false;
 	pthread_cond_broadcast(&chardev->room);
 	pthread_mutex_unlock(&chardev->lock);
-	/* It reads no more, but may still type: only its end is waited for. */
+	/* The client reads no more, but may still type: only wait for its end. */
 	if (chardev->host.is_socket && !(events & EPOLLHUP) && chardev->output_source) {
 		event_source_modify(chardev->output_source, 0);
 		return;
 	}
-	/* The reader is gone; what it sent before is still read, up to the end of file. */
+	/* The reader has left. What it sent before is still read, up to the end of file. */
 	event_source_remove(chardev->output_source);
 	chardev->output_source = NULL;
 	if (chardev->host.is_socket && (chardev->input_ended || !chardev->input_source))
@@ -127,7 +136,10 @@ static void output_ready(void *opaque, uint32_t events)
 
 static void end_input(struct chardev *chardev)
 {
-	/* A client that sends no more may still want to read: it leaves when it hangs up. */
+	/*
+	 * A client that sends no more may still want to read: its connection stays until it hangs
+	 * up.
+	 */
 	if (chardev->host.is_socket && !chardev->output_source) {
 		drop_client(chardev);
 		return;
@@ -149,7 +161,10 @@ static void stop_input(struct chardev *chardev)
 	/* Removed, not masked: a hang-up cannot be masked and would spin. */
 	event_source_remove(chardev->input_source);
 	chardev->input_source = NULL;
-	/* The hang-up came first, while the input was still watched: nothing else would tell. */
+	/*
+	 * The hang-up came first, while the input was still watched: no other event would report
+	 * it.
+	 */
 	if (chardev->host.is_socket && !chardev->output_source) {
 		client_left(chardev);
 		return;
@@ -176,7 +191,10 @@ static void input_ready(void *opaque, uint32_t events)
 	length = read(chardev->host.input_fd, data, room);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* The terminal is the shell's now: terminal_changed() tells when it is ours again. */
+	/*
+	 * The terminal belongs to the shell now. terminal_changed() is called when it is ours
+	 * again.
+	 */
 	if (length < 0 && errno == EIO && chardev->terminal_watch &&
 	    terminal_watch_lost(chardev->terminal_watch))
 		return;
@@ -195,7 +213,7 @@ static void input_ready(void *opaque, uint32_t events)
 		chardev->ops->input(chardev->opaque, data, (size_t)length);
 }
 
-/* Gives the guest what a client typed that left meanwhile. Whether all of it is given. */
+/* Gives the guest what a client typed before it left. Returns whether all of it was given. */
 static bool give_leftover(struct chardev *chardev)
 {
 	while (chardev->leftover_count) {
@@ -233,7 +251,10 @@ static void watch_input(void *opaque)
 					       input_ready, chardev);
 	if (chardev->input_source)
 		return;
-	/* A regular file cannot be polled: it is always ready. A piece, then others come first. */
+	/*
+	 * A regular file cannot be polled: it is always ready. So read one piece, then let others
+	 * run.
+	 */
 	input_ready(chardev, EPOLLIN);
 	pthread_mutex_lock(&chardev->lock);
 	stopped = chardev->input_stopped;
@@ -243,7 +264,7 @@ static void watch_input(void *opaque)
 		log_warn(chardev->log, "console: out of memory; input stops");
 }
 
-/* Another job reads the terminal meanwhile, and we must not even look. */
+/* Another job reads the terminal meanwhile, and we must not even try to read it. */
 static void terminal_changed(void *opaque, bool foreground)
 {
 	struct chardev *chardev = opaque;
@@ -268,7 +289,7 @@ void chardev_resume(struct chardev *chardev)
 		log_warn(chardev->log, "console: out of memory; input stops");
 }
 
-/* A client needs two descriptors: it stays in the backlog if only one is left. */
+/* A client needs two descriptors. If only one is left, the client stays in the backlog. */
 static int accept_client(int listen_fd)
 {
 	int second = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0);
@@ -289,7 +310,10 @@ static void client_connects(void *opaque, uint32_t events)
 
 	if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 		return;
-	/* Out of descriptors or memory. It stays in the backlog, which would wake us for ever. */
+	/*
+	 * Out of descriptors or memory. The client stays in the backlog, which would wake us for
+	 * ever.
+	 */
 	if (fd < 0) {
 		event_source_modify(chardev->listen_source, 0);
 		timerfd_settime(chardev->retry_fd, 0, &later, NULL);
@@ -298,7 +322,7 @@ static void client_connects(void *opaque, uint32_t events)
 	/* One client at a time: the next waits in the backlog. */
 	event_source_modify(chardev->listen_source, 0);
 	chardev->host.input_fd = fd;
-	/* The loop watches a descriptor once only. */
+	/* The loop can watch a descriptor only once. */
 	chardev->host.output_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (chardev->host.output_fd < 0) {
 		drop_client(chardev);

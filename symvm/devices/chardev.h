@@ -20,43 +20,49 @@
 
 struct chardev;
 
-/* All run on the loop's thread, without a lock of the stream held. */
+/* All of them run on the loop's thread, which holds no lock of the stream. */
 struct chardev_ops {
-	/* How many bytes the device takes now, at most CHARDEV_INPUT_SIZE are given at once. */
+	/* How many bytes the device takes now. At most CHARDEV_INPUT_SIZE are given at once. */
 	size_t (*room)(void *opaque);
 	void (*input)(void *opaque, const uint8_t *data, size_t length);
-	/* Output that was refused by chardev_write() may be tried again; may be NULL. */
+	/* Output that chardev_write() refused may be tried again. May be NULL. */
 	void (*writable)(void *opaque);
 	/* The user typed Ctrl-A x on a terminal. */
 	void (*quit)(void *opaque);
 };
 
 /*
- * Opens what @spec names: "stdio", "socket:PATH", "file:PATH[,max=SIZE]" or "none"; @option is
- * the option's name for messages. A file keeps the newest SIZE bytes (64 MiB unless said). Main
- * thread. @log and @loop must outlive it.
+ * Opens what @spec names: "stdio", "socket:PATH", "file:PATH[,max=SIZE]" or "none". @option is the
+ * option's name for messages. A file keeps the newest SIZE bytes (by default 64 MiB). @log and
+ * @loop must outlive the stream. -errno with words. Main thread.
  */
 int chardev_open(const char *option, const char *spec, struct event_loop *loop, struct log *log,
 		 const struct chardev_ops *ops, void *opaque, struct chardev **chardev,
 		 struct error *err);
-/* Whether clients come and go on a socket (a need of the jail, see jail/jail.h). Any thread. */
+/*
+ * Whether clients connect and leave on a socket (the jail must allow it, see jail/jail.h). Any
+ * thread.
+ */
 bool chardev_has_socket(const struct chardev *chardev);
-/* Writes out what can be written at once, restores the terminal, frees. The loop is stopped. */
+/*
+ * Writes what can be written at once, restores the terminal and frees the stream. NULL is allowed.
+ * The loop is stopped. Main thread.
+ */
 void chardev_close(struct chardev *chardev);
 
 /*
- * Takes up to @length bytes for output and returns how many it took; they are
- * written by the loop's thread a moment later. While nobody is connected, the oldest bytes
- * make room. Where the reader is slow and @wait is set, waits for room, but after one
- * second without progress drops (and counts) until the reader moves again; never set @wait on
- * the loop's thread. Any thread.
+ * Takes up to @length bytes for output and returns how many it took; the loop's thread writes them
+ * a moment later. While nobody is connected, the oldest bytes make room for new ones. If the reader
+ * is slow and @wait is set, this waits for room. After one second without progress it drops (and
+ * counts) bytes until the reader takes some again. Never set @wait on the loop's thread. Any
+ * thread.
  */
 size_t chardev_write(struct chardev *chardev, const uint8_t *data, size_t length, bool wait);
 
 /* The device has room for input again. Any thread. */
 void chardev_resume(struct chardev *chardev);
 
-/* Writes pending output, as far as the reader takes it now. vCPUs stopped. */
+/* Writes pending output, as far as the reader takes it now. vCPUs are stopped. Main thread. */
 void chardev_flush(struct chardev *chardev);
 
 /* Adds counters to @object. Any thread. */

@@ -9,7 +9,7 @@
 
 #include "util/clock.h"
 
-#define FILE_ALIGN   65536u /* a multiple of all blocks of file systems */
+#define FILE_ALIGN   65536u /* a multiple of every file system's block size */
 #define COMPLAINT_NS (60 * NS_PER_SECOND)
 
 static void complain(struct chardev_file *file, int status, struct log *log)
@@ -23,15 +23,15 @@ static void complain(struct chardev_file *file, int status, struct log *log)
 }
 
 /*
- * The file has reached its limit: frees the older half. Where the file system cannot cut it off
- * (ext4 and XFS can), it leaves a hole, which takes no space.
+ * The file has reached its limit: frees the older half. If the file system cannot cut it off (ext4
+ * and XFS can), this leaves a hole, which takes no space.
  */
 static int file_trim(struct chardev_file *file)
 {
 	uint64_t half = file->limit / 2 / FILE_ALIGN * FILE_ALIGN;
 	struct stat st;
 
-	/* Somebody else may have emptied it. */
+	/* Another process may have emptied the file. */
 	if (fstat(file->fd, &st) == 0 && (uint64_t)st.st_size < file->cut + file->taken) {
 		file->cut = 0;
 		file->taken = (uint64_t)st.st_size;

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Opens and closes the descriptors behind a character stream, by the form of its option.
+ *
+ * Terminals and unix sockets leave something behind that must be undone however the VM ends: the
+ * terminal's mode, and the socket's name. A guard, which is a small process forked before the other
+ * threads start, does that when the VM has ended.
+ */
 #include "devices/chardev_host.h"
 
 #include <errno.h>
@@ -15,7 +22,7 @@
 #include "util/keyval.h"
 
 #define ESCAPE_KEY 0x01 /* Ctrl-A */
-/* What a console's file may take on the host where nothing else is said. */
+/* What a console's file may take on the host by default. */
 #define FILE_LIMIT	 (64u << 20)
 #define FILE_LIMIT_LEAST (256u << 10)
 
@@ -28,8 +35,8 @@ static const char *socket_name(const char *path)
 }
 
 /*
- * The guard's work, when the VM has ended, whatever the cause: puts the terminal right, and removes
- * our socket, unless another took the name since.
+ * The guard's work when the VM has ended, whatever the cause: restores the terminal, and removes
+ * our socket unless another process has taken the name since.
  */
 static void clear_away(void *opaque, int dir_fd)
 {
@@ -47,7 +54,7 @@ static void clear_away(void *opaque, int dir_fd)
 		unlinkat(dir_fd, name, 0);
 }
 
-/* The directory in which the socket lies, or -1. */
+/* The directory that contains the socket, or -1. */
 static int open_socket_dir(const char *path)
 {
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
@@ -83,7 +90,7 @@ static int open_stdio(struct chardev_host *host, struct error *err)
 	return host->terminal ? start_guard(host, err) : 0;
 }
 
-/* Takes ",max=SIZE" off the end of @path. */
+/* Removes ",max=SIZE" from the end of @path. */
 static int take_limit(struct chardev_host *host, const char *option, char *path, struct error *err)
 {
 	char *max = strrchr(path, ',');
@@ -106,7 +113,7 @@ static int take_limit(struct chardev_host *host, const char *option, char *path,
 static int open_file(struct chardev_host *host, const char *option, const char *spec,
 		     struct error *err)
 {
-	/* Appended: what is cut off at the front moves the end. */
+	/* Appended, because cutting bytes off the front moves the end. */
 	int flags = O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK;
 	char *path = strdup(spec);
 	int status;
@@ -128,7 +135,7 @@ static int open_file(struct chardev_host *host, const char *option, const char *
 	return status;
 }
 
-/* Whether a file at @address is a socket that nobody listens on any more. */
+/* Whether the file at @address is a socket on which nobody listens any more. */
 static bool is_stale_socket(const struct sockaddr_un *address)
 {
 	struct stat status;

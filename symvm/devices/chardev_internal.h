@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files of a character stream share; for devices/chardev*.c alone. */
+/* What the files of a character stream share. Only devices/chardev*.c include it. */
 #ifndef SYMVM_DEVICES_CHARDEV_INTERNAL_H
 #define SYMVM_DEVICES_CHARDEV_INTERNAL_H
 
@@ -29,23 +29,23 @@ struct chardev {
 	bool input_ended; /* the client sends no more */
 	int timer_fd;
 	int retry_fd;	   /* a timer: the host had no descriptor for a client */
-	uint8_t *leftover; /* input of a client that left; given before the next one's */
+	uint8_t *leftover; /* input of a client that has left; given before the next one's */
 	size_t leftover_at, leftover_count;
-	struct chardev_file file; /* where is_file */
+	struct chardev_file file; /* if is_file */
 
 	pthread_mutex_t lock;
 	pthread_cond_t room; /* output was taken */
 	uint8_t output[CHARDEV_OUTPUT_SIZE];
 	size_t head, count;
 	bool armed;   /* the timer or EPOLLOUT will flush */
-	bool refused; /* a writer wants ops->writable */
-	bool stalled; /* the reader made us wait too long */
+	bool refused; /* a writer waits for ops->writable */
+	bool stalled; /* the reader let us wait too long */
 	bool input_stopped;
 	bool connected;
 	uint64_t bytes_in, bytes_out, bytes_dropped;
 };
 
-/* Writes what the reader takes. Returns 0, -EAGAIN (more is left) or another -errno. Locked. */
+/* Writes what the reader takes. Returns 0, -EAGAIN (some is left) or another -errno. Locked. */
 int chardev_write_pending(struct chardev *chardev);
 
 #endif

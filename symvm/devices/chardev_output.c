@@ -25,7 +25,7 @@ static ssize_t write_some(struct chardev *chardev, const uint8_t *data, size_t l
 	return write(chardev->host.output_fd, data, length);
 }
 
-/* A file never makes anybody wait: what it does not take is lost, and counted. Locked. */
+/* A file never lets a writer wait: what it does not take is lost, and counted. Locked. */
 static int write_to_file(struct chardev *chardev)
 {
 	while (chardev->count) {
@@ -83,7 +83,7 @@ static void append(struct chardev *chardev, const uint8_t *data, size_t length)
 	chardev->count += length;
 }
 
-/* Waits for room. Returns false when the reader did not move for too long. Locked. */
+/* Waits for room. Returns false if the reader took nothing for too long. Locked. */
 static bool wait_for_room(struct chardev *chardev)
 {
 	struct timespec until = clock_deadline(CLOCK_MONOTONIC, STALL_MS);
@@ -97,7 +97,7 @@ static bool wait_for_room(struct chardev *chardev)
 	return true;
 }
 
-/* Makes room in a ring that nobody reads, by forgetting the oldest bytes. Locked. */
+/* Makes room in a ring that nobody reads: drops the oldest bytes. Locked. */
 static void forget_oldest(struct chardev *chardev, size_t length)
 {
 	size_t space = CHARDEV_OUTPUT_SIZE - chardev->count;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Of the PC's keyboard controller, the one command that guests use without a keyboard: a pulse on
- * the CPU's reset line (Linux' reboot=k, which Firecracker's command lines have). Without this
- * port a guest reads 0xff, a controller that is busy for ever, and polls it for seconds.
- * The ACPI tables say that there is no controller, so that no driver looks for one.
+ * The PC's keyboard controller, reduced to the one command that guests use without a keyboard: a
+ * pulse on the CPU's reset line. (Linux's reboot=k does this, and Firecracker's command lines have
+ * it.) Without this port a guest reads 0xff, which means that the controller is busy, and polls it
+ * for seconds. The ACPI tables say that there is no controller, so no driver looks for one.
  */
 #include <errno.h>
 #include <stdlib.h>

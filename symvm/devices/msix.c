@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * MSI-X (PCI Local Bus 3.0, 6.8.2). Each vector is an eventfd. While the vector may
- * fire it is tied to a GSI route in KVM; while it is masked it is tied to nothing
- * and collects what comes, which makes its count the pending bit.
+ * MSI-X (PCI Local Bus 3.0, 6.8.2). Each vector is an eventfd. While the vector may fire, its
+ * eventfd is tied to a GSI route in KVM. While it is masked, the eventfd is tied to nothing and
+ * collects interrupts, so its count is the pending bit.
  */
 #include "devices/pci.h"
 
@@ -20,7 +20,7 @@
 
 struct msix_vector {
 	uint32_t registers[4]; /* address low, high, data, control */
-	int gsi;	       /* -1: not yet needed */
+	int gsi;	       /* -1: not needed yet */
 	int event_fd;
 	bool tied; /* the eventfd is an irqfd now */
 };
@@ -45,7 +45,7 @@ static bool vector_pending(const struct msix_vector *vector)
 	return !vector->tied && poll(&poll_fd, 1, 0) == 1;
 }
 
-/* Takes the pending count off; whether there was one. */
+/* Clears the pending count. Returns whether there was one. */
 static bool vector_drain(const struct msix_vector *vector)
 {
 	uint64_t count;
@@ -57,7 +57,9 @@ static void vector_signal(const struct msix_vector *vector)
 {
 	uint64_t one = 1;
 
-	/* It can only fail when the counter is full, and then it is signalled already. */
+	/*
+	 * The write fails only if the counter is full, and then the eventfd is signalled already.
+	 */
 	if (write(vector->event_fd, &one, sizeof(one)) < 0)
 		return;
 }

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The PCI bus: config space, BARs and the host bridge (PCI Local Bus 3.0, 3.2.2 and 6). */
+/*
+ * The PCI bus: config space, BARs and the host bridge (PCI Local Bus 3.0, 3.2.2 and 6).
+ *
+ * Guests reach config space by ECAM and by the ports 0xcf8/0xcfc; both end in the same two
+ * functions. After each write that may change a mapping, the ranges on the VM's port and memory
+ * buses are brought into line with the command register and the BARs. A device sees a BAR's new
+ * place by its bar_mapped callback.
+ */
 #include "devices/pci.h"
 
 #include <errno.h>
@@ -15,12 +22,12 @@
 #define CONFIG_ENABLE	 0x80000000u
 
 struct pci_bus {
-	struct device device; /* for save and reset of what is below */
+	struct device device; /* to save and to reset what is below */
 	pthread_mutex_t lock;
 	struct pci_function *slots[PCI_SLOTS];
 	struct pci_function bridge;
 	uint32_t config_address;
-	uint64_t mmio_next; /* where the next BAR may go */
+	uint64_t mmio_next; /* the next free address for a BAR */
 	uint64_t pio_next;
 };
 
@@ -44,7 +51,7 @@ static void config_set_writable(struct pci_function *function, unsigned offset, 
 	memcpy(function->writable + offset, &mask, length);
 }
 
-/* Where the guest wants the BAR, or 0 where it is off or outside of our windows. */
+/* The address that the guest set for the BAR, or 0 if it is off or outside of our windows. */
 static uint64_t bar_wanted(const struct pci_function *function, unsigned index)
 {
 	const struct pci_bar *bar = &function->bars[index];
@@ -84,7 +91,10 @@ static void bars_follow(struct pci_function *function)
 		if (wanted == bar->mapped_at)
 			continue;
 		bar_unmap(function, bar);
-		/* What overlaps another device's range stays unmapped: the guest's mistake. */
+		/*
+		 * A BAR that overlaps another device's range stays unmapped: the guest made a
+		 * mistake.
+		 */
 		if (!wanted || bus_add(bar_space(function, bar), wanted, bar->size, bar->access,
 				       bar->opaque) < 0)
 			continue;
@@ -136,7 +146,7 @@ void pci_config_access(struct vm *vm, unsigned slot, unsigned offset, void *data
 	pthread_mutex_unlock(&bus->lock);
 }
 
-/* @offset of the ECAM window: bus (one), slot, function, register. */
+/* @offset in the ECAM window: bus (one), slot, function, register. */
 static void ecam_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
 {
 	unsigned slot = (unsigned)(offset >> 15) & 31;
@@ -144,7 +154,7 @@ static void ecam_access(void *opaque, uint64_t offset, void *data, unsigned leng
 	if ((offset >> 12) & 7)
 		return;
 	if (length == 8) {
-		/* Not defined by PCI; two halves are what buses make of it. */
+		/* PCI does not define this access; buses split it into two halves. */
 		ecam_access(opaque, offset, data, 4, is_write);
 		ecam_access(opaque, offset + 4, (uint8_t *)data + 4, 4, is_write);
 		return;
@@ -171,7 +181,7 @@ static void port_access(void *opaque, uint64_t offset, void *data, unsigned leng
 	pthread_mutex_lock(&vm->pci->lock);
 	address = vm->pci->config_address;
 	pthread_mutex_unlock(&vm->pci->lock);
-	/* Bus 0, function 0 is all there is. */
+	/* Only bus 0, function 0 exists. */
 	if (!(address & CONFIG_ENABLE) || (address & 0x00ff0700))
 		return;
 	pci_config_access(vm, (address >> 11) & 31, (address & 0xfc) + (unsigned)(offset - 4), data,
@@ -284,7 +294,7 @@ int pci_capability_add(struct pci_function *function, uint8_t id, const void *da
 	unsigned at = function->capability_end ? function->capability_end : PCI_STD_HEADER_SIZEOF;
 	unsigned end = (at + length + 3) & ~3u;
 
-	/* The end is kept in a byte, which the very last capability could overflow. */
+	/* The end is kept in a byte. The very last capability could overflow it. */
 	if (length < 2 || end >= PCI_CONFIG_SIZE)
 		return -ENOSPC;
 	memcpy(function->config + at, data, length);
@@ -379,7 +389,7 @@ static void bus_free(struct vm *vm)
 	vm->pci = NULL;
 }
 
-/* The bus was the first device, so it is the last one to go: no function needs it any more. */
+/* The bus was created first, so it is destroyed last: no function needs it any more. */
 static void host_destroy(struct device *device)
 {
 	bus_free(device->vm);
@@ -427,7 +437,7 @@ static int bus_create(struct vm *vm, const char *argument, struct error *err)
 }
 
 static const struct device_class bus_class = {
-	.order = -1, /* before all others: they may sit on it */
+	.order = -1, /* before all others, which may be on this bus */
 	.create = bus_create,
 };
 DEVICE_CLASS(bus_class);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The pvpanic port, by which a guest's kernel says that it panicked. Linux finds it
- * through ACPI (QEMU0001, driver pvpanic-mmio). Interface: pvpanic in QEMU's specs.
+ * The pvpanic port. A guest's kernel uses it to report its panic. Linux finds the port through ACPI
+ * (QEMU0001, driver pvpanic-mmio). Interface: pvpanic in QEMU's specs.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -13,7 +13,7 @@
 
 #define PANIC_PORT	   0x505
 #define PANIC_PANICKED	   0x01
-#define PANIC_CRASH_LOADED 0x02 /* a crash kernel takes over: the VM goes on */
+#define PANIC_CRASH_LOADED 0x02 /* a crash kernel takes over: the VM continues */
 #define PANIC_EVENTS	   (PANIC_PANICKED | PANIC_CRASH_LOADED)
 
 struct panic {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A CMOS clock (MC146818A data sheet; century and memory as on a PC) that follows the
- * host's clock, shifted by what the guest set. It has update and alarm interrupts; the
- * periodic interrupt (PIE) is missing and its enable bit reads back as clear.
+ * A CMOS clock (MC146818A data sheet; century and memory as on a PC). It follows the host's clock,
+ * shifted by the guest's setting. It has update and alarm interrupts. The periodic interrupt (PIE)
+ * is missing, and its enable bit reads back as clear.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -58,18 +58,18 @@ enum {
 #define D_VALID 0x80
 
 #define HOUR_PM	      0x80
-#define ALARM_ANY     0xc0	     /* an alarm byte from here up matches always */
+#define ALARM_ANY     0xc0	     /* an alarm byte of this value or more matches always */
 #define SECONDS_LIMIT 253402300799ll /* end of the year 9999 */
 
 struct rtc {
 	struct device device;
 	pthread_mutex_t lock;
 	uint8_t index;
-	uint8_t memory[RTC_REGISTERS]; /* clock registers: valid while B_SET only */
-	int64_t offset;		       /* seconds that the guest's clock is ahead of the host's */
+	uint8_t memory[RTC_REGISTERS]; /* clock registers: valid only while B_SET */
+	int64_t offset; /* seconds by which the guest's clock is ahead of the host's */
 	bool line;
 	int timer_fd;
-	time_t second; /* that second_passes() last saw */
+	time_t second; /* the second that second_passes() saw last */
 	struct event_source *timer_source;
 	uint64_t alarms;
 };
@@ -108,7 +108,7 @@ static int decode_hour(const struct rtc *rtc, uint8_t value)
 	return decode(rtc, value & ~HOUR_PM) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
-/* Puts the time of now into the clock registers. */
+/* Puts the current time into the clock registers. */
 static void latch_time(struct rtc *rtc)
 {
 	time_t now = time(NULL) + rtc->offset;
@@ -126,7 +126,7 @@ static void latch_time(struct rtc *rtc)
 	rtc->memory[REG_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100);
 }
 
-/* Makes what the guest put into the clock registers its time. */
+/* Sets the guest's time from the clock registers, which the guest wrote. */
 static void commit_time(struct rtc *rtc)
 {
 	struct tm tm = {
@@ -140,7 +140,7 @@ static void commit_time(struct rtc *rtc)
 	};
 	time_t guest = timegm(&tm);
 
-	/* Any bytes give some date; keep it one that four digits can show. */
+	/* Any bytes give some date; limit it to one that four digits can show. */
 	if (guest >= -62167219200ll && guest <= SECONDS_LIMIT)
 		rtc->offset = guest - time(NULL);
 }
@@ -174,8 +174,8 @@ static void update_line(struct rtc *rtc)
 }
 
 /*
- * The timer fires at the next full second, as long as an interrupt is enabled. It counts time that
- * passes, each second from the last: a host clock that is set back must not silence it.
+ * The timer fires at the next full second while an interrupt is enabled. It counts elapsed time,
+ * each second from the last. So the clock continues even if the host's clock is set back.
  */
 static void arm_timer(struct rtc *rtc)
 {
@@ -201,7 +201,7 @@ static void second_passes(void *opaque, uint32_t events)
 		return;
 	pthread_mutex_lock(&rtc->lock);
 	arm_timer(rtc);
-	/* The two clocks do not run at quite the same speed: it may be early. */
+	/* The two clocks do not run at exactly the same speed, so the timer may be early. */
 	if (rtc->second == time(NULL)) {
 		pthread_mutex_unlock(&rtc->lock);
 		return;
@@ -298,7 +298,7 @@ static struct rtc *to_rtc(struct device *device)
 	return container_of(device, struct rtc, device);
 }
 
-/* A reset clears the interrupt enables and flags; time and memory have a battery. */
+/* A reset clears the interrupt enables and flags. Time and memory have a battery. */
 static void rtc_reset(struct device *device)
 {
 	struct rtc *rtc = to_rtc(device);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A 16550A UART at the first PC serial port. Registers and interrupt
- * priorities follow National Semiconductor's PC16550D data sheet. The line is infinitely
- * fast: a byte written is sent at once, the transmitter is always empty.
+ * A 16550A UART at the first PC serial port. Registers and interrupt priorities follow National
+ * Semiconductor's PC16550D data sheet. The line is infinitely fast: a written byte is sent at once,
+ * and the transmitter is always empty.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -85,9 +85,9 @@ struct serial {
 };
 
 /*
- * The host's bytes wait until the guest is ready to receive (DTR or RTS), so that
- * what was typed or piped in early is not lost when its driver clears the FIFOs. A guest that
- * never touches MCR gets them anyway.
+ * The host's bytes wait until the guest is ready to receive (DTR or RTS). Otherwise early input
+ * would be lost when the guest's driver clears the FIFOs. A guest that never touches MCR gets the
+ * bytes anyway.
  */
 static bool host_input_visible(const struct serial *serial)
 {
@@ -196,11 +196,13 @@ static uint8_t read_register(struct serial *serial, unsigned offset, bool *made_
 	}
 }
 
-/* Returns whether @value goes out to the host. */
+/* Returns whether @value is sent to the host. */
 static bool write_data(struct serial *serial, uint8_t value)
 {
-	/* The write takes the interrupt back; the byte being gone raises it anew. The
-	 * line falls in between, for an edge-triggered pin. */
+	/*
+	 * The write withdraws the interrupt, and the sent byte raises it again. The line falls in
+	 * between, for an edge-triggered pin.
+	 */
 	serial->thr_pending = false;
 	if (serial->line && interrupt_source(serial) == IIR_NONE)
 		update_line(serial);
@@ -238,13 +240,13 @@ static void write_modem_control(struct serial *serial, uint8_t value)
 	serial->mcr = value & MCR_MASK;
 	serial->modem_touched = true;
 	changed = before ^ modem_lines(serial);
-	/* CTS, DSR and DCD have change bits; RI's tells its trailing edge only. */
+	/* CTS, DSR and DCD have bits for any change; RI's bit reports only its trailing edge. */
 	serial->msr_delta |= (changed & (MSR_CTS | MSR_DSR | MSR_DCD)) >> 4;
 	if (changed & before & MSR_RI)
 		serial->msr_delta |= MSR_RI >> 4;
 }
 
-/* Returns whether @value goes out to the host. */
+/* Returns whether @value is sent to the host. */
 static bool write_register(struct serial *serial, unsigned offset, uint8_t value)
 {
 	switch (offset) {
@@ -275,7 +277,7 @@ static bool write_register(struct serial *serial, unsigned offset, uint8_t value
 	case REG_SCR:
 		serial->scr = value;
 		break;
-	default: /* LSR and MSR are not for writing */
+	default: /* LSR and MSR are read-only */
 		break;
 	}
 	return false;
@@ -297,7 +299,7 @@ static void serial_access(void *opaque, uint64_t offset, void *data, unsigned le
 		else
 			bytes[i] = read_register(serial, (unsigned)offset + i, &made_room);
 		if (is_write && offset + i == REG_IIR)
-			made_room = true; /* it may have cleared the FIFO */
+			made_room = true; /* the write may have cleared the FIFO */
 		update_line(serial);
 		pthread_mutex_unlock(&serial->lock);
 		if (send)

@@ -18,11 +18,11 @@
 
 #define LOOK_NS 500000000L
 
-/* In shared memory: the guard of devices/chardev_host.c reads it. */
+/* In shared memory, because the guard in devices/chardev_host.c reads it. */
 struct terminal {
 	int fd;
 	pid_t group;
-	_Atomic bool raw;     /* by our doing, so that it must be put right */
+	_Atomic bool raw;     /* we made it raw, so it must be restored */
 	struct termios saved; /* the mode before ours; valid while raw */
 };
 
@@ -30,7 +30,7 @@ bool terminal_is_foreground(const struct terminal *terminal)
 {
 	pid_t group = tcgetpgrp(terminal->fd);
 
-	/* One that is not our controlling terminal has no jobs. */
+	/* A terminal that is not our controlling terminal has no jobs. */
 	return group <= 0 || group == terminal->group;
 }
 
@@ -50,7 +50,7 @@ static void terminal_set_raw(struct terminal *terminal)
 
 void terminal_restore(struct terminal *terminal)
 {
-	/* At once: a terminal whose other end does not read would hold up the VM's end. */
+	/* At once: a terminal whose other end does not read would delay the VM's end. */
 	if (atomic_exchange(&terminal->raw, false))
 		tcsetattr(terminal->fd, TCSANOW, &terminal->saved);
 }
@@ -83,7 +83,7 @@ struct terminal_watch {
 	struct terminal *terminal;
 	void (*changed)(void *opaque, bool foreground);
 	void *opaque;
-	bool foreground; /* as last told */
+	bool foreground; /* as last reported */
 	int signal_fd;
 	int timer_fd;
 	struct event_source *signal_source;
@@ -97,7 +97,7 @@ static void look_for(struct terminal_watch *watch, long ns)
 	timerfd_settime(watch->timer_fd, 0, &delay, NULL);
 }
 
-/* Finds out where the VM is, and goes by that. */
+/* Finds out whether the VM is in the foreground, and sets the mode for that. */
 static void look(struct terminal_watch *watch)
 {
 	bool foreground = terminal_is_foreground(watch->terminal);
@@ -133,7 +133,7 @@ static void signal_arrived(void *opaque, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGTSTP) {
 		terminal_restore(watch->terminal);
-		/* Stops all threads; it goes on here. */
+		/* Stops all threads; execution continues here. */
 		raise(SIGSTOP);
 	}
 	look(watch);
@@ -164,7 +164,10 @@ struct terminal_watch *terminal_watch_create(struct terminal *terminal, struct e
 	sigaddset(&taken, SIGTSTP);
 	sigaddset(&taken, SIGCONT);
 	blocked = taken;
-	/* Blocked, a read fails instead, and a line for the log is written. */
+	/*
+	 * With these signals blocked, a read fails instead of stopping the VM, and the log's line
+	 * is written.
+	 */
 	sigaddset(&blocked, SIGTTIN);
 	sigaddset(&blocked, SIGTTOU);
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-console (VIRTIO 1.2, 5.3) with one port, which the guest's kernel shows as
- * /dev/hvc0: a faster console than the serial port's, a byte of which costs an exit.
+ * virtio-console (VIRTIO 1.2, 5.3) with one port, which the guest's kernel shows as /dev/hvc0. It
+ * is faster than the serial port, where each byte costs an exit.
+ *
+ * If the host's reader is slow, a transmit request stays in the queue half written, and the guest
+ * waits. Input is taken from the host only as far as the guest has given receive buffers.
  */
 #include <errno.h>
 #include <linux/virtio_console.h>
@@ -32,10 +35,10 @@ struct console {
 enum transmitted {
 	TRANSMIT_DONE,	 /* the queue is empty */
 	TRANSMIT_SLOW,	 /* the reader is slow: console_writable() continues */
-	TRANSMIT_BUDGET, /* there is more, but other devices come first */
+	TRANSMIT_BUDGET, /* there is more, but other devices have their turn first */
 };
 
-/* Writes out one request from console->sent on; TRANSMIT_DONE where all of it is written. */
+/* Writes one request from console->sent on. TRANSMIT_DONE if all of it is written. */
 static enum transmitted transmit_one(struct console *console, const struct virtio_chain *chain,
 				     size_t *budget)
 {
@@ -57,8 +60,8 @@ static enum transmitted transmit_one(struct console *console, const struct virti
 }
 
 /*
- * Writes out what the guest gave. A request that is not written whole stays in the queue. The
- * guest waits, nothing is lost.
+ * Writes the guest's output. A request that is not completely written stays in the queue. The guest
+ * waits, and nothing is lost.
  */
 static enum transmitted transmit(struct console *console, struct virtio_queue *queue,
 				 size_t *budget)
@@ -93,7 +96,7 @@ static void console_notified(struct virtio_device *virtio, struct virtio_queue *
 	size_t budget = OUTPUT_BUDGET;
 	enum transmitted status;
 
-	/* Receive buffers came: the host's side may read on. */
+	/* Receive buffers were given: the host's side may continue to read. */
 	if (queue->index == QUEUE_RECEIVE) {
 		chardev_resume(console->chardev);
 		return;

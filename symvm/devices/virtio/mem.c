@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-mem (VIRTIO 1.2, 5.15): memory that the guest plugs and unplugs in blocks, as far as it is
- * asked to. The guest boots with its RAM; the region beyond it (memory/memory_plug.h) belongs to
- * this device. All plugging is done on the I/O loop's thread.
+ * virtio-mem (VIRTIO 1.2, 5.15): memory that the guest plugs and unplugs in blocks, up to the size
+ * that it is asked to have. The guest boots with its RAM; the region beyond it
+ * (memory/memory_plug.h) belongs to this device. All plugging is done on the I/O loop's thread.
  */
 #include "devices/virtio/mem.h"
 
@@ -18,10 +18,10 @@
 
 #define NAME	   "virtio-mem"
 #define QUEUE_SIZE 64u
-/* Blocks that are plugged, unplugged or looked at before other devices have their turn. */
+/* Blocks that are plugged, unplugged or checked before other devices have their turn. */
 #define BLOCK_BUDGET 1024u
 
-/* Since Linux 5.16; newer than Debian 12's headers have it by name or not. */
+/* Since Linux 5.16; Debian 12's headers may not have the name. */
 #ifndef VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE
 #define VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE 1
 #endif
@@ -36,7 +36,7 @@ struct mem {
 	_Atomic uint64_t plugs, unplugs, refused, busy, errors; /* requests */
 };
 
-/* A PLUG, UNPLUG or STATE request, checked as far as its form goes. */
+/* A PLUG, UNPLUG or STATE request, whose form is checked. */
 struct range {
 	uint64_t gpa;
 	uint64_t length;
@@ -52,7 +52,7 @@ static uint64_t plugged_size(const struct mem *mem)
 	return atomic_load(&mem->region->blocks->plugged);
 }
 
-/* The driver reads it when it wants to; it knows why it changed. */
+/* The driver reads the config space when it wants to; it knows why it changed. */
 static void publish_plugged(struct mem *mem)
 {
 	uint64_t plugged = plugged_size(mem);
@@ -71,7 +71,7 @@ static uint64_t requested_size(struct mem *mem)
 	return requested;
 }
 
-/* Any part of the request itself in the memory that it wants to be rid of. */
+/* Whether any part of the request itself is in the memory that it would unplug. */
 static bool chain_lies_in(const struct virtio_chain *chain, const uint8_t *start, uint64_t length)
 {
 	for (unsigned i = 0; i < chain->out_count + chain->in_count; i++) {
@@ -94,7 +94,7 @@ static uint16_t do_plug(struct mem *mem, const struct range *range)
 	return VIRTIO_MEM_RESP_ACK;
 }
 
-/* The pieces of [@gpa, @gpa + @length) that are plugged; all of them for UNPLUG. */
+/* The pieces of [@gpa, @gpa + @length) that are plugged; for UNPLUG, all of them. */
 static uint16_t unplug_pieces(struct mem *mem, const struct range *range)
 {
 	uint64_t block = mem->region->blocks->block_size, gpa = range->gpa;
@@ -212,7 +212,7 @@ static unsigned chain_answer(struct mem *mem, struct virtio_queue *queue,
 	virtio_queue_push(queue, chain, sizeof(response));
 	if (request.type == VIRTIO_MEM_REQ_UNPLUG_ALL)
 		return mem->region->blocks->count;
-	/* The three others have one form; what is refused costs something, too. */
+	/* The other three have one form. A refused request costs something, too. */
 	return request.u.plug.nb_blocks ? request.u.plug.nb_blocks : 1;
 }
 
@@ -235,14 +235,14 @@ static void mem_notified(struct virtio_device *device, struct virtio_queue *queu
 	} while (virtio_queue_notify_enable(queue));
 }
 
-/* A driver without the feature may read what is not plugged, which would end its guest. */
+/* A driver without the feature may read unplugged memory, which would end its guest. */
 static int mem_activate(struct virtio_device *device)
 {
 	return virtio_device_has_feature(device, VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE) ? 0
 										      : -EOPNOTSUPP;
 }
 
-/* Tells the driver what is requested. The lock is held. */
+/* Tells the driver which size is requested. The lock is held. */
 static void request_tell(struct mem *mem)
 {
 	virtio_device_config_update(&mem->virtio,
@@ -250,7 +250,7 @@ static void request_tell(struct mem *mem)
 				    &mem->requested, sizeof(mem->requested));
 }
 
-/* Sets what is requested and tells the driver. The lock is held. */
+/* Sets the requested size and tells the driver. The lock is held. */
 static bool request_set(struct mem *mem, uint64_t size)
 {
 	if (size == mem->requested)
@@ -282,7 +282,10 @@ static void power_on_on_loop(void *opaque)
 	pthread_mutex_unlock(&mem->lock);
 }
 
-/* The VM boots anew with the RAM that it had first. Rings of others may lie in what goes. */
+/*
+ * The VM boots again with its initial RAM. Rings of other devices may be in the memory that is
+ * unplugged.
+ */
 static void mem_power_on(struct virtio_device *device)
 {
 	virtio_devices_stop(device->vm);
@@ -355,7 +358,10 @@ static void config_fill(struct mem *mem, struct virtio_mem_config *config)
 	};
 }
 
-/* Comes after power_on(): nothing is plugged. What the pages hold is loaded by others, later. */
+/*
+ * Called after power_on(): nothing is plugged. The contents of the pages are loaded elsewhere,
+ * later.
+ */
 static int mem_load(struct virtio_device *device, struct serialize_reader *reader, uint32_t version)
 {
 	struct mem *mem = to_mem(device);
@@ -492,7 +498,7 @@ int virtio_mem_set_floor(struct vm *vm, uint64_t size)
 	return 0;
 }
 
-/* There where --memory has max=. */
+/* Exists if --memory has max=. */
 static int mem_create(struct vm *vm, const char *argument, struct error *err)
 {
 	struct memory_region *region = memory_plug_region(&vm->memory);
@@ -525,7 +531,7 @@ static int mem_create(struct vm *vm, const char *argument, struct error *err)
 	return status;
 }
 
-/* First of the virtio devices: the others' rings may lie in its memory when state is loaded. */
+/* First of the virtio devices: the others' rings may be in its memory when state is loaded. */
 static const struct device_class mem_class = {
 	.order = 101,
 	.create = mem_create,

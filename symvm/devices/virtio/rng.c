@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-rng (VIRTIO 1.2, 5.4): entropy from the host, at a bounded rate so
- * that a guest cannot keep the I/O loop busy with it.
+ * virtio-rng (VIRTIO 1.2, 5.4): entropy from the host, at a bounded rate so that a guest cannot
+ * keep the I/O loop busy with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #define RNG_QUEUE_SIZE	64u
 #define RNG_REQUEST_MAX 4096u	 /* bytes given to one request; less than asked for is fine */
-#define RNG_PERIOD_NS	10000000 /* the budget below is for one such period */
+#define RNG_PERIOD_NS	10000000 /* the budget below is for one period of this length */
 #define RNG_BUDGET	65536u	 /* bytes a period: 6.4 MB/s */
 
 struct rng {
@@ -45,7 +45,7 @@ static void timer_arm(struct rng *rng, long ns)
 	rng->waiting = ns != 0;
 }
 
-/* Fills @data; returns how many bytes there were, or -errno. */
+/* Fills @data. Returns how many bytes were available, or -errno. */
 static ssize_t source_read(struct rng *rng, void *data, size_t length)
 {
 	ssize_t count = rng->source_fd >= 0 ? read(rng->source_fd, data, length)
@@ -54,7 +54,7 @@ static ssize_t source_read(struct rng *rng, void *data, size_t length)
 	return count < 0 ? -errno : count;
 }
 
-/* Answers one request; whether the source gave something. */
+/* Answers one request. Returns whether the source gave any bytes. */
 static bool request_answer(struct rng *rng, struct virtio_queue *queue, struct virtio_chain *chain)
 {
 	uint8_t data[RNG_REQUEST_MAX];
@@ -75,7 +75,7 @@ static bool request_answer(struct rng *rng, struct virtio_queue *queue, struct v
 	explicit_bzero(data, sizeof(data));
 	virtio_queue_push(queue, chain, (uint32_t)count);
 	atomic_fetch_add(&rng->bytes, (uint64_t)count);
-	/* Also an empty request costs something. */
+	/* An empty request costs something, too. */
 	rng->budget -= count < 64 ? 64 : (uint32_t)count;
 	return true;
 }

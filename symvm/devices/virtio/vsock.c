@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-vsock (VIRTIO 1.2, 5.10): sockets between host and guest, addressed by a context
- * id. The receive and transmit queues are served by the host's kernel (vhost-vsock), so the
- * host's programs use AF_VSOCK; the event queue is ours.
+ * virtio-vsock (VIRTIO 1.2, 5.10): sockets between host and guest, addressed by a context id. The
+ * host's kernel serves the receive and transmit queues (vhost-vsock), so the host's programs use
+ * AF_VSOCK. The event queue is ours.
  */
 #include <errno.h>
 #include <linux/virtio_vsock.h>
@@ -25,7 +25,7 @@ struct vsock {
 	struct virtio_device virtio;
 	struct vhost *vhost;
 	uint64_t cid;
-	bool reset_due; /* the guest's connections are gone: tell it */
+	bool reset_due; /* the guest's connections are gone: report it to the guest */
 };
 
 static struct vsock *to_vsock(struct virtio_device *virtio)

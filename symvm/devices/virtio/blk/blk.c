@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-blk (VIRTIO 1.2, 5.2) on a raw image: takes requests off the queue,
- * hands them to the engine as one batch, and answers a batch with one interrupt.
+ * virtio-blk (VIRTIO 1.2, 5.2) on a raw image. It takes requests off the queue, hands them to the
+ * engine as one batch, and answers a batch with one interrupt.
+ *
+ * A request that the host has no memory for now is tried again after other devices had their turn.
+ * With --on-disk-full=pause, a request that the host has no room for is kept, and the VM is paused
+ * until somebody resumes it.
  */
 #include "devices/virtio/blk/blk.h"
 
@@ -18,7 +22,7 @@
 #define BLK_BATCH  32u
 #define BLK_BUDGET 8u /* batches before other devices have their turn */
 #define RETRY_US   1000u
-/* How long the log hears nothing more of one kind of error. */
+/* How long the log stays silent about one kind of error after a line. */
 #define COMPLAINT_NS (60 * NS_PER_SECOND)
 static struct blk *to_blk(struct virtio_device *device)
 {
@@ -73,7 +77,7 @@ static void request_count(struct blk *blk, const struct blk_request *request, bo
 		count(&blk->errors, 1);
 }
 
-/* Answers the driver; it learns of it when the queue is flushed. */
+/* Answers the driver, which sees the answer when the queue is flushed. */
 static void request_finish(struct blk *blk, struct blk_request *request, uint8_t status)
 {
 	bool good = status == VIRTIO_BLK_S_OK;
@@ -95,7 +99,7 @@ static const char *kind_name(enum blk_kind kind)
 	return names[kind];
 }
 
-/* One line a minute for each kind of error: a guest can bring on as many as it likes. */
+/* One line a minute for each kind of error: a guest can cause as many errors as it likes. */
 static void complain(struct blk *blk, struct blk_complaints *complaints,
 		     const struct blk_request *request, int status, const char *more)
 {
@@ -116,7 +120,7 @@ static void complain(struct blk *blk, struct blk_complaints *complaints,
 		 (unsigned long long)request->sector, strerror(-status), more, untold);
 }
 
-/* The host has no room, a limit of file sizes or a quota is reached. */
+/* The host has no room, or a file size limit or a quota is reached. */
 static bool means_full(int status)
 {
 	return status == -ENOSPC || status == -EFBIG || status == -EDQUOT;
@@ -125,7 +129,7 @@ static bool means_full(int status)
 /* Keeps @request until the VM is resumed, and asks for a pause. */
 static void request_hold(struct blk *blk, struct blk_request *request, int status)
 {
-	/* Each pause is said: somebody has to end it. */
+	/* Each pause is logged, because somebody has to end it. */
 	if (!blk->held)
 		blk->full.silent_until_ns = 0;
 	request->next_free = blk->held;
@@ -176,18 +180,22 @@ static void request_start(struct blk *blk, struct blk_request *request)
 	}
 }
 
-/* Takes a batch of what the driver made available; whether there was something. */
+/* Takes a batch of requests that the driver made available. Returns whether there were any. */
 static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 {
 	bool any = false;
 
-	/* Not all at once: the driver shall go on with the first while we do the next. */
+	/*
+	 * Not all at once: the driver can then continue with the first ones while we do the next.
+	 */
 	for (unsigned i = 0; i < BLK_BATCH; i++) {
 		struct blk_request *request = request_take(blk);
 
 		if (!request) {
-			/* As many as all queues have entries: only a driver that reuses entries
-			 * of requests that are not answered makes more available. */
+			/*
+			 * As many as all queues have entries. Only a driver that reuses the entries
+			 * of unanswered requests makes more available.
+			 */
 			if (virtio_queue_pending(queue))
 				virtio_device_fail(&blk->virtio, "more than %u requests in flight",
 						   blk->requests_used);
@@ -208,7 +216,7 @@ static bool queue_take(struct blk *blk, struct virtio_queue *queue)
 
 static void engine_retry(void *opaque);
 
-/* What the host had no memory for is tried again, after other devices had their turn. */
+/* Tries requests again that the host had no memory for, after other devices had their turn. */
 static void blk_submit(struct blk *blk)
 {
 	bool all = blk_engine_submit(blk->engine);
@@ -265,7 +273,7 @@ static struct blk_request *held_take(struct blk *blk)
 	return request;
 }
 
-/* The VM runs again: what the host had no room for is tried once more. */
+/* The VM runs again: requests that the host had no room for are tried once more. */
 static void held_retry(void *opaque)
 {
 	struct blk *blk = opaque;
@@ -298,7 +306,7 @@ static void blk_quiesce(struct virtio_device *device)
 	struct blk *blk = to_blk(device);
 	struct blk_request *request;
 
-	/* For a save they cannot be given up: the guest would take it for an error of the disk. */
+	/* A save must not give them up: the guest would take that for an error of the disk. */
 	while (!atomic_load(&device->quiesced_for_save) && (request = held_take(blk)))
 		request_finish(blk, request, VIRTIO_BLK_S_IOERR);
 	blk_submit(blk);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A virtio disk, between what serves its requests (blk.c) and what makes it (blk_create.c). */
+/* A virtio disk, shared by blk.c, which serves its requests, and blk_create.c, which creates it. */
 #ifndef SYMVM_DEVICES_VIRTIO_BLK_H
 #define SYMVM_DEVICES_VIRTIO_BLK_H
 
@@ -11,11 +11,11 @@
 #include "devices/virtio/core/virtio.h"
 
 #define BLK_QUEUE_SIZE 256u
-/* Header and status go with the data. */
+/* Header and status are transferred together with the data. */
 #define BLK_SEGMENTS	 (BLK_QUEUE_SIZE - 2)
 #define BLK_REQUEST_SIZE (sizeof(struct blk_request) + BLK_QUEUE_SIZE * sizeof(struct iovec))
 
-/* Errors of one kind, of which the log gets one line a minute. */
+/* Errors of one kind, for which the log gets one line a minute. */
 struct blk_complaints {
 	uint64_t silent_until_ns; /* CLOCK_MONOTONIC */
 	uint64_t untold;	  /* since the last line */
@@ -30,14 +30,17 @@ struct blk {
 	bool discard; /* the guest may discard and write zeroes */
 	char id[VIRTIO_BLK_ID_BYTES];
 
-	/* Requests live in one mapping, whose pages come when they are first needed. */
+	/* Requests are in one mapping, whose pages are allocated when they are first used. */
 	uint8_t *requests;
 	size_t requests_size;
-	unsigned requests_used; /* of these some are in the free list */
+	unsigned requests_used; /* taken so far; some of them are in the free list */
 	struct blk_request *free_list;
-	bool retry_posted; /* the engine is to submit again */
+	bool retry_posted; /* the engine must submit again */
 
-	/* With --on-disk-full=pause: what the host had no room for, until the VM is resumed. */
+	/*
+	 * With --on-disk-full=pause: requests that the host had no room for, until the VM is
+	 * resumed.
+	 */
 	struct blk_request *held;
 	_Atomic unsigned held_count;
 	struct blk_complaints full, other;
@@ -48,11 +51,13 @@ struct blk {
 
 extern const struct virtio_ops blk_ops;
 
-/* The engine calls it; @opaque is the disk. */
+/*
+ * The engine calls it when @operation is over, with 0 or -errno; @opaque is the disk. Loop thread.
+ */
 void blk_operation_done(void *opaque, struct blk_operation *operation, int status);
-/* The engine's descriptor is readable; @opaque is the disk. */
+/* The loop calls it when the engine's descriptor is readable; @opaque is the disk. Loop thread. */
 void blk_engine_ready(void *opaque, uint32_t events);
-/* Frees @blk with all that it has. Nothing runs. */
+/* Frees @blk with all its resources. Nothing runs. Main thread. */
 void blk_free(struct blk *blk);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two ways in which system calls on a disk's file are made off the I/O loop: io_uring
- * (blk_ring.c), and a few threads where the host has none (blk_pool.c).
+ * The two ways to make system calls on a disk's file off the I/O loop: io_uring (blk_ring.c), or a
+ * few threads if the host has no io_uring (blk_pool.c).
  */
 #ifndef SYMVM_DEVICES_VIRTIO_BLK_BACKEND_H
 #define SYMVM_DEVICES_VIRTIO_BLK_BACKEND_H
@@ -23,7 +23,7 @@ enum blk_call_kind {
 	BLK_CALL_ZERO,	/* fallocate(2): zeroes, allocated */
 };
 
-/* One system call. The caller keeps it, and what it points to, until it is completed. */
+/* One system call. The caller keeps it, and the memory it points to, until it is completed. */
 struct blk_call {
 	enum blk_call_kind kind;
 	const struct iovec *iov;
@@ -40,29 +40,43 @@ STAILQ_HEAD(blk_calls, blk_call);
 struct blk_backend;
 
 struct blk_backend_ops {
-	/* Takes @call. It may not begin before submit(). */
+	/* Takes @call, which may not begin before submit(). */
 	void (*add)(struct blk_backend *backend, struct blk_call *call);
-	/* Begins what was added. False if the host has no memory for it now: call it again. */
+	/*
+	 * Begins the calls that were added. False if the host has no memory for it now: call it
+	 * again.
+	 */
 	bool (*submit)(struct blk_backend *backend);
-	/* The next call that is completed; NULL. */
+	/* The next completed call, or NULL. */
 	struct blk_call *(*next)(struct blk_backend *backend);
-	/* Optional: starts threads, each of which enters @jail. */
+	/* Optional: starts threads, each of which enters @jail. Main thread. -errno with words. */
 	int (*start)(struct blk_backend *backend, struct jail *jail, struct error *err);
-	/* Nothing is under way. */
+	/* Frees the back end. No call is under way. */
 	void (*destroy)(struct blk_backend *backend);
 };
 
-/* First in each back end. All functions: the thread that uses the engine. */
+/*
+ * First member of each back end. All functions, unless they say otherwise: the thread that uses the
+ * engine.
+ */
 struct blk_backend {
 	const struct blk_backend_ops *ops;
 	int fd; /* readable when calls are completed */
 };
 
-/* -errno if the host has no io_uring, or not for us. @file is not owned. */
+/*
+ * Creates the back end that uses io_uring, for at most @depth calls at once. @file is not owned.
+ * -errno if the host has no io_uring, or does not allow it to us. Main thread, before the jail
+ * closes.
+ */
 int blk_ring_create(int file, unsigned depth, struct blk_backend **backend);
+/*
+ * Creates the back end that uses threads. @file is not owned. -ENOMEM or eventfd(2)'s error. Main
+ * thread.
+ */
 int blk_pool_create(int file, struct blk_backend **backend);
 
-/* Makes @call and waits for it. Any thread. Bytes or -errno. */
+/* Makes @call and waits for it. Returns bytes or -errno. Any thread. */
 int blk_call_run(int file, const struct blk_call *call);
 
 #endif

@@ -61,7 +61,7 @@ static void call_set(struct blk_bounce *bounce, struct blk_operation *operation,
 					    .length = bounce->length};
 }
 
-/* Copies the operation's bytes of this piece into the buffer, or out of it. */
+/* Copies the bytes of this piece between the operation and the buffer. */
 static void piece_copy(struct blk_bounce *bounce, const struct blk_operation *operation, bool in)
 {
 	uint8_t *buffer = bounce->buffer + bounce->skip;
@@ -128,7 +128,7 @@ int blk_bounce_continue(struct blk_bounce *bounce, struct blk_operation *operati
 	uint64_t wanted = bounce->reading || is_write(operation) ? bounce->length
 								 : bounce->skip + bounce->bytes;
 
-	/* A file that was cut off gives less. What is written short is full: say what it is. */
+	/* A truncated file gives less. A short write means a full host: report it as such. */
 	if ((uint64_t)result < wanted)
 		return is_write(operation) && !bounce->reading ? -ENOSPC : -EIO;
 	if (bounce->reading) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests that direct I/O does not take as they are, since the host's file wants larger blocks
- * or better aligned memory than the guest knows of: they go through a buffer, one at a
- * time and piece by piece. A part of a block is read, changed and written back.
+ * Requests that direct I/O cannot take as they are, because the host's file needs larger blocks or
+ * better aligned memory than the guest knows of. They are copied through a buffer, one request at a
+ * time and piece by piece. A part of a block is read, changed and written back. All functions: the
+ * thread that uses the engine.
  */
 #ifndef SYMVM_DEVICES_VIRTIO_BLK_BOUNCE_H
 #define SYMVM_DEVICES_VIRTIO_BLK_BOUNCE_H
@@ -21,18 +22,19 @@ struct blk_bounce {
 
 /* Whether @operation cannot go to the file as it is. */
 bool blk_bounce_needed(const struct blk_access *access, const struct blk_operation *operation);
-/* Whether its blocks are read and written back, so that no other write may come in between. */
+/* Whether its blocks are read and written back, so that no other write may happen in between. */
 bool blk_bounce_excludes(const struct blk_access *access, const struct blk_operation *operation);
-/* Prepares operation->call for the next piece. -ENOMEM. */
+/* Prepares operation->call for the next piece. -ENOMEM if there is no memory for the buffer. */
 int blk_bounce_begin(struct blk_bounce *bounce, const struct blk_access *access,
 		     struct blk_operation *operation);
 /*
- * operation->call gave @result. 1: it is prepared again, for the second step of the piece; 0: the
- * piece is done; -errno.
+ * Takes the @result of operation->call. Returns 1 if the call is prepared again for the second step
+ * of the piece, 0 if the piece is done, or -errno.
  */
 int blk_bounce_continue(struct blk_bounce *bounce, struct blk_operation *operation, int result);
+/* Frees the buffer, if there is one. No operation is under way. */
 void blk_bounce_free(struct blk_bounce *bounce);
-/* Takes @bytes off the front of the operation. */
+/* Removes the first @bytes bytes from the operation. */
 void blk_operation_advance(struct blk_operation *operation, uint64_t bytes);
 
 #endif

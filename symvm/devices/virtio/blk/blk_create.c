@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Makes a virtio disk of an option --disk, and says what the guest will see of the file. */
+/* Creates a virtio disk from an option --disk, and logs what the guest will see of the file. */
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static uint64_t blk_features(const struct blk *blk, unsigned queues)
 		features |= 1ull << VIRTIO_BLK_F_RO;
 	if (blk->discard)
 		features |= 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
-	/* A guest that discards wants space back, and may hold up its users for it. */
+	/* A guest that discards wants to free space, and accepts that this may delay its users. */
 	if (blk->discard && blk->image.can_punch)
 		features |= 1ull << VIRTIO_BLK_F_DISCARD;
 	if (queues > 1)
@@ -86,7 +86,7 @@ struct blk_options {
 	uint64_t queues;
 };
 
-/* Where the guest sees something else than the file on the host, whoever runs it hears so. */
+/* If the guest sees something other than the file on the host, the user is told. */
 static void differences_tell(const struct blk *blk, const struct blk_options *options)
 {
 	const struct blk_image *image = &blk->image;
@@ -175,7 +175,7 @@ static int blk_make(struct vm *vm, const struct blk_options *options, struct err
 	if (!blk)
 		return error_set(err, -ENOMEM, "--disk: out of memory");
 	blk->discard = options->discard && !options->readonly;
-	/* Not a string: filled up with zeroes, the last byte may be used. */
+	/* Not a string: padded with zeroes, and the last byte may be used. */
 	memcpy(blk->id, options->serial ? options->serial : "",
 	       options->serial ? strlen(options->serial) : 0);
 	blk->virtio.vm = vm;

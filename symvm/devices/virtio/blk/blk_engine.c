@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Carries out a disk's operations through a back end (blk_backend.h).
+ *
+ * An operation becomes one system call, or several: after a short transfer the rest is sent again,
+ * and zeroes that the file system cannot allocate by itself are written in pieces of a megabyte. An
+ * operation whose blocks or memory do not suit direct I/O waits for the one bounce buffer. If it
+ * has to read and write back a part of a block, it waits until no other change is under way, and
+ * changes that arrive meanwhile are held. Files in memory are read and written at once, without the
+ * back end.
+ */
 #include "devices/virtio/blk/blk_engine.h"
 
 #include <errno.h>
@@ -12,12 +22,12 @@
 #include "util/container_of.h"
 
 #define ZEROES_SIZE (1u << 20)
-#define TRIES_MAX   16u /* of a call that the kernel gives up without an error of the disk */
+#define TRIES_MAX   16u /* of a call that the kernel gives up without a disk error */
 
 /*
  * Files in memory (tmpfs and the like) never wait for a disk, and the kernel would only hand
- * what is asked of them to a worker thread. So that is carried out at once on the loop's own
- * thread: a copy of memory. Where one takes longer, the next ones go to the back end.
+ * operations on them to a worker thread. So the loop's own thread carries them out at once: they
+ * copy memory. If one takes longer than expected, the next ones are sent to the back end.
  */
 #define INLINE_LIMIT_NS 2000000
 #define INLINE_HOLD_OFF 64u
@@ -25,7 +35,7 @@
 
 struct inline_policy {
 	bool wanted;
-	unsigned hold_off; /* operations that go to the back end before the next try */
+	unsigned hold_off; /* operations for the back end before the next try */
 };
 
 STAILQ_HEAD(operations, blk_operation);
@@ -37,15 +47,15 @@ struct blk_engine {
 	struct inline_policy reads, writes;
 	struct blk_backend *backend;
 	unsigned under_way; /* with the back end */
-	unsigned changes;   /* of these the ones that change the file */
+	unsigned changes;   /* so many of them change the file */
 	blk_done done;
 	void *opaque;
 
 	struct blk_bounce bounce;
-	struct blk_operation *bounced; /* the one that uses the buffer */
-	struct operations to_bounce;   /* wait for the buffer */
-	bool exclusive;		/* the one with the buffer waits for, or is, the only change */
-	bool bounce_due;	/* it has not begun with its piece */
+	struct blk_operation *bounced; /* the operation that uses the buffer */
+	struct operations to_bounce;   /* operations that wait for the buffer */
+	bool exclusive;		/* the buffer's operation waits for, or is, the only change */
+	bool bounce_due;	/* its piece has not begun */
 	struct operations held; /* changes that wait until that is over */
 };
 
@@ -91,7 +101,9 @@ int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, b
 	STAILQ_INIT(&engine->held);
 	engine->writes.wanted = !access->direct && lies_in_memory(fd);
 	engine->reads.wanted = engine->writes.wanted && !reads_without_waiting(fd);
-	/* Off by sysctl or by a container's seccomp filter: slower, not wrong. */
+	/*
+	 * It may be off by sysctl or by a container's seccomp filter: then it is slower, but works.
+	 */
 	engine->has_ring = ring && blk_ring_create(fd, depth, &engine->backend) == 0;
 	if (!engine->has_ring)
 		status = blk_pool_create(fd, &engine->backend);
@@ -142,7 +154,7 @@ static void call_add(struct blk_engine *engine, struct blk_operation *operation)
 	engine->backend->ops->add(engine->backend, &operation->call);
 }
 
-/* The next megabyte of zeroes, where the file system has no call for the whole range. */
+/* The next megabyte of zeroes, if the file system has no call for the whole range. */
 static void zeroes_prepare(struct blk_operation *operation)
 {
 	static const uint8_t zeroes[ZEROES_SIZE] __attribute__((aligned(4096)));
@@ -184,7 +196,7 @@ static bool call_prepare(struct blk_engine *engine, struct blk_operation *operat
 	return true;
 }
 
-/* Carries out @operation at once where that is wanted; else false. */
+/* Carries out @operation at once if the policy says so; else returns false. */
 static bool operation_inline(struct blk_engine *engine, struct blk_operation *operation)
 {
 	struct inline_policy *policy;
@@ -228,7 +240,7 @@ static void bounce_end(struct blk_engine *engine, int status)
 	engine->done(engine->opaque, operation, status);
 }
 
-/* Begins with a piece of the operation that has the buffer, as soon as it may. */
+/* Begins a piece of the operation that has the buffer, as soon as it may. */
 static void bounce_begin(struct blk_engine *engine)
 {
 	struct blk_operation *operation = engine->bounced;
@@ -245,7 +257,7 @@ static void bounce_begin(struct blk_engine *engine)
 		bounce_end(engine, status);
 }
 
-/* Gives the buffer to the next one that waits for it. */
+/* Gives the buffer to the next operation that waits for it. */
 static void bounce_next(struct blk_engine *engine)
 {
 	while (!engine->bounced && !STAILQ_EMPTY(&engine->to_bounce)) {
@@ -300,7 +312,7 @@ static bool call_again(struct blk_engine *engine, struct blk_operation *operatio
 	if (!range ||
 	    (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL && result != -ENODEV))
 		return false;
-	/* No such call on this file, now and for ever. */
+	/* The file does not support this call, and never will. */
 	if (operation->call.kind == BLK_CALL_PUNCH)
 		engine->access.no_punch = true;
 	else
@@ -309,7 +321,7 @@ static bool call_again(struct blk_engine *engine, struct blk_operation *operatio
 	return true;
 }
 
-/* Whether @operation is over, with *@status; else it is under way again. */
+/* Whether @operation is over, with *@status; otherwise it is under way again. */
 static bool operation_over(struct blk_engine *engine, struct blk_operation *operation, int *status)
 {
 	int result = operation->call.result;
@@ -331,12 +343,12 @@ static bool operation_over(struct blk_engine *engine, struct blk_operation *oper
 	}
 	if (operation->length == 0)
 		return true;
-	/* Short: the rest decides whether it was the end of the file or of the device. */
+	/* Short: the next call shows whether the end of the file or of the device was reached. */
 	operation_start(engine, operation);
 	return false;
 }
 
-/* A call for the operation that has the buffer gave @result. */
+/* Handles the @result of a call for the operation that has the buffer. */
 static void bounce_continue(struct blk_engine *engine, struct blk_operation *operation, int result)
 {
 	int status = result;

@@ -8,18 +8,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_SIZE     4096u /* read at once, and aligned so: the file may be open for direct I/O */
+#define BLOCK_SIZE     4096u /* size and alignment of a read: the file may be open for direct I/O */
 #define HEAD_SIZE      512u
 #define TAIL_SIZE      512u
 #define PATH_MAX_SHOWN 120u
 
 struct format {
 	const char *name;
-	/* What makes it raw; %s: the file. QEMU's name of the format in "convert". */
+	/* The command that makes it raw; %s: the file. QEMU's name of the format in "convert". */
 	const char *convert;
 	const char *command;
 	bool tail;	 /* the magic is in the last 512 bytes */
-	bool anywhere;	 /* in them; offset is 0 */
+	bool anywhere;	 /* within them; offset is 0 */
 	unsigned offset; /* of the magic in the first or last 512 bytes */
 	unsigned length;
 	const char *magic;
@@ -39,7 +39,7 @@ struct format {
 		.name = is, .command = unpack, MAGIC(at, text) \
 	}
 
-/* From the formats' specifications, and from the probe functions of QEMU's block drivers. */
+/* From the formats' specifications and the probe functions of QEMU's block drivers. */
 static const struct format formats[] = {
 	IMAGE("a qcow image", "qcow", 0, "QFI\xfb\0\0\0\1"),
 	IMAGE("a qcow2 image", "qcow2", 0, "QFI\xfb"),
@@ -75,7 +75,7 @@ static const struct format formats[] = {
 	PACKED("a VMA archive", "vma extract", 0, "VMA\0"),
 };
 
-/* The path as an argument of a shell's command, or a word for it where it is unwieldy. */
+/* The path as an argument of a shell command, or a word for it if it is too long or has a quote. */
 static const char *shown(const char *path, char *text, size_t size)
 {
 	if (strlen(path) > PATH_MAX_SHOWN || strchr(path, '\''))
@@ -122,8 +122,8 @@ static bool matches(const struct format *format, const struct part *part)
 }
 
 /*
- * Reads up to @length bytes at @offset. An error of the disk is told when
- * the guest reads; here it means that nothing is recognised.
+ * Reads up to @length bytes at @offset. An error of the disk is reported when the guest reads; here
+ * it means that no format is recognised.
  */
 static void part_read(int fd, uint64_t offset, size_t length, struct part *part)
 {

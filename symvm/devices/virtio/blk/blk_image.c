@@ -16,7 +16,7 @@
 /* File systems read and write whole pages. */
 #define FILE_BLOCK 4096u
 
-/* Only what can be told from the path: opening a FIFO, say, would wait. */
+/* Only checks on the path itself: opening a FIFO, for example, would wait. */
 static int image_check_path(struct blk_image *image, const char *path, struct error *err)
 {
 	struct stat st;
@@ -28,7 +28,7 @@ static int image_check_path(struct blk_image *image, const char *path, struct er
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return error_set(err, -EINVAL, "disk %s: neither a file nor a block device", path);
 	image->block_device = S_ISBLK(st.st_mode);
-	/* Root could write to it anyhow, but whoever took the permission away meant it. */
+	/* Root could write to it anyway, but the permission was removed on purpose. */
 	if (!image->readonly && !image->block_device && !(st.st_mode & 0222))
 		return error_set(err, -EACCES,
 				 "disk %s: the file is read-only (add ',readonly' to use it so)",
@@ -36,7 +36,7 @@ static int image_check_path(struct blk_image *image, const char *path, struct er
 	return 0;
 }
 
-/* An open file description's lock: ends with the last descriptor, even by kill -9. */
+/* An open file description's lock: it ends with the last descriptor, even by kill -9. */
 static int image_lock(struct blk_image *image, const char *path, struct error *err)
 {
 	int status = file_lock_records(image->fd, image->readonly, FILE_LOCK_WAIT_MS);
@@ -49,7 +49,7 @@ static int image_lock(struct blk_image *image, const char *path, struct error *e
 	return status < 0 ? error_set_errno(err, status, "disk %s: lock", path) : 0;
 }
 
-/* What direct I/O to this file needs; the guest keeps its sectors of 512 bytes all the same. */
+/* The needs of direct I/O to this file. The guest keeps its sectors of 512 bytes all the same. */
 static int image_direct(struct blk_image *image, const char *path, struct error *err)
 {
 	struct blk_access *access = &image->access;
@@ -57,7 +57,7 @@ static int image_direct(struct blk_image *image, const char *path, struct error 
 
 	if (status < 0)
 		return error_set(err, status, "disk %s: its file system has no direct I/O", path);
-	/* The end could be written by whole blocks only, which would make the file longer. */
+	/* The end could only be written in whole blocks, which would make the file longer. */
 	if (!image->block_device && image->bytes % access->offset_align)
 		return error_set(err, -EINVAL,
 				 "disk %s: direct I/O needs a size that is a multiple of %u bytes "
@@ -93,7 +93,7 @@ static int image_size(struct blk_image *image, const char *path, struct error *e
 	return 0;
 }
 
-/* A file that the host has in use by a loop device, perhaps mounted. */
+/* Refuses a file that a loop device of the host uses, perhaps mounted. */
 static int image_check_loop(const struct blk_image *image, const char *path, struct error *err)
 {
 	char name[64];
@@ -125,7 +125,7 @@ static int image_open_file(struct blk_image *image, const char *path, bool direc
 				       image->readonly ? "" : " for writing");
 	if (!image->readonly || !image->block_device)
 		return 0;
-	/* Readers share a device, so none of them keeps it to itself. */
+	/* Readers share a device, so none of them takes it exclusively. */
 	close(image->fd);
 	image->fd = open(path, flags | (direct ? O_DIRECT : 0));
 	return image->fd < 0 ? error_set_errno(err, -errno, "disk %s: open", path) : 0;
@@ -173,7 +173,7 @@ int blk_image_open(struct blk_image *image, const char *path,
 void blk_image_close(struct blk_image *image)
 {
 	/*
-	 * Explicitly: io_uring gives its reference to the file back some time after its ring was
+	 * Explicitly: io_uring releases its reference to the file some time after its ring was
 	 * closed, and a VM that starts meanwhile would have to wait for the disk. On a file system
 	 * without locks this does nothing.
 	 */

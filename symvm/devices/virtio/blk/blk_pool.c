@@ -23,16 +23,16 @@ struct blk_pool {
 	pthread_t threads[POOL_THREADS];
 	unsigned started;
 
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock; /* guards the members below */
 	pthread_cond_t changed;
 	struct blk_calls wanted, completed;
-	unsigned jailed; /* threads that are in the jail */
-	int status;	 /* why one could not enter */
+	unsigned jailed; /* so many threads are in the jail */
+	int status;	 /* why a thread could not enter it */
 	struct error *err;
 	bool quit;
 };
 
-/* The first of @calls; NULL. */
+/* The first of @calls, or NULL. */
 static struct blk_call *calls_take(struct blk_calls *calls)
 {
 	struct blk_call *call = STAILQ_FIRST(calls);
@@ -83,7 +83,7 @@ static void serve(struct blk_pool *pool)
 		call->result = blk_call_run(pool->file, call);
 		pthread_mutex_lock(&pool->lock);
 		STAILQ_INSERT_TAIL(&pool->completed, call, next);
-		/* A full counter wakes up the loop, too. */
+		/* If the counter is full, the loop is woken anyway. */
 		if (write(pool->backend.fd, &one, sizeof(one)) < 0)
 			continue;
 	}
@@ -96,7 +96,7 @@ static void *pool_thread(void *opaque)
 	int status;
 
 	pthread_setname_np(pthread_self(), "disk");
-	/* As the threads that spill: calls on a file that is open. */
+	/* The same jail as the threads that spill: they make calls on an open file. */
 	status = jail_enter_thread(pool->jail, JAIL_THREAD_SWAP, &err);
 	pthread_mutex_lock(&pool->lock);
 	if (status < 0 && pool->status == 0) {
@@ -162,7 +162,7 @@ static struct blk_call *pool_next(struct blk_backend *backend)
 
 	pthread_mutex_lock(&pool->lock);
 	call = calls_take(&pool->completed);
-	/* Nothing is left: the next call that completes signals again. */
+	/* No call is left: the next one that completes signals again. */
 	if (!call && read(backend->fd, &count, sizeof(count)) < 0)
 		call = NULL;
 	pthread_mutex_unlock(&pool->lock);

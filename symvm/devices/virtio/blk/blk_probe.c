@@ -14,8 +14,8 @@
 
 #include "util/text_file.h"
 
-#define ALIGN_SMALLEST 512u  /* a sector; what the guest knows of */
-#define ALIGN_LARGEST  4096u /* what every device and file system takes */
+#define ALIGN_SMALLEST 512u  /* a sector; the guest knows this one */
+#define ALIGN_LARGEST  4096u /* every device and file system takes this */
 
 /* A number from a file in /sys; 0 if there is none. */
 static uint64_t sys_number(const char *path)
@@ -26,7 +26,7 @@ static uint64_t sys_number(const char *path)
 	return strtoull(text, NULL, 10);
 }
 
-/* A block device's limit; that of the whole disk where it is a partition. */
+/* A block device's limit; for a partition, the limit of the whole disk. */
 static uint64_t queue_limit(dev_t device, const char *name)
 {
 	char path[128];
@@ -48,12 +48,14 @@ bool blk_probe_punch(int fd, bool block_device, uint64_t size)
 		return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 (off_t)((size + ALIGN_LARGEST) & ~(ALIGN_LARGEST - 1ull)),
 				 ALIGN_LARGEST) == 0;
-	/* A block device has no beyond. fallocate(2) on it needs the second of these. */
+	/*
+	 * A block device has nothing beyond its end. fallocate(2) on it needs the second of these.
+	 */
 	return fstat(fd, &st) == 0 && queue_limit(st.st_rdev, "discard_max_bytes") &&
 	       queue_limit(st.st_rdev, "write_zeroes_max_bytes");
 }
 
-/* Where the file has data: a read of a hole says nothing about alignment. -1: nowhere. */
+/* An offset at which the file has data: a read of a hole says nothing about alignment. -1: none. */
 static off_t data_offset(int fd)
 {
 	struct stat st;
@@ -68,7 +70,7 @@ static bool read_works(int fd, uint8_t *memory, unsigned length, off_t offset)
 	return pread(fd, memory, length, offset) > 0;
 }
 
-/* For kernels before 6.1, and file systems that do not say. */
+/* For kernels before 6.1, and file systems that do not report their alignment. */
 static int probe_by_reading(int fd, unsigned *offset_align, unsigned *memory_align)
 {
 	static const unsigned memory_aligns[] = {4, ALIGN_SMALLEST};

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <linux/virtio_blk.h>
 
-/* Takes @bytes, which are there, off the front of the out parts. */
+/* Copies the first @bytes bytes, which exist, out of the out parts and removes them. */
 static void parts_skip(struct virtio_chain *chain, uint64_t bytes)
 {
 	while (bytes) {
@@ -23,7 +23,7 @@ static void parts_skip(struct virtio_chain *chain, uint64_t bytes)
 	}
 }
 
-/* Takes the last byte off the in parts: it is for the status. */
+/* Removes the last byte from the in parts: it is for the status. */
 static uint8_t *parts_take_status(struct virtio_chain *chain)
 {
 	struct iovec *last = &chain->iov[chain->out_count + chain->in_count - 1];
@@ -35,7 +35,7 @@ static uint8_t *parts_take_status(struct virtio_chain *chain)
 	return (uint8_t *)last->iov_base + last->iov_len;
 }
 
-/* Whether [@sector, @sector + @bytes) lies on the disk and consists of whole blocks. */
+/* Whether [@sector, @sector + @bytes) is on the disk and consists of whole blocks. */
 static bool range_good(const struct blk_image *image, uint64_t sector, uint64_t bytes)
 {
 	unsigned block = image->block_size / BLK_SECTOR;

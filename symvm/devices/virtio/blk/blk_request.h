@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a disk's request asks for (VIRTIO 1.2, 5.2.6), taken from its descriptor chain. */
+/* Decodes a disk's request (VIRTIO 1.2, 5.2.6) from its descriptor chain. */
 #ifndef SYMVM_DEVICES_VIRTIO_BLK_REQUEST_H
 #define SYMVM_DEVICES_VIRTIO_BLK_REQUEST_H
 
@@ -20,19 +20,19 @@ struct blk_request {
 	struct virtio_queue *queue;
 	struct virtio_chain chain;
 	uint32_t type;
-	uint32_t written; /* into the chain when it succeeds, the status byte included */
+	uint32_t written; /* bytes into the chain on success, with the status byte */
 	uint64_t sector;
-	uint8_t *status; /* where the driver wants the outcome */
+	uint8_t *status; /* where the driver wants the result */
 	bool in_flight;	 /* the engine has it */
 	struct blk_request *next_free;
 	struct iovec iov[];
 };
 
 /*
- * Reads the request in request->chain, whose parts are changed. Returns VIRTIO_BLK_S_* for what
- * is over already, BLK_STATUS_PENDING where request->operation is to be carried out, or
- * -EINVAL if there is no room for header or status: the device has to be failed.
- * @id: the disk's identity, VIRTIO_BLK_ID_BYTES.
+ * Reads the request in request->chain and changes the chain's parts. Returns VIRTIO_BLK_S_* if the
+ * request is over already, BLK_STATUS_PENDING if request->operation is to be carried out, or
+ * -EINVAL if there is no room for header or status: the caller must then fail the device. @id: the
+ * disk's identity, VIRTIO_BLK_ID_BYTES bytes. Loop thread.
  */
 int blk_request_parse(struct blk_request *request, const struct blk_image *image, bool discard,
 		      const char *id);

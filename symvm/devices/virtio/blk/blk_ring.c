@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* System calls on a disk's file by io_uring; the kernel's workers wait, we never do. */
+/* System calls on a disk's file by io_uring: the kernel's workers wait, and we never do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -33,9 +33,9 @@ static int ring_register(struct io_uring *ring, unsigned what, const void *argum
 }
 
 /*
- * Leaves the ring these operations on the disk and nothing else: seccomp does not see what is
- * asked of a ring, which could open files and sockets, too. io_uring_register(2), Linux 5.10;
- * not every liburing exports these two.
+ * Restricts the ring to these operations on the disk: seccomp does not see requests to a ring,
+ * which could also open files and sockets. io_uring_register(2), Linux 5.10; not every liburing
+ * exports these two.
  */
 static int ring_restrict(struct io_uring *ring, int fd)
 {
@@ -83,7 +83,7 @@ static bool ring_take(struct blk_ring *ring, struct blk_call *call)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
 
-	/* Full of what was not submitted yet. */
+	/* The ring is full of calls that were not submitted yet. */
 	if (!sqe && io_uring_submit(&ring->ring) >= 0)
 		sqe = io_uring_get_sqe(&ring->ring);
 	if (sqe)

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The registers of the common configuration: what each holds, what the driver may write in which
+ * state, and their saved form. Each register has one width; an access of any other width is
+ * ignored. DRIVER_OK starts the device, and a status of 0 resets it. The reset may have to wait for
+ * the host's disk: the status then reads nonzero until the device has let go of guest memory.
+ */
 #include "devices/virtio/core/pci_common_cfg.h"
 
 #include <errno.h>
@@ -26,7 +32,7 @@ void virtio_registers_reset(struct virtio_pci *pci)
 		atomic_store(&pci->vectors[i], VIRTIO_MSI_NO_VECTOR);
 }
 
-/* The driver's steps of 3.1.1. Bits are only ever added, except by writing 0. */
+/* The driver's steps of 3.1.1. Bits are only added, except by writing 0. */
 static void status_write(struct virtio_pci *pci, uint8_t value)
 {
 	struct virtio_device *device = pci->transport.device;
@@ -105,7 +111,7 @@ static uint64_t queue_read(struct virtio_pci *pci, unsigned offset, unsigned len
 	}
 }
 
-/* Sets half of a ring's address, or all of it where @length is 8. */
+/* Sets half of a ring's address, or all of it if @length is 8. */
 static void address_write(uint64_t *address, bool high, uint64_t value, unsigned length)
 {
 	if (length == 8)
@@ -151,7 +157,7 @@ static void queue_write(struct virtio_pci *pci, unsigned offset, uint64_t value,
 	}
 }
 
-/* Width of the common configuration's register at @offset; 0 if none starts. */
+/* The width of the common configuration's register at @offset; 0 if none starts there. */
 static unsigned common_width(unsigned offset)
 {
 	switch (offset) {
@@ -250,12 +256,12 @@ void virtio_registers_access(struct virtio_pci *pci, unsigned offset, void *data
 {
 	uint64_t value = 0;
 
-	/* 4.1.3.1: registers are accessed at their own width; addresses by halves or whole. */
+	/* 4.1.3.1: registers are accessed at their own width, and addresses by halves or whole. */
 	if (offset + length > VIRTIO_REGISTERS_SIZE ||
 	    (length != common_width(offset) && !(length == 8 && common_is_address(offset))))
 		return;
 	pthread_mutex_lock(&pci->lock);
-	/* The driver waits until status reads 0 (4.1.4.3.2), and sets nothing up before that. */
+	/* The driver waits until status reads 0 (4.1.4.3.2), and sets up nothing before that. */
 	if (pci->resetting && !atomic_load(&pci->transport.device->quiesced_for_reset))
 		virtio_registers_reset(pci);
 	if (is_write && pci->resetting) {

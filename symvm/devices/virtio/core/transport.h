@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How the driver reaches a virtio device: its registers, notifications and interrupts. A device
- * and its queues know a transport only by its ops, so another one (virtio-mmio, a test's) is one
+ * How the driver reaches a virtio device: its registers, notifications and interrupts. A device and
+ * its queues know a transport only by its ops. So another transport (virtio-mmio, a test's) is one
  * file that registers itself.
  */
 #ifndef SYMVM_DEVICES_VIRTIO_CORE_TRANSPORT_H
@@ -36,13 +36,15 @@ struct virtio_transport_ops {
 	 * none. The transport owns it. Loop thread.
 	 */
 	int (*call_fd)(struct virtio_transport *transport, unsigned queue);
-	/* Registers back to power-on; the device is inactive already. vCPUs are stopped. */
+	/*
+	 * Sets the registers back to power-on. The device is inactive already. vCPUs are stopped.
+	 */
 	void (*reset)(struct virtio_transport *transport);
-	/* vCPUs are stopped, the device is quiesced. 0 or -errno. */
+	/* Saves the registers. vCPUs are stopped, the device is quiesced. 0 or -errno. */
 	int (*save)(struct virtio_transport *transport, struct serialize_writer *writer);
 	/* Takes over registers; -EINVAL if no driver could have brought them there. */
 	int (*load)(struct virtio_transport *transport, struct serialize_reader *reader);
-	/* Whether the driver's DRIVER_OK is set, so that a loaded device is to be activated. */
+	/* Whether the driver's DRIVER_OK is set, so that a loaded device must be activated. */
 	bool (*driver_ok)(struct virtio_transport *transport);
 	/* Optional: adds how the driver notifies queues, for `symvm info`. Any thread. */
 	void (*describe)(struct virtio_transport *transport, json_t *object);
@@ -54,12 +56,12 @@ struct virtio_transport {
 	struct virtio_device *device;
 };
 
-/* There is one in a program: devices take the first. */
+/* A program has one transport: devices take the first. */
 #define VIRTIO_TRANSPORT(object) \
 	REGISTRY_ENTRY(symvm_virtio_transports, struct virtio_transport_ops, object)
 
 /*
- * For transports: starts the enabled queues and the device, or stops them. On the I/O loop's
+ * For transports: starts the enabled queues and the device, or stops them. Runs on the I/O loop's
  * thread, or waits for it: the caller holds no lock that the loop's callbacks take.
  */
 void virtio_device_activate(struct virtio_device *device);

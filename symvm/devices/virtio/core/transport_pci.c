@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Virtio over PCI (VIRTIO 1.2, 4.1), modern only. BAR 0 is an I/O space with one
- * port per queue for notifications: a port is the cheapest exit there is, and an ioeventfd
- * answers it inside of KVM. BAR 1 holds everything else, each structure on a page of
- * its own.
+ * Virtio over PCI (VIRTIO 1.2, 4.1), modern only. BAR 0 is an I/O space with one port per queue for
+ * notifications: a port is the cheapest exit, and an ioeventfd answers it inside KVM. BAR 1 holds
+ * everything else, each structure on a page of its own.
  */
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
@@ -99,7 +98,7 @@ static void rest_access(void *opaque, uint64_t offset, void *data, unsigned leng
 	}
 }
 
-/* A kick that no ioeventfd took: of another width than 2, or where KVM has none. */
+/* A kick that no ioeventfd took: its width is not 2, or KVM has no ioeventfd. */
 static void notify_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
 {
 	struct virtio_pci *pci = opaque;
@@ -108,7 +107,7 @@ static void notify_access(void *opaque, uint64_t offset, void *data, unsigned le
 
 	if (!is_write || offset % NOTIFY_STRIDE || index >= device->queue_count)
 		return;
-	/* A full counter has been signalled already. */
+	/* If the counter is full, it has been signalled already. */
 	if (write(device->queues[index].kick_fd, &one, sizeof(one)) < 0)
 		return;
 }
@@ -125,14 +124,19 @@ static void ioeventfds_set(struct virtio_pci *pci, uint64_t base, uint32_t flags
 			.flags = KVM_IOEVENTFD_FLAG_PIO | flags,
 		};
 
-		/* Without it the write comes to notify_access(): slower, not wrong. */
+		/*
+		 * Without an ioeventfd the write is handled by notify_access(): slower, but it
+		 * works.
+		 */
 		if (ioctl(device->vm->fd, KVM_IOEVENTFD, &request) < 0 && !flags)
 			log_limited(&device->vm->log, LOG_LEVEL_DEBUG, "%s: no ioeventfd: %s",
 				    device->device.name, strerror(errno));
 	}
 }
 
-/* The notify BAR came to @base or went away: ioeventfds follow. The PCI bus's lock is held. */
+/*
+ * The notify BAR was mapped at @base or unmapped: moves the ioeventfds. The PCI bus's lock is held.
+ */
 static void notify_moved(void *opaque, uint64_t base)
 {
 	struct virtio_pci *pci = opaque;
@@ -156,8 +160,8 @@ static void transport_describe(struct virtio_transport *transport, json_t *objec
 }
 
 /*
- * The access window (4.1.4.9): the driver writes BAR, offset and length into the
- * capability; an access to its data then is one to the BAR. The PCI bus's lock is held.
+ * The access window (4.1.4.9): the driver writes BAR, offset and length into the capability. An
+ * access to the capability's data is then an access to that BAR. The PCI bus's lock is held.
  */
 static void window_access(struct virtio_pci *pci, bool is_write)
 {

@@ -40,7 +40,7 @@ int vhost_start(struct vhost *vhost, struct virtio_device *device, unsigned coun
 	return status;
 }
 
-/* The other side completes in order: whatever it took it has answered. */
+/* The other side completes in order: it has answered everything that it took. */
 static void position_set(struct virtio_queue *queue, uint16_t avail_next)
 {
 	queue->avail_next = avail_next;

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * struct vhost_ops by ioctls on /dev/vhost-net and /dev/vhost-vsock. The kernel gets the table of
+ * guest RAM, then each queue's size, position, rings and eventfds, and last the order to run. Both
+ * devices share all steps but the last.
+ */
 #include "devices/virtio/core/vhost_kernel.h"
 
 #include <errno.h>
@@ -33,8 +38,8 @@ static struct vhost_kernel *to_kernel(struct vhost *vhost)
 }
 
 /*
- * Once. From Linux 6.4 on the kernel's worker is a thread of this process with the rights of the
- * caller: so a caller in the jail, not root before it closes.
+ * Done once. From Linux 6.4 on the kernel's worker is a thread of this process with the rights of
+ * the caller. So the caller must be in the jail, not root before the jail closes.
  */
 static int kernel_set_owner(struct vhost *vhost)
 {
@@ -51,7 +56,7 @@ static int kernel_set_features(struct vhost *vhost, uint64_t features)
 	return ioctl(to_kernel(vhost)->fd, VHOST_SET_FEATURES, &features) < 0 ? -errno : 0;
 }
 
-/* RAM only, not the windows next to it. */
+/* Only RAM, not the windows next to it. */
 static int kernel_set_memory(struct vhost *vhost, const struct guest_memory *memory)
 {
 	struct {

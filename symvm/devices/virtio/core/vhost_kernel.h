@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Queues that are served by the host's kernel: vhost-net, vhost-vsock. Linux UAPI linux/vhost.h. */
+/* Queues that the host's kernel serves: vhost-net, vhost-vsock. Linux UAPI linux/vhost.h. */
 #ifndef SYMVM_DEVICES_VIRTIO_CORE_VHOST_KERNEL_H
 #define SYMVM_DEVICES_VIRTIO_CORE_VHOST_KERNEL_H
 
@@ -10,11 +10,14 @@
 
 /*
  * Opens /dev/vhost-net, whose queues lead to the tap @tap_fd (not owned). The caller closes
- * *@vhost. -errno with words for the option --net that say what to do if the kernel's module is
- * missing. Main thread, before the jail closes.
+ * *@vhost. -errno with words for the option --net; they name the kernel's module if it is missing.
+ * Main thread, before the jail closes.
  */
 int vhost_kernel_open_net(int tap_fd, struct vhost **vhost, struct error *err);
-/* The same with /dev/vhost-vsock, the guest's context id @cid and --vsock; -EADDRINUSE. */
+/*
+ * The same with /dev/vhost-vsock, the guest's context id @cid and --vsock; -EADDRINUSE if another
+ * VM has the id.
+ */
 int vhost_kernel_open_vsock(uint64_t cid, struct vhost **vhost, struct error *err);
 
 #endif

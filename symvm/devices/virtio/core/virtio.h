@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Virtio devices (VIRTIO 1.2, modern only) in three layers: a device type (blk, net, ...) is one
- * file with a struct virtio_ops (virtio_device.h); the split queue is virtqueue.h; the way in which
- * the driver reaches both is a transport (transport.h), today PCI. A device type sees neither
- * registers nor PCI. This header has all that a device type needs.
+ * Virtio devices (VIRTIO 1.2, modern only) in three layers. A device type (blk, net, ...) is one
+ * file with a struct virtio_ops (virtio_device.h). The split queue is virtqueue.h. The driver
+ * reaches both by a transport (transport.h), today PCI. A device type sees neither registers nor
+ * PCI. This header includes everything that a device type needs.
  *
- * Threads. Whatever touches a running queue runs on vm->io_loop's thread: the
- * ops activate, notified, quiesce and reset, and the functions virtio_queue_*()
- * and virtio_chain_*(). The exceptions say so. No lock is held during these
- * ops, and none is needed for what only they touch.
+ * Threads. All code that touches a running queue runs on vm->io_loop's thread: the ops activate,
+ * notified, quiesce and reset, and the functions virtio_queue_*() and virtio_chain_*(). Exceptions
+ * are marked. No lock is held during these ops, and data that only they touch needs none.
  *
- * Life of a device. virtio_device_create() makes it known to the VM. The driver
- * sets it up and says DRIVER_OK: activate(), then notified() once for each queue
- * and whenever the driver kicks. A driver's reset: quiesce(), later, when busy() says no,
- * reset(). Then again activate(), and so on. destroy() at the end, after quiesce() and reset().
+ * Life of a device. virtio_device_create() adds it to the VM. When the driver has set it up and
+ * sets DRIVER_OK, activate() is called, then notified() once for each queue and at each kick of the
+ * driver. When the driver resets it, quiesce() is called and, as soon as busy() is false, reset().
+ * activate() may follow again. At the end, destroy() follows quiesce() and reset().
  *
  * A typical notified(). It has a budget, because a guest can keep a queue full for ever, and
  * other devices, consoles and timers share the thread:

@@ -23,7 +23,7 @@
 #define STOP_MS	     5000u
 #define STOP_STEP_US 2000u
 
-/* A kick may come late: after a quiesce() nothing of the guest's may be touched. */
+/* A kick may come late: after a quiesce() the guest's memory must not be touched. */
 void virtio_queue_run(struct virtio_queue *queue)
 {
 	struct virtio_device *device = queue->device;
@@ -37,13 +37,13 @@ void virtio_queue_again(struct virtio_queue *queue)
 {
 	uint64_t one = 1;
 
-	/* As a kick of our own: the loop looks at all other sources first. */
+	/* Like a kick of our own: the loop looks at all other sources first. */
 	queue->again = write(queue->kick_fd, &one, sizeof(one)) == sizeof(one);
 }
 
 /*
- * Edge triggered: each kick wakes us once without a read of the eventfd, whose
- * count cannot overflow in practice.
+ * Edge triggered: each kick wakes us once without a read of the eventfd. Its count cannot overflow
+ * in practice.
  */
 static void queue_kicked(void *opaque, uint32_t events)
 {
@@ -153,15 +153,15 @@ void virtio_device_activate(struct virtio_device *device)
 
 bool virtio_device_deactivate(struct virtio_device *device)
 {
-	/* Without memory for the message the reset would be lost, and DMA could go on. */
+	/* Without memory for the message the reset would be lost, and DMA could continue. */
 	while (event_loop_call(device->vm->io_loop, deactivate_on_loop, device) == -ENOMEM)
 		usleep(1000);
 	return !atomic_load(&device->quiesced_for_reset);
 }
 
 /*
- * Waits until the device let go of the guest's memory: a disk may be stuck, and nothing else may
- * use its memory before that. False if the VM ended first.
+ * Waits until the device no longer uses the guest's memory. A disk may be stuck, and the memory
+ * must not be used for anything else before that. False if the VM ended first.
  */
 static bool deactivate_whole(struct virtio_device *device)
 {
@@ -182,7 +182,7 @@ static bool deactivate_whole(struct virtio_device *device)
 	return true;
 }
 
-/* The VM core may call quiesce() first; then there is nothing to wait for here. */
+/* The VM core may call quiesce() first; then this does not wait. */
 void virtio_device_op_reset(struct device *device)
 {
 	struct virtio_device *virtio = virtio_device_of(device);
@@ -194,7 +194,7 @@ void virtio_device_op_reset(struct device *device)
 		virtio->ops->power_on(virtio);
 }
 
-/* The next virtio device of the VM from @device on, that one included; NULL. */
+/* The first virtio device of the VM from @device on, @device included; NULL if there is none. */
 static struct virtio_device *next_virtio(struct device *device)
 {
 	while (device && device->ops->reset != virtio_device_op_reset)
@@ -235,7 +235,7 @@ static bool queue_lies_in(const struct virtio_queue *queue, const void *memory, 
 	       overlaps(queue->used, 6 + 8ull * queue->size, memory, length);
 }
 
-/* Has the device give back the driver's requests. A device with holds() was asked already. */
+/* Lets the device give back the driver's requests. A device with holds() was asked already. */
 static void range_quiesce(struct virtio_device *device)
 {
 	bool holds = false;

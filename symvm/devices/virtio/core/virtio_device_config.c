@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What a virtio device tells its driver by a config interrupt: its config space, and a failure. */
+/*
+ * What a virtio device reports to its driver by a config interrupt: its config space, and a
+ * failure.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Makes a virtio device and takes it apart; what does not depend on its life in between. */
+/*
+ * Creates a virtio device and takes it apart: everything that does not depend on its life in
+ * between.
+ */
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
@@ -13,7 +16,7 @@
 #include "devices/virtio/core/virtqueue.h"
 #include "machine/vm.h"
 
-/* How long the end of the VM waits for requests, when nothing depends on the outcome any more. */
+/* How long the end of the VM waits for requests. Nothing depends on their result any more. */
 #define DESTROY_STEPS	10u
 #define DESTROY_STEP_MS 100u
 
@@ -36,7 +39,7 @@ static void device_destroy(struct device *opaque)
 {
 	struct virtio_device *device = virtio_device_of(opaque);
 
-	/* No loop runs any more. What is under way beyond this the device leaves to the kernel. */
+	/* No loop runs any more. Requests still under way after this are left to the kernel. */
 	for (unsigned i = 0; i < DESTROY_STEPS && !virtio_device_deactivate(device); i++)
 		device->ops->wait(device, DESTROY_STEP_MS);
 	device->transport->ops->destroy(device->transport);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between the parts of what all virtio devices share: creation (virtio_device_create.c), saved
- * state (virtio_device_state.c) and life (virtio_device.c), each of which uses only those after it.
+ * Shared by the parts of all virtio devices: creation (virtio_device_create.c), saved state
+ * (virtio_device_state.c) and life (virtio_device.c). Each part uses only those after it.
  */
 #ifndef SYMVM_DEVICES_VIRTIO_CORE_VIRTIO_DEVICE_INTERNAL_H
 #define SYMVM_DEVICES_VIRTIO_CORE_VIRTIO_DEVICE_INTERNAL_H

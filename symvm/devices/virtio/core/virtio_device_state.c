@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The saved state of virtio devices: what all types share, and in it the part of the type. */
+/*
+ * The saved state of virtio devices: the part that all types share, which contains the type's own.
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -8,7 +10,7 @@
 #include "devices/virtio/core/virtqueue.h"
 #include "machine/vm.h"
 
-/* Of the part of the state that all virtio devices share. */
+/* The version of the part of the state that all virtio devices share. */
 #define STATE_VERSION 1u
 
 static void queue_save(const struct virtio_queue *queue, struct serialize_writer *writer)
@@ -70,7 +72,7 @@ static void queue_set(struct virtio_queue *queue, const struct virtio_queue_stat
 	queue->used_gpa = state->used_gpa;
 }
 
-/* Features, failure, config space and queues; queue positions go to @states. */
+/* Reads features, failure, config space and queues; queue positions are written to @states. */
 static int shared_load(struct virtio_device *device, struct serialize_reader *reader,
 		       struct virtio_queue_state *states)
 {
@@ -96,7 +98,7 @@ static int shared_load(struct virtio_device *device, struct serialize_reader *re
 	return 0;
 }
 
-/* Lets the back end look for what the driver left in the queue before the save. */
+/* Lets the back end look for requests that the driver left in the queue before the save. */
 static void queue_kick(struct virtio_queue *queue)
 {
 	uint64_t one = 1;

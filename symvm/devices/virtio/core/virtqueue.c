@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The split virtqueue (VIRTIO 1.2, 2.7), the device's side. The driver is
- * hostile: each value is read from guest memory once, then checked. What breaks
- * the rules fails the device, never more.
+ * The split virtqueue (VIRTIO 1.2, 2.7), the device's side. The driver is hostile: each value is
+ * read from guest memory once, then checked. A broken rule fails the device, and has no other
+ * effect.
  */
 #include "devices/virtio/core/virtqueue.h"
 
@@ -163,7 +163,7 @@ static int chain_add(struct virtio_queue *queue, struct virtio_chain *chain,
 	return 0;
 }
 
-/* Where the walk along a chain is. */
+/* The position of the walk along a chain. */
 struct walk {
 	const struct vring_desc *table;
 	uint32_t entries;
@@ -238,7 +238,7 @@ static int chain_walk(struct virtio_queue *queue, struct virtio_chain *chain)
 	return -ELOOP;
 }
 
-/* Looks at the driver's index; whether there is something new. -EINVAL: it jumped. */
+/* Reads the driver's index. Returns whether there are new entries. -EINVAL: the index jumped. */
 static int avail_look(struct virtio_queue *queue)
 {
 	uint16_t ahead;
@@ -322,7 +322,7 @@ void virtio_queue_flush(struct virtio_queue *queue)
 		return;
 	shared_store_16(&queue->used->idx, queue->used_next);
 	queue->used_published = queue->used_next;
-	/* The index must be visible before we look whether the driver waits for it. */
+	/* The index must be visible before we check whether the driver waits for it. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (queue->event_idx)
 		wanted = vring_need_event(shared_load_16(used_event(queue)), queue->used_next,
@@ -337,7 +337,7 @@ void virtio_queue_flush(struct virtio_queue *queue)
 
 void virtio_queue_notify_disable(struct virtio_queue *queue)
 {
-	/* With event indices the old one, already passed, keeps the driver quiet. */
+	/* With event indices, the old one, which is already passed, keeps the driver quiet. */
 	if (queue->used && !queue->event_idx)
 		shared_store_16(&queue->used->flags, VRING_USED_F_NO_NOTIFY);
 }
@@ -355,7 +355,7 @@ bool virtio_queue_notify_enable(struct virtio_queue *queue)
 		shared_store_16(avail_event(queue), queue->avail_next);
 	else
 		shared_store_16(&queue->used->flags, 0);
-	/* The driver either sees this, or we see its request now. */
+	/* Either the driver sees this, or we see its request now. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return virtio_queue_pending(queue);
 }

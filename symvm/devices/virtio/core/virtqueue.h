@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The split virtqueue (VIRTIO 1.2, 2.7), the device's side, and the requests in it. The driver is
- * hostile: whatever breaks the rules fails the device, never more. All functions: the I/O loop's
+ * hostile: a broken rule fails the device, and has no other effect. All functions: the I/O loop's
  * thread (virtio.h), unless they say otherwise.
  */
 #ifndef SYMVM_DEVICES_VIRTIO_CORE_VIRTQUEUE_H
@@ -25,7 +25,7 @@ struct virtio_device;
 struct virtio_queue {
 	struct virtio_device *device;
 	unsigned index;
-	uint16_t size_max; /* what the device offers, a power of two; may be lowered before boot */
+	uint16_t size_max; /* offered by the device, a power of two; may be lowered before boot */
 	bool external;	   /* served by vhost: set by the device at creation; pop and push are
 			    * then off limits and notified() is not called */
 
@@ -37,18 +37,18 @@ struct virtio_queue {
 	int kick_fd; /* eventfd that the driver's kick signals; for vhost */
 	struct event_source *kick_source;
 
-	/* While active: the rings in host memory and where we are in them. */
+	/* While active: the rings in host memory and our positions in them. */
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t avail_next;	 /* next entry of the available ring to pop */
-	uint16_t avail_seen;	 /* the driver's index when we last looked */
+	uint16_t avail_seen;	 /* the driver's index when we last read it */
 	uint16_t used_next;	 /* next entry of the used ring to fill */
 	uint16_t used_published; /* the used index that the driver sees */
 	uint16_t in_flight;	 /* popped, not yet pushed */
 	bool event_idx;
 	bool indirect;
-	bool again; /* virtio_queue_again() was called and has not come true yet */
+	bool again; /* virtio_queue_again() was called and has not taken effect yet */
 
 	/* Counters; written on the loop's thread, read by any. */
 	_Atomic uint64_t requests;
@@ -57,12 +57,12 @@ struct virtio_queue {
 };
 
 /*
- * One request of the driver: a descriptor chain, checked and translated. First
- * the parts that the device reads (@out), then those it writes (@in).
+ * One request of the driver: a descriptor chain, checked and translated. The parts that the device
+ * reads (@out) come first, then those that it writes (@in).
  */
 struct virtio_chain {
 	struct iovec *iov;  /* set by the caller: room for the parts */
-	unsigned iov_max;   /* set by the caller: how many; queue->size is always enough */
+	unsigned iov_max;   /* set by the caller: their number; queue->size is always enough */
 	unsigned out_count; /* iov[0 .. out_count) */
 	unsigned in_count;  /* iov[out_count .. out_count + in_count) */
 	uint64_t out_bytes;
@@ -71,26 +71,31 @@ struct virtio_chain {
 };
 
 /*
- * Takes the next request. 1: @chain is filled; 0: none there; negative: the
- * queue is broken, the device has failed and the log says why. Guest memory is read once.
+ * Takes the next request. 1: @chain is filled; 0: there is none; negative: the queue is broken, the
+ * device has failed and the log says why. Guest memory is read once.
  */
 int virtio_queue_pop(struct virtio_queue *queue, struct virtio_chain *chain);
-/* Gives back the @count requests popped last, as if never popped. None of them may be pushed. */
+/*
+ * Gives back the @count requests popped last, as if they were never popped. None of them may be
+ * pushed.
+ */
 void virtio_queue_unpop(struct virtio_queue *queue, unsigned count);
 /*
- * Answers a request; @written bytes of its in parts were written. The driver sees it
- * after virtio_queue_flush() only, so that a batch costs one interrupt. Any order.
+ * Answers a request; @written bytes of its in parts were written. The driver sees the answer only
+ * after virtio_queue_flush(), so that a batch costs one interrupt. Requests may be answered in any
+ * order.
  */
 void virtio_queue_push(struct virtio_queue *queue, const struct virtio_chain *chain,
 		       uint32_t written);
+/* The same for the request whose virtio_chain.head is @head, if the chain is not kept. */
 void virtio_queue_push_head(struct virtio_queue *queue, uint16_t head, uint32_t written);
-/* Publishes what was pushed and interrupts the driver if it wants that. */
+/* Publishes the answers that were pushed, and interrupts the driver if it wants that. */
 void virtio_queue_flush(struct virtio_queue *queue);
 /* Asks the driver not to kick (a hint). */
 void virtio_queue_notify_disable(struct virtio_queue *queue);
-/* Asks for kicks again; true if requests came meanwhile: pop them first. */
+/* Asks for kicks again. Returns true if requests came meanwhile: pop them first. */
 bool virtio_queue_notify_enable(struct virtio_queue *queue);
-/* Whether pop() would find something. */
+/* Whether pop() would find a request. */
 bool virtio_queue_pending(struct virtio_queue *queue);
 
 /* Copies from the out parts, from @offset on; returns how many bytes there were. */
@@ -101,13 +106,13 @@ size_t virtio_chain_write(const struct virtio_chain *chain, uint64_t offset, con
 			  size_t length);
 
 /*
- * For virtio_device.c and for tests: checks the queue's size and addresses as the driver left
- * them, and prepares it for pop(). -EINVAL with a reason in @err. Loop thread.
+ * For virtio_device.c and for tests: checks the queue's size and addresses as the driver left them,
+ * and prepares it for pop(). -EINVAL with a reason in @err. Loop thread.
  */
 int virtio_queue_start(struct virtio_queue *queue, struct error *err);
-/* Forgets the rings. Back to power-on. */
+/* Forgets the rings, and sets the queue back to power-on. */
 void virtio_queue_stop(struct virtio_queue *queue);
-/* Continues at these positions, as a saved queue that had nothing in flight. */
+/* Continues at these positions, like a saved queue that had no request in flight. */
 void virtio_queue_resume(struct virtio_queue *queue, uint16_t avail_next, uint16_t used_next);
 
 /*

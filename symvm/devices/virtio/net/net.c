@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-net (VIRTIO 1.2, 5.1): one receive and one transmit queue, mergeable
- * receive buffers, no control queue. Where frames go to is a back end's business.
+ * virtio-net (VIRTIO 1.2, 5.1): one receive and one transmit queue, mergeable receive buffers, no
+ * control queue. A back end transports the frames.
+ *
+ * Frames that find no receive buffers are kept, up to a limit, and the back end is asked to stop.
+ * The guest's next buffers first take the kept frames, and then the back end resumes. Kicks are
+ * asked for only while frames wait.
  */
 #include "devices/virtio/net/net.h"
 
@@ -17,7 +21,7 @@
 #define RX_PARTS_MAX  1024u	 /* their descriptors */
 #define TX_BUDGET     256u	 /* frames before other devices have their turn */
 #define RX_BUDGET     512u	 /* the same for frames that waited for buffers */
-#define RX_LOOKS      16u	 /* at buffers that come while we look */
+#define RX_LOOKS      16u	 /* looks at buffers that arrive meanwhile */
 #define BACKLOG_MAX   (4u << 20) /* bytes kept for a guest that gives no buffers */
 
 struct backlog_frame {
@@ -58,9 +62,9 @@ struct virtio_device *net_virtio(struct net_device *net)
 }
 
 /*
- * Takes as many buffers as @length bytes need. Returns their number, 0 when the guest
- * has not given enough, or a negative value for a queue that is broken or buffers that are
- * too many or too small for one frame.
+ * Takes as many buffers as @length bytes need. Returns their number, 0 if the guest has not given
+ * enough, or a negative value if the queue is broken or the buffers are too many or too small for
+ * one frame.
  */
 static int take_buffers(struct net_device *net, struct virtio_queue *queue, size_t length)
 {
@@ -93,7 +97,7 @@ static int take_buffers(struct net_device *net, struct virtio_queue *queue, size
 	return (int)count;
 }
 
-/* Gives the guest a frame. 0: done; -EAGAIN: no buffers; other: it cannot be given. */
+/* Gives the guest a frame. 0: done; -EAGAIN: no buffers; other: the frame cannot be given. */
 static int deliver(struct net_device *net, const struct virtio_net_hdr_v1 *from,
 		   const uint8_t *frame, size_t length)
 {
@@ -137,9 +141,9 @@ static int deliver(struct net_device *net, const struct virtio_net_hdr_v1 *from,
 }
 
 /*
- * Asks for a kick as soon as the guest adds to the buffers that it has given so far. True
- * where it has added some meanwhile. virtio_queue_notify_enable() would not do: buffers that
- * are there, but too few for a frame, are no news.
+ * Asks for a kick as soon as the guest adds to the buffers that it has given so far. True if it has
+ * added some meanwhile. virtio_queue_notify_enable() would not do, because it reports buffers that
+ * are there but too few for a frame.
  */
 static bool wait_for_buffers(struct virtio_queue *queue)
 {
@@ -209,7 +213,7 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		status = deliver(net, header, frame, length);
 		if (status != -EAGAIN || !wait_for_buffers(queue))
 			break;
-		/* A guest that changes its index all the time does not keep us here. */
+		/* A guest that changes its index all the time must not keep us here. */
 		if (!looks)
 			virtio_queue_again(queue);
 	}
@@ -228,7 +232,7 @@ void net_receive_flush(struct net_device *net)
 		virtio_queue_flush(queue);
 }
 
-/* Gives the guest what waited for buffers, as far as it gave enough and @budget frames. */
+/* Gives the guest the frames that waited for buffers, as far as its buffers and @budget allow. */
 static void backlog_deliver(struct net_device *net, unsigned *budget)
 {
 	while (net->backlog && *budget) {
@@ -244,7 +248,7 @@ static void backlog_deliver(struct net_device *net, unsigned *budget)
 	}
 }
 
-/* The guest gave receive buffers. Kicks are of use only while frames wait for them. */
+/* The guest gave receive buffers. Kicks are useful only while frames wait for them. */
 static void rx_notified(struct net_device *net, struct virtio_queue *queue)
 {
 	bool delayed = net->backlog != NULL;
@@ -255,7 +259,7 @@ static void rx_notified(struct net_device *net, struct virtio_queue *queue)
 		backlog_deliver(net, &budget);
 	while (net->backlog && budget && wait_for_buffers(queue));
 	virtio_queue_flush(queue);
-	/* Without a look at the buffers kicks may be off. */
+	/* Without a look at the buffers, kicks may be off. */
 	if (net->backlog && !budget)
 		virtio_queue_again(queue);
 	if (delayed && !net->backlog)
@@ -373,7 +377,7 @@ static int net_save(struct virtio_device *virtio, struct serialize_writer *write
 	struct net_device *net = to_net(virtio);
 	const struct net_backend_ops *ops = net->backend->ops;
 
-	/* Frames that wait for buffers are not state: a network may lose them. */
+	/* Frames that wait for buffers are not part of the state: a network may lose them. */
 	return ops->save ? ops->save(net->backend, writer) : writer->status;
 }
 

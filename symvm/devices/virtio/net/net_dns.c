@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Relays DNS queries of the guest to the host's name servers.
+ *
+ * Each query under way has a socket of its own. If a server cannot be reached, or if the guest
+ * repeats its query, the next server is tried. If none is left, the guest gets "server failure".
+ * The list of servers is read again after a while by a process outside of the jail
+ * (net_resolver.h); queries wait a bounded time for it.
+ */
 #include "devices/virtio/net/net_dns.h"
 
 #include <arpa/inet.h>
@@ -13,7 +21,7 @@
 #include "util/clock.h"
 
 #define HEADER	    12u	  /* RFC 1035, 4.1.1 */
-#define QUERY_MOST  1232u /* a guest's query that is kept */
+#define QUERY_MOST  1232u /* the longest query that is kept */
 #define ANSWER_MOST 65507u
 #define REFRESH_NS  NS_PER_SECOND
 #define FLAG_ANSWER 0x80u /* in byte 2 */
@@ -23,7 +31,7 @@
 /* A query under way. */
 struct query {
 	struct net_dns *dns;
-	bool used, waiting; /* for the host's name servers to be read */
+	bool used, waiting; /* until the host's name servers are read */
 	int fd;		    /* -1: none */
 	struct event_source *source;
 	struct net_endpoint guest;
@@ -61,7 +69,7 @@ static void query_end(struct query *query)
 	query->used = query->waiting = false;
 }
 
-/* Gives the guest @length bytes that lie behind the headers of dns->frame. */
+/* Gives the guest the @length bytes that follow the headers in dns->frame. */
 static void answer_send(struct net_dns *dns, const struct query *query, size_t length)
 {
 	const struct net_endpoint from = {
@@ -74,7 +82,7 @@ static void answer_send(struct net_dns *dns, const struct query *query, size_t l
 			 net_udp_frame(dns->frame, length, &from, &query->guest));
 }
 
-/* Ends a query by "server failure": the guest need not wait for its own time-out. */
+/* Ends a query with "server failure", so that the guest need not wait for its own time-out. */
 static void query_fail(struct net_dns *dns, struct query *query)
 {
 	uint8_t *data = dns->frame + NET_UDP_FRAME(0);
@@ -92,7 +100,7 @@ static uint16_t get16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-/* Where the one question of @data ends; 0: it has another form. */
+/* The end of the one question in @data; 0 if it has another form. */
 static size_t question_end(const uint8_t *data, size_t length)
 {
 	size_t at = HEADER;
@@ -104,7 +112,7 @@ static size_t question_end(const uint8_t *data, size_t length)
 	return at + 5 <= length && data[at] == 0 ? at + 5 : 0;
 }
 
-/* What no frame of the guest can hold is cut, so that it asks by TCP. */
+/* An answer that is too long for a frame of the guest is cut, so that the guest asks by TCP. */
 static size_t answer_cut(const struct net_dns *dns, uint8_t *data, size_t length)
 {
 	if (length + NET_IPV4 + NET_UDP <= dns->config.mtu)
@@ -131,11 +139,11 @@ static void answer_ready(void *opaque, uint32_t events)
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length < 0) {
-		/* Nobody listens there (ECONNREFUSED): the next one. */
+		/* No server listens there (ECONNREFUSED): try the next one. */
 		query_send(dns, query);
 		return;
 	}
-	/* Anything else may be somebody's guess. */
+	/* Any other answer may be a forger's guess. */
 	if ((size_t)length < HEADER || memcmp(data, query->data, 2) != 0)
 		return;
 	dns->answered++;
@@ -143,7 +151,7 @@ static void answer_ready(void *opaque, uint32_t events)
 	query_end(query);
 }
 
-/* Sends to the server at @number of those that are known. False: it cannot be. */
+/* Sends the query to the server at @number of the known ones. False if that is impossible. */
 static bool query_send_to(struct net_dns *dns, struct query *query, unsigned number)
 {
 	union net_resolver_address *server = &dns->resolvers.servers[number];
@@ -163,7 +171,7 @@ static bool query_send_to(struct net_dns *dns, struct query *query, unsigned num
 	return query->source != NULL;
 }
 
-/* To the next server that was not tried; none: it failed. */
+/* Sends the query to the next server that was not tried; if there is none, the query fails. */
 static void query_send(struct net_dns *dns, struct query *query)
 {
 	query->waiting = false;
@@ -187,7 +195,7 @@ static void resolver_gone(struct net_dns *dns)
 	event_source_modify(dns->resolver_source, 0);
 }
 
-/* Sends what waited for the name servers. */
+/* Sends the queries that waited for the name servers. */
 static void waiting_send(struct net_dns *dns)
 {
 	for (unsigned i = 0; i < NET_DNS_MOST; i++)
@@ -210,8 +218,10 @@ static void resolver_ready(void *opaque, uint32_t events)
 	waiting_send(dns);
 }
 
-/* Whether the name servers are being read. A process that hangs (a dead network file system under
- * /etc) is waited for no longer than REFRESH_NS. */
+/*
+ * Whether the name servers are being read. If the process hangs (a dead network file system under
+ * /etc), queries wait for it no longer than REFRESH_NS.
+ */
 static bool refresh(struct net_dns *dns)
 {
 	uint64_t now = clock_now_ns();
@@ -231,8 +241,10 @@ static bool refresh(struct net_dns *dns)
 	return true;
 }
 
-/* One for @packet: the same, asked again; a free one; else the oldest of those that a flood from
- * one port has, or of all. */
+/*
+ * A slot for @packet: the same query asked again; else a free slot; else the oldest query: of the
+ * same port if that port has too many, otherwise of all.
+ */
 static struct query *query_find(struct net_dns *dns, const struct net_packet *packet,
 				const uint8_t *data, bool *again)
 {
@@ -296,7 +308,7 @@ void net_dns_query(struct net_dns *dns, const struct net_packet *packet)
 	query = query_find(dns, packet, data, &again);
 	if (again && query->waiting)
 		return;
-	/* A guest that asks again has no answer from the server that was tried. */
+	/* A guest that asks again has got no answer from the server that was tried. */
 	if (again && query->tried >= dns->resolvers.count)
 		query->tried = 0;
 	if (!again)

@@ -11,7 +11,7 @@
 #define PORTS	   65536u
 #define PINGS_MOST 64u
 
-/* Half of the process's descriptors: the rest are its own. */
+/* Half of the process's descriptors: the process needs the rest itself. */
 static unsigned descriptors(void)
 {
 	struct rlimit limit;
@@ -68,7 +68,7 @@ bool net_flows_full(const struct net_flows *flows, const struct net_packet *pack
 
 	if (kind == NET_FLOW_NONE || flows->count[kind] < flows->most[kind])
 		return false;
-	/* libslirp has one socket for all that a port of the guest sends. */
+	/* libslirp has one socket for everything that a port of the guest sends. */
 	return kind != NET_FLOW_UDP || flows->udp[packet->source_port] != packet->source;
 }
 

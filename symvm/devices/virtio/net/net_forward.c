@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Takes a port number from 1 to 65535 that ends at @end. */
+/* Reads a port number from 1 to 65535 that ends at @end. */
 static int parse_port(const char *text, const char *end, uint16_t *port)
 {
 	unsigned value = 0;
@@ -23,7 +23,7 @@ static int parse_port(const char *text, const char *end, uint16_t *port)
 	return 0;
 }
 
-/* Takes "ADDRESS:PORT" that ends at @end; an empty address leaves @address alone. */
+/* Reads "ADDRESS:PORT" that ends at @end. An empty address leaves @address unchanged. */
 static int parse_endpoint(const char *text, const char *end, struct in_addr *address,
 			  uint16_t *port)
 {

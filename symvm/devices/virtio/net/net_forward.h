@@ -16,9 +16,9 @@ struct net_forward {
 };
 
 /*
- * Parses "tcp|udp:[HOSTADDRESS]:PORT-[GUESTADDRESS]:PORT". Without a host address it is
- * 127.0.0.1: only this host's own processes can connect; without a guest address @guest, the first
- * DHCP lease, in the host's order. Any thread. -EINVAL with words.
+ * Parses "tcp|udp:[HOSTADDRESS]:PORT-[GUESTADDRESS]:PORT". The default host address is 127.0.0.1:
+ * only this host's own processes can connect. The default guest address is @guest, the first DHCP
+ * lease, in the host's order. Any thread. -EINVAL with words.
  */
 int net_forward_parse(const char *text, uint32_t guest, struct net_forward *forward,
 		      struct error *err);

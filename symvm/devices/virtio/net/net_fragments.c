@@ -7,7 +7,7 @@
 #include "util/clock.h"
 
 #define CONTENTS_MAX (65535u - NET_IPV4)
-#define UNITS	     (65536u / 8u) /* fragments lie at multiples of 8 bytes */
+#define UNITS	     (65536u / 8u) /* fragments are at multiples of 8 bytes */
 #define FRAME_SIZE   (NET_ETHERNET + 65536u)
 
 struct datagram {
@@ -17,7 +17,7 @@ struct datagram {
 	uint16_t id;
 	uint64_t since_ns;
 	uint32_t total;	   /* bytes of contents, 0: not known yet */
-	uint32_t highest;  /* end of what is there */
+	uint32_t highest;  /* end of the bytes that are there */
 	uint32_t received; /* units */
 	uint8_t *frame;	   /* headers without options, then contents */
 	uint8_t units[UNITS / 8];
@@ -25,7 +25,7 @@ struct datagram {
 
 struct net_fragments {
 	struct datagram datagrams[NET_DATAGRAMS];
-	uint8_t *whole; /* the last one that was put together */
+	uint8_t *whole; /* the last datagram that was put together */
 	_Atomic size_t bytes;
 	_Atomic uint64_t dropped;
 };
@@ -54,7 +54,9 @@ static void datagram_end(struct net_fragments *fragments, struct datagram *datag
 	*datagram = (struct datagram){0};
 }
 
-/* Gives one up; tells its sender, if that can be done (RFC 792: its first fragment is there). */
+/*
+ * Gives up a datagram, and informs its sender if possible (RFC 792: its first fragment is there).
+ */
 static void datagram_drop(struct net_fragments *fragments, struct datagram *datagram,
 			  uint32_t gateway, uint8_t *answer, size_t *answer_length)
 {
@@ -82,7 +84,7 @@ static struct datagram *datagram_find(struct net_fragments *fragments,
 	return NULL;
 }
 
-/* The one that began first: all begin at different times, or it does not matter. */
+/* The datagram that began first. If several began at the same time, any of them will do. */
 static struct datagram *datagram_oldest(struct net_fragments *fragments)
 {
 	struct datagram *oldest = &fragments->datagrams[0];
@@ -116,7 +118,7 @@ static struct datagram *datagram_begin(struct net_fragments *fragments, struct d
 	return datagram;
 }
 
-/* Of the first fragment, without options: the headers of the whole. */
+/* From the first fragment, without options: the headers of the whole datagram. */
 static void take_header(struct datagram *datagram, const struct net_packet *packet)
 {
 	uint8_t *ip = datagram->frame + NET_ETHERNET;
@@ -131,7 +133,7 @@ static void take_header(struct datagram *datagram, const struct net_packet *pack
 	datagram->first = true;
 }
 
-/* False: it contradicts what is there, or is too long. */
+/* False if the fragment contradicts those that are there, or is too long. */
 static bool take_contents(struct datagram *datagram, const struct net_packet *packet)
 {
 	uint32_t length = packet->length - packet->header, end = packet->offset + length;
@@ -156,7 +158,7 @@ static bool take_contents(struct datagram *datagram, const struct net_packet *pa
 	return true;
 }
 
-/* Takes the frame of a whole datagram out; its length. */
+/* Takes out the frame of a whole datagram. Returns its length. */
 static size_t datagram_take(struct net_fragments *fragments, struct datagram *datagram)
 {
 	uint8_t *ip = datagram->frame + NET_ETHERNET;

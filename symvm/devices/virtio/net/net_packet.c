@@ -99,7 +99,7 @@ bool net_packet_parse(const uint8_t *frame, size_t length, struct net_packet *pa
 	return true;
 }
 
-/* Ethernet and IP headers of an answer to whom @packet came from. */
+/* Ethernet and IP headers of an answer to the sender of @packet. */
 static uint8_t *answer_begin(const struct net_packet *packet, uint32_t from, uint8_t protocol,
 			     size_t contents, uint8_t *answer)
 {
@@ -119,7 +119,7 @@ static uint8_t *answer_begin(const struct net_packet *packet, uint32_t from, uin
 	return ip + NET_IPV4;
 }
 
-/* RFC 1122, 3.2.2: what must have no ICMP error in answer. */
+/* RFC 1122, 3.2.2: packets that must not be answered with an ICMP error. */
 static bool answerable(const struct net_packet *packet)
 {
 	const uint8_t *inner = packet->ip + packet->header;
@@ -152,7 +152,7 @@ size_t net_answer_icmp(const struct net_packet *packet, uint32_t from, uint8_t t
 	return NET_ETHERNET + NET_IPV4 + ICMP_HEADER + quoted;
 }
 
-/* Of the pseudo header of TCP and UDP. */
+/* The sum of the pseudo header of TCP and UDP. */
 static uint32_t pseudo_sum(const uint8_t *ip, uint8_t protocol, size_t length)
 {
 	return sum_add(protocol + (uint32_t)length, ip + 12, 8);
@@ -222,7 +222,7 @@ void net_packet_readdress(uint8_t *frame, const struct net_packet *packet, bool 
 
 	put32(at, address);
 	net_ip_checksum(ip, packet->header);
-	/* RFC 1624: what changed, taken out and put in. */
+	/* RFC 1624: subtracts the old value and adds the new one. */
 	sum = (uint16_t)~get16(checksum);
 	sum += (uint16_t) ~(old >> 16);
 	sum += (uint16_t)~old;

@@ -67,9 +67,9 @@ static bool is_dhcp(const struct net_policy *policy, const struct net_packet *pa
 }
 
 /*
- * Addresses that lead to this host's own services, or to its link: 10.0.2.2, what libslirp takes
- * for it, 127/8, "this host" (0/8), and 169.254/16, which no router may forward (RFC 3927) and
- * where clouds keep the credentials of their machines.
+ * Addresses that lead to this host's own services, or to its link: 10.0.2.2, which libslirp
+ * translates to the host; 127/8; "this host" (0/8); and 169.254/16, which no router may forward
+ * (RFC 3927) and where clouds offer the credentials of their machines.
  */
 static bool is_local(const struct net_policy *policy, uint32_t address)
 {
@@ -91,7 +91,7 @@ enum net_verdict net_policy_judge(const struct net_policy *policy, const struct 
 {
 	if (packet->destination == policy->name_server)
 		return judge_name_server(policy, packet);
-	/* libslirp itself answers these, and resets what belongs to no connection. */
+	/* libslirp itself answers these, and resets segments that belong to no connection. */
 	if (is_dhcp(policy, packet) ||
 	    (packet->protocol == IPPROTO_ICMP && packet->destination == policy->host) ||
 	    (packet->protocol == IPPROTO_TCP && packet->has_ports &&

@@ -54,7 +54,7 @@ static void line_parse(char *line, struct net_resolvers *resolvers)
 
 void net_resolvers_read(const char *path, struct net_resolvers *resolvers)
 {
-	/* What is no file (a FIFO) must not hold anybody up. */
+	/* A file that is not regular (a FIFO) must not block the process. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char text[FILE_MOST + 1], *line = text, *end;
 	ssize_t length;
@@ -75,7 +75,7 @@ void net_resolvers_read(const char *path, struct net_resolvers *resolvers)
 	}
 }
 
-/* No rights beyond reading what everybody may read. */
+/* It has no rights beyond reading what everybody may read. */
 static void rights_drop(void)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -95,8 +95,8 @@ static __attribute__((noreturn)) void serve(int fd, const char *path)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_NAME, "symvm-resolver");
-	(void)!chdir("/"); /* keeps no file system busy */
-	/* Nothing of the VM may live on in here. */
+	(void)!chdir("/"); /* so that no file system is kept busy */
+	/* Nothing of the VM may remain in here. */
 	if (dup2(fd, STDIN_FILENO) < 0)
 		_exit(1);
 	close_range(STDIN_FILENO + 1, ~0u, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * --net tap: the host's interface of that name, which must exist or may be created.
- * Frames carry the virtio header (IFF_VNET_HDR), so checksums and segmentation are left to
- * whoever needs them. Either we carry the frames, or the kernel does (vhost-net).
+ * --net tap: the host's interface of that name, which must exist or which we may create. Frames
+ * carry the virtio header (IFF_VNET_HDR), so checksums and segmentation are left to the side that
+ * needs them. Either we carry the frames, or the kernel does (vhost-net).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static void tap_ready(void *opaque, uint32_t events)
 		if (length < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (length < 0) {
-			/* The interface is gone (EBADFD) or down (EIO): don't spin. */
+			/* The interface is gone (EBADFD) or down (EIO): do not spin. */
 			log_error(&tap->backend.vm->log, "net: %s: %s: receiving stopped",
 				  tap->name, strerror(errno));
 			event_source_remove(tap->source);
@@ -98,7 +98,7 @@ static void net_tap_resume(struct net_backend *backend)
 	event_source_modify(tap->source, EPOLLIN);
 }
 
-/* What the guest can take from us decides what the host's stack may leave undone. */
+/* What the guest can receive decides which work the host's stack may leave undone. */
 static int set_offloads(struct net_tap *tap)
 {
 	uint64_t features = net_features(tap->backend.net);
@@ -187,7 +187,7 @@ static int interface_refused(const struct net_tap *tap, int status, bool existed
 	return error_set_errno(err, status, "--net: cannot use the interface %s", tap->name);
 }
 
-/* Says what will keep frames from going anywhere. */
+/* Warns of conditions that will keep frames from being carried. */
 static void interface_look(const struct net_tap *tap, bool existed, struct log *log)
 {
 	struct ifreq request = {0};

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * --net user: a network of its own for the guest, without privileges, by libslirp. The
- * guest gets 10.0.2.15 by DHCP; 10.0.2.2 is the host, 10.0.2.3 a name server.
+ * --net user: a network of its own for the guest, without privileges, by libslirp. The guest gets
+ * 10.0.2.15 by DHCP; 10.0.2.2 is the host, 10.0.2.3 a name server.
  *
- * libslirp names the descriptors that it waits for anew each time. They live in an
- * epoll instance that is itself one source of the I/O loop, so that a wake-up serves all
- * that are ready, and only changes cost a system call.
+ * libslirp names the descriptors that it waits for again in each round. They are in an epoll
+ * instance, which is one source of the I/O loop. So one wake-up serves all descriptors that are
+ * ready, and only changes cost a system call.
+ *
+ * A frame of the guest passes these stages: fragments are put together (net_fragments.h),
+ * net_policy.h judges the packet, queries for names are relayed by net_dns.h, and the limits of
+ * net_flow.h apply. Only then libslirp gets it.
  */
 #include "devices/virtio/net/net_user.h"
 
@@ -41,7 +45,7 @@ static void guest_send(void *opaque, const uint8_t *frame, size_t length)
 	struct net_user *user = opaque;
 
 	if (!net_receive(user->backend.net, NULL, frame, length) && !user->paused) {
-		/* Bring no more from the host: TCP then slows down its sender. */
+		/* Stops the host's side: TCP then slows down its sender. */
 		user->paused = true;
 		event_source_modify(user->poll_source, 0);
 	}
@@ -55,7 +59,7 @@ void net_user_answer(void *opaque, const uint8_t *frame, size_t length)
 	net_receive_flush(user->backend.net);
 }
 
-/* Answers of a name server by TCP come from the address that the guest asked. */
+/* Answers of a name server by TCP get the address that the guest asked as their source. */
 static const uint8_t *dns_answer(struct net_user *user, const uint8_t *frame, size_t length,
 				 const struct net_packet *packet)
 {
@@ -140,7 +144,7 @@ static void user_register(int fd, void *opaque)
 		watched->flow = net_flows_opened(&user->flows, user->kind_now, user->packet_now);
 }
 
-/* @fd is about to be closed, and the number may come back as another socket. */
+/* @fd is about to be closed, and its number may be used again for another socket. */
 static void user_unregister(int fd, void *opaque)
 {
 	struct net_user *user = opaque;
@@ -155,7 +159,7 @@ static void user_unregister(int fd, void *opaque)
 
 static void user_notify(void *opaque)
 {
-	/* Called within slirp_input() only, and net_user_sent() follows that anyway. */
+	/* Called only within slirp_input(), and net_user_sent() follows that anyway. */
 }
 
 const SlirpCb net_user_callbacks = {
@@ -194,7 +198,7 @@ static int user_add_poll(int fd, int events, void *opaque)
 
 	if (!watched)
 		return -1;
-	/* With all connections taken, new ones wait in the host's queue. */
+	/* If all connections are taken, new ones wait in the host's queue. */
 	if (watched->flow.kind == NET_FLOW_LISTEN && user_connections_full(opaque))
 		return -1;
 	watched->wanted = to_epoll(events);
@@ -210,7 +214,7 @@ static int user_get_events(int index, void *opaque)
 	return from_epoll(user->watched[index].ready);
 }
 
-/* Brings the epoll instance in line with what is wanted. */
+/* Updates the epoll instance to the descriptors and events that are wanted. */
 static void update_watched(struct net_user *user)
 {
 	for (unsigned fd = 0; fd < user->watched_count; fd++) {
@@ -232,7 +236,10 @@ static void update_watched(struct net_user *user)
 	}
 }
 
-/* Arms the timer, unless it fires early enough already: too early only costs a round. */
+/*
+ * Arms the timer, unless it fires early enough already: a timer that fires too early only costs a
+ * round.
+ */
 static void arm_timer(struct net_user *user, uint32_t timeout_ms)
 {
 	struct itimerspec timer = {0};
@@ -295,7 +302,7 @@ void net_user_timer_ready(void *opaque, uint32_t events)
 	run_round(user, NULL, 0);
 }
 
-/* Tells the guest that @packet goes nowhere. */
+/* Reports to the guest that @packet cannot be delivered. */
 static void refuse(struct net_user *user, const struct net_packet *packet, _Atomic uint64_t *count)
 {
 	uint8_t answer[NET_ANSWER_MAX];
@@ -309,7 +316,7 @@ static void refuse(struct net_user *user, const struct net_packet *packet, _Atom
 		guest_send(user, answer, length);
 }
 
-/* Gives libslirp a frame; @packet is in it, NULL: it is no IPv4. */
+/* Gives libslirp a frame. @packet is in it; NULL if it is not IPv4. */
 static void user_input(struct net_user *user, const uint8_t *frame, size_t length,
 		       const struct net_packet *packet)
 {
@@ -327,7 +334,7 @@ static void user_input(struct net_user *user, const uint8_t *frame, size_t lengt
 	user->packet_now = NULL;
 }
 
-/* To the name server: by UDP it is ours, by TCP libslirp carries it to the host's. */
+/* To the name server. We relay UDP ourselves; libslirp carries TCP to the host's name server. */
 static void user_dns(struct net_user *user, const uint8_t *frame, size_t length,
 		     struct net_packet *packet)
 {
@@ -349,7 +356,7 @@ static void user_dns(struct net_user *user, const uint8_t *frame, size_t length,
 		user_input(user, user->frame, length, packet);
 }
 
-/* A whole packet. */
+/* Handles a whole packet. */
 static void user_packet(struct net_user *user, const uint8_t *frame, size_t length,
 			struct net_packet *packet)
 {
@@ -361,7 +368,7 @@ static void user_packet(struct net_user *user, const uint8_t *frame, size_t leng
 		user_dns(user, frame, length, packet);
 		break;
 	default:
-		/* The same port may ask the host's name server itself. */
+		/* The same port may query the host's name server directly. */
 		if (packet->protocol == IPPROTO_TCP && packet->has_ports &&
 		    packet->destination_port == NET_DNS_PORT && net_begins_connection(packet))
 			user->dns_servers[packet->source_port] = 0;
@@ -382,7 +389,9 @@ static void net_user_send(struct net_backend *backend, const uint8_t *frame, siz
 	size_t answer_length;
 
 	if (!net_packet_parse(frame, length, &packet)) {
-		/* ARP; libslirp drops the rest. An IPv4 header that is wrong is no packet. */
+		/*
+		 * ARP; libslirp drops the rest. A frame with a wrong IPv4 header is not a packet.
+		 */
 		if (frame[12] != 0x08 || frame[13] != 0x00)
 			user_input(user, frame, length, NULL);
 		return;
@@ -443,7 +452,7 @@ static ssize_t state_append(const void *data, size_t length, void *opaque)
 	return (ssize_t)length;
 }
 
-/* The DHCP leases. Connections of the guest do not outlive this process. */
+/* The DHCP leases. Connections of the guest do not survive this process. */
 static int net_user_save(struct net_backend *backend, struct serialize_writer *writer)
 {
 	struct net_user *user = to_user(backend);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Inside of --net user: what net_user_create.c makes and net_user.c runs. */
+/* Inside of --net user: net_user_create.c creates it and net_user.c runs it. */
 #ifndef SYMVM_DEVICES_VIRTIO_NET_USER_H
 #define SYMVM_DEVICES_VIRTIO_NET_USER_H
 
@@ -42,23 +42,24 @@ struct net_user {
 	struct net_flows flows;
 	struct net_fragments *fragments;
 	struct net_dns *dns; /* NULL: restrict= */
-	/* What libslirp opens now is because of this: a packet, and a kind. */
+	/* The cause of what libslirp opens now: a packet, and a kind. */
 	const struct net_packet *packet_now;
 	enum net_flow_kind kind_now;
-	uint32_t *dns_servers; /* by port of the guest: where its query by TCP went, 0: nowhere */
+	uint32_t *
+		dns_servers; /* by port of the guest: where its query by TCP was sent; 0: nowhere */
 	_Atomic uint64_t refused; /* packets, by policy */
 	_Atomic uint64_t rounds;
 	_Atomic uint64_t guest_errors;
-	uint8_t frame[NET_FRAME_MAX]; /* one whose addresses are changed */
+	uint8_t frame[NET_FRAME_MAX]; /* a packet whose addresses are changed */
 };
 
 extern const SlirpCb net_user_callbacks;
 extern const struct net_backend_ops net_user_ops;
 
-/* Callbacks of the two sources, by the I/O loop; opaque is the net_user. */
+/* Callbacks of the two sources, called by the I/O loop; @opaque is the net_user. */
 void net_user_poll_ready(void *opaque, uint32_t events);
 void net_user_timer_ready(void *opaque, uint32_t events);
-/* After anything that may have changed what libslirp waits for. */
+/* Call it after anything that may have changed what libslirp waits for. I/O thread. */
 void net_user_refresh(struct net_user *user);
 /* Gives the guest a frame, outside of a batch. I/O thread. */
 void net_user_answer(void *opaque, const uint8_t *frame, size_t length);

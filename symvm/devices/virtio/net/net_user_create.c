@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* --net user: its words, and what they make. */
+/* --net user: parses its option, and creates what the option asks for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -52,8 +52,8 @@ static int add_forwards(struct net_user *user, const struct net_forward *forward
 }
 
 /*
- * net_policy decides; libslirp's own switches stand behind it. With forwards of UDP they would cut
- * off the guest's answers.
+ * net_policy decides. libslirp's own switches only back it up. With UDP forwards they stay off,
+ * because they would block the guest's answers.
  */
 static int open_network(struct net_user *user, const struct net_parameters *parameters,
 			struct error *err)
@@ -154,7 +154,7 @@ static int create_user(struct vm *vm, const struct user_options *options,
 	return 0;
 }
 
-/* "yes" or "no"; nothing: as @value has it. */
+/* Reads "yes" or "no"; without either, @value stays. */
 static int parse_yes(const char *key, const char *text, bool *value, struct error *err)
 {
 	if (!text)

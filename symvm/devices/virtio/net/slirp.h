@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libslirp, loaded when a VM asks for a user-mode network: it brings GLib along, and the two cost
- * a VM without one half of its start and of its private memory.
+ * libslirp, loaded when a VM asks for a user-mode network. It needs GLib, and together they would
+ * cost a VM without such a network half of its start time and of its private memory.
  */
 #ifndef SYMVM_DEVICES_VIRTIO_NET_SLIRP_H
 #define SYMVM_DEVICES_VIRTIO_NET_SLIRP_H
@@ -22,8 +22,8 @@ struct slirp_calls {
 };
 
 /*
- * Fills in @calls; the library stays loaded until the process ends. Before the jail closes.
- * -ENOENT if the library or one of its functions is missing.
+ * Fills in @calls; the library stays loaded until the process ends. Main thread, before the jail
+ * closes. -ENOENT if the library or one of its functions is missing.
  */
 int slirp_load(struct slirp_calls *calls, struct error *err);
 
