@@ -16,9 +16,9 @@ int main(int argc, char **argv)
 
 	if (descriptor_fill_standard() < 0)
 		return COMMAND_FAILURE;
-	/* Whether the terminal shows UTF-8 (util/text.h). Nothing else follows the locale. */
+	/* Whether the terminal shows UTF-8 (util/text.h). Nothing else depends on the locale. */
 	setlocale(LC_CTYPE, "");
-	/* A write beyond RLIMIT_FSIZE is an error of that write (EFBIG), wherever it is made. */
+	/* A write beyond RLIMIT_FSIZE is an error of that write (EFBIG), wherever it happens. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		command_error("no command given (see 'symvm help')");

@@ -69,7 +69,7 @@ static uint64_t table_place(struct acpi_placer *placer, const void *table, size_
 	return gpa;
 }
 
-/* Enables as many local APICs in the MADT as there are vCPUs. */
+/* Enables one local APIC in the MADT for each vCPU. */
 static void madt_enable_cpus(uint8_t *madt, size_t length, unsigned cpus)
 {
 	size_t at = MADT_ENTRIES_OFFSET;

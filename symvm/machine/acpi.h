@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables: compiled by iasl at build time (machine/acpi/), placed and
- * fixed up here. ACPI 6.3, hardware-reduced profile.
+ * ACPI tables. iasl compiles them at build time (machine/acpi/); they are placed and fixed up here.
+ * ACPI 6.3, hardware-reduced profile.
  */
 #ifndef SYMVM_MACHINE_ACPI_H
 #define SYMVM_MACHINE_ACPI_H
@@ -11,12 +11,12 @@
 #include "memory/memory.h"
 #include "util/error.h"
 
-#define ACPI_AREA_START 0xe0000ull /* where guests without a boot protocol's help look, too */
+#define ACPI_AREA_START 0xe0000ull /* guests without help from a boot protocol search here, too */
 #define ACPI_AREA_END	0xffff0ull /* the reset stub follows: BOOT_RESET_GPA */
 
 /*
- * Writes RSDP, XSDT, FADT, DSDT, MADT (for @cpus vCPUs) and MCFG into the area and
- * returns the RSDP's address in @rsdp. vCPUs stopped. -E2BIG if the tables outgrow the area.
+ * Writes RSDP, XSDT, FADT, DSDT, MADT (for @cpus vCPUs) and MCFG into the area and returns the
+ * RSDP's address in @rsdp. vCPUs stopped. -E2BIG if the tables do not fit into the area.
  */
 int acpi_build(struct guest_memory *memory, unsigned cpus, uint64_t *rsdp, struct error *err);
 

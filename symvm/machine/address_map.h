@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where the machine's windows are, for the loader's memory map, the ACPI tables (which repeat the
- * numbers: machine/acpi/) and the devices behind them. docs/design/architecture.md has the whole
- * map.
+ * The addresses of the machine's windows, for the loader's memory map, the ACPI tables (which
+ * repeat the numbers: machine/acpi/) and the devices behind them. docs/design/architecture.md has
+ * the whole map.
  */
 #ifndef SYMVM_MACHINE_ADDRESS_MAP_H
 #define SYMVM_MACHINE_ADDRESS_MAP_H

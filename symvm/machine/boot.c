@@ -30,7 +30,7 @@
 #define RESET_FLAG_WARM 0x1234u
 #define RESET_FLAG_NONE 0x5359u
 
-/* Flat segments at the selectors that the boot protocol asks for: CS 0x10, DS 0x18. */
+/* Flat segments at the selectors that the boot protocol requires: CS 0x10, DS 0x18. */
 static const uint64_t boot_gdt[] = {
 	0,
 	0,
@@ -45,7 +45,7 @@ static int file_open(struct boot_file *file, const char *what, const char *path,
 	uint64_t bytes;
 
 	file->path = path;
-	/* Not blocking: a FIFO would be waited for. */
+	/* Not blocking: opening a FIFO would wait. */
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0)
 		return error_set_errno(err, -errno, "%s %s", what, path);
@@ -119,8 +119,8 @@ static int page_tables_build(struct vm *vm)
 }
 
 /*
- * All the firmware there is. On hardware-reduced ACPI Linux reboots by EFI and, where there is
- * none, by a jump to the BIOS in real mode (arch/x86/kernel/reboot.c): that must reset. Port and
+ * This is the whole firmware. On hardware-reduced ACPI Linux reboots by EFI, or without EFI by a
+ * jump to the BIOS in real mode (arch/x86/kernel/reboot.c); that jump must reset the VM. Port and
  * value are those of the reset register in acpi/fadt.asl.
  */
 static const uint8_t reset_stub[] = {

@@ -55,7 +55,7 @@ struct pvh_map_entry {
 	uint32_t reserved;
 };
 
-/* What lies at BOOT_START_INFO_GPA. */
+/* The contents of guest memory at BOOT_START_INFO_GPA. */
 struct pvh_area {
 	struct pvh_start_info info;
 	struct pvh_module initrd;
@@ -107,7 +107,7 @@ static uint32_t notes_find_entry(const uint8_t *notes, size_t length)
 	return 0;
 }
 
-/* The entry by PVH, from the notes; stays 0 where none has it. */
+/* The entry by PVH, from the notes; stays 0 if there is none. */
 static int elf_find_pvh(const struct boot_file *kernel, struct elf_kernel *elf, struct error *err)
 {
 	for (unsigned i = 0; i < elf->count && !elf->entry; i++) {
@@ -132,8 +132,8 @@ static int elf_find_pvh(const struct boot_file *kernel, struct elf_kernel *elf, 
 }
 
 /*
- * The file's own entry, which Linux gives as a physical address and others as a virtual one. 0 in
- * what is no kernel: a shared object, or a program for an interpreter.
+ * The file's own entry, which is a physical address in Linux and a virtual one in others. 0 if the
+ * file is not a kernel: a shared object, or a program for an interpreter.
  */
 static uint64_t elf_find_own_entry(const struct elf_kernel *elf)
 {
@@ -233,7 +233,7 @@ static int segments_load(struct vm *vm, const struct elf_kernel *elf, uint64_t *
 		status = boot_file_read(kernel, segment->p_offset, hva, segment->p_filesz, err);
 		if (status < 0)
 			return status;
-		/* After a reset the memory still holds what the last run left there. */
+		/* After a reset the memory still holds the contents of the last run. */
 		memset(hva + segment->p_filesz, 0, segment->p_memsz - segment->p_filesz);
 		if (segment->p_paddr + segment->p_memsz > *end)
 			*end = segment->p_paddr + segment->p_memsz;
@@ -241,7 +241,7 @@ static int segments_load(struct vm *vm, const struct elf_kernel *elf, uint64_t *
 	return 0;
 }
 
-/* The start by PVH of a kernel that lies below @end. */
+/* The start by PVH of a kernel that is below @end. */
 static int pvh_start(struct vm *vm, const struct elf_kernel *elf, uint64_t end, uint64_t rsdp,
 		     struct boot_entry *entry, struct error *err)
 {

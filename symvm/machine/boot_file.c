@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What both kernel formats load by: files, the initrd, the memory map. */
+/* What both kernel formats use to load: files, the initrd, the memory map. */
 #include <errno.h>
 #include <unistd.h>
 

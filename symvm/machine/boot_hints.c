@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Words of command lines made for other VMMs, and what becomes of them here. */
+/* Words of command lines made for other VMMs, and their effect here. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "util/log.h"
 
 static const struct {
-	const char *word; /* ends in '=': whatever value it has */
+	const char *word; /* ends in '=': applies to any value */
 	const char *hint;
 } hints[] = {
 	{"pci=off", "the guest sees no disk and no network: all devices here are on PCI"},
@@ -46,7 +46,7 @@ void boot_hints_log(struct log *log, const char *command_line)
 		const char *hint = hint_for(word, length);
 
 		if (length == 2 && memcmp(word, "--", 2) == 0)
-			return; /* what follows is for init */
+			return; /* the rest is for init */
 		if (hint)
 			log_warn(log, "kernel command line: %.*s: %s", (int)length, word, hint);
 		word += length;

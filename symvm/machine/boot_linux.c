@@ -99,7 +99,7 @@ static int initrd_place(struct vm *vm, struct boot_params *params, uint64_t kern
 	return 0;
 }
 
-/* Fills in what does not come from the kernel's file, and says where to start. */
+/* Fills in the fields that do not come from the kernel's file, and returns the entry. */
 static int zero_page_write(struct vm *vm, struct boot_params *params, uint64_t rsdp, uint64_t rip,
 			   struct boot_entry *entry, struct error *err)
 {
@@ -120,7 +120,7 @@ static int zero_page_write(struct vm *vm, struct boot_params *params, uint64_t r
 int boot_linux_start_elf(struct vm *vm, uint64_t rip, uint64_t end, uint64_t rsdp,
 			 struct boot_entry *entry, struct error *err)
 {
-	/* An ELF file has no setup header: this is the least that kernels look at. */
+	/* An ELF file has no setup header: these are the fields that kernels read at least. */
 	struct boot_params params = {
 		.hdr = {.boot_flag = BOOT_FLAG,
 			.header = HDRS_MAGIC,
@@ -158,7 +158,7 @@ int boot_linux_load(struct vm *vm, uint64_t rsdp, struct boot_entry *entry, stru
 				 "kernel %s: needs memory up to %llu MiB, the guest has %llu MiB",
 				 kernel->path, (unsigned long long)(end >> 20),
 				 (unsigned long long)(vm->memory.ram_size >> 20));
-	/* Not all up to the end: where the kernel unpacks itself, it chooses (KASLR). */
+	/* Not up to the end: a kernel that unpacks itself chooses its place (KASLR). */
 	memory_back_huge(&vm->memory, load, kernel->size - offset);
 	status = boot_file_load(vm, kernel, offset, kernel->size - offset, load, err);
 	if (status == 0)

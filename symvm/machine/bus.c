@@ -19,7 +19,7 @@ void bus_destroy(struct bus *bus)
 	bus->count = 0;
 }
 
-/* Index of the first range whose end lies above @address. */
+/* Index of the first range whose end is above @address. */
 static unsigned range_after(const struct bus *bus, uint64_t address)
 {
 	unsigned low = 0, high = bus->count;

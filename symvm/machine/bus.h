@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 /*
- * An access of @length (1, 2, 4 or 8) bytes at @offset from the range's start,
- * wholly inside the range. On reads @data is preset to all ones. Runs on the
- * vCPU's thread, several at once: the device locks for itself.
+ * An access of @length (1, 2, 4 or 8) bytes at @offset from the range's start, wholly inside the
+ * range. On reads @data is preset to all ones. Runs on the vCPUs' threads, several at once: the
+ * device takes its own locks.
  */
 typedef void (*bus_access)(void *opaque, uint64_t offset, void *data, unsigned length,
 			   bool is_write);
@@ -32,23 +32,25 @@ struct bus {
 	struct bus_range *ranges; /* sorted by base */
 };
 
+/* Makes @bus empty. 0 or -errno. Main thread, before vCPUs run. */
 int bus_init(struct bus *bus);
+/* Frees the ranges, but not the devices behind them. Main thread, when vCPUs have ended. */
 void bus_destroy(struct bus *bus);
 
 /*
- * Adds [@base, @base + @size). Any thread.
- * -EEXIST where it overlaps another, -EINVAL where empty or wrapping, -ENOMEM.
+ * Adds [@base, @base + @size). Any thread. -EEXIST if it overlaps another range, -EINVAL if it is
+ * empty or wraps around, -ENOMEM.
  */
 int bus_add(struct bus *bus, uint64_t base, uint64_t size, bus_access access, void *opaque);
 /*
- * Removes the range that starts at @base; -ENOENT. Any thread, also from within an access:
- * dispatch holds no lock while a callback runs (so one may still run when this returns).
+ * Removes the range that starts at @base; -ENOENT. Any thread, also within an access: dispatch
+ * holds no lock while a callback runs. So a callback may still be running after this returns.
  */
 int bus_remove(struct bus *bus, uint64_t base);
 
 /*
- * Dispatches one access; an access outside of any range, or crossing a range's
- * end, reads as all ones and is dropped on write. Returns whether a device took it.
+ * Dispatches one access. An access outside of any range, or across a range's end, reads as all ones
+ * and is dropped on write. Returns whether a device took it. vCPU threads.
  */
 bool bus_dispatch(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write);
 

@@ -43,7 +43,7 @@ static unsigned bits_for(unsigned count)
 	return bits;
 }
 
-/* Leaves 4 and 0x8000001d: L1 and L2 belong to one core, L3 to all. */
+/* Leaves 4 and 0x8000001d: each core has its own L1 and L2, and all cores share the L3. */
 static void cache_sharing(const struct topology *topology, struct kvm_cpuid_entry2 *entry)
 {
 	unsigned sharing = CACHE_LEVEL(entry->eax) >= 3 ? topology->cpus : 1;
@@ -89,8 +89,8 @@ static void leaf_1(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 
 /*
  * Calls cannot enter a guest that uses shadow stacks, indirect branch tracking or FRED: the engine
- * refuses each of them (libsymcall/admission.c). KVM has CET from Linux 6.18 on; a kernel that sees
- * it turns it on at boot. SDM vol. 1 chapter 17; FRED specification, chapter 3.
+ * refuses each of them (libsymcall/admission.c). KVM has CET from Linux 6.18 on, and a kernel that
+ * sees it turns it on at boot. SDM vol. 1 chapter 17; FRED specification, chapter 3.
  */
 static void hide_what_calls_cannot_enter(struct kvm_cpuid_entry2 *entry)
 {
@@ -125,7 +125,7 @@ static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 		extended_topology(topology, entry);
 		break;
 	case 0x80000001:
-		/* Nested guests are no part of the interface yet: the engine refuses them. */
+		/* Nested guests are not part of the interface yet: the engine refuses them. */
 		entry->ecx &= ~ECX80000001_SVM;
 		if (topology->cpus > 1)
 			entry->ecx |= ECX80000001_CMP_LEGACY;
@@ -137,7 +137,7 @@ static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 		entry->ecx |= topology->shift << 12 | (topology->cpus - 1);
 		break;
 	case 0x8000000a:
-	case 0x80000026: /* AMD's own form of leaf 0xb: guests then take that one */
+	case 0x80000026: /* AMD's own form of leaf 0xb: guests then use that one */
 		entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 		break;
 	case 0x8000001e:
@@ -158,8 +158,8 @@ static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *table, uint3
 }
 
 /*
- * KVM gives sub-leaf 0 alone of leaves 0xb and 0x1f, or on AMD none. Guests take the highest leaf
- * that says anything at all, so each has to be whole: SMT, cores, and the end of the list.
+ * KVM gives only sub-leaf 0 of leaves 0xb and 0x1f, or on AMD none. Guests use the highest leaf
+ * that has any contents, so each has to be complete: SMT, cores, and the end of the list.
  */
 static int add_extended_topology(const struct topology *topology, struct kvm_cpuid2 *table,
 				 uint32_t function)
@@ -186,7 +186,9 @@ static int add_extended_topology(const struct topology *topology, struct kvm_cpu
 	return 0;
 }
 
-/* The addresses that the guest can use: fewer than its MAXPHYADDR where nested paging has less. */
+/*
+ * The addresses that the guest can use: fewer than its MAXPHYADDR if nested paging supports less.
+ */
 static unsigned physical_address_bits(const struct kvm_cpuid2 *table)
 {
 	const struct kvm_cpuid_entry2 *entry = find(table, 0x80000008, 0);

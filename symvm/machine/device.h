@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every device is: an ops table with a versioned state, and what makes
- * one: a device class that names its `symvm run` option.
+ * The common part of all devices: an ops table with a versioned state. A device class creates
+ * devices and names their `symvm run` option.
  */
 #ifndef SYMVM_MACHINE_DEVICE_H
 #define SYMVM_MACHINE_DEVICE_H
@@ -25,25 +25,32 @@ struct device_ops {
 	 * any vCPU runs and before the main thread's own jail closes. */
 	int (*start)(struct device *device, struct error *err);
 	/*
-	 * Optional: before reset(), lets go of guest memory. True when nothing is under way any
-	 * more. Does not wait for the host's disks: where it gives false, the caller calls again
-	 * some milliseconds later. A reset() without it waits until then, or until the VM ends.
-	 * vCPUs are stopped, loops run. Main thread.
+	 * Optional: before reset(), lets go of guest memory. True if nothing is under way any more.
+	 * Does not wait for the host's disks: if it returns false, the caller calls again some
+	 * milliseconds later. A reset() without it waits until then, or until the VM ends. vCPUs
+	 * are stopped, loops run. Main thread or lifecycle thread.
 	 */
 	bool (*quiesce)(struct device *device);
-	/* Back to power-on state. vCPUs are stopped. */
+	/* Sets the device back to power-on state. vCPUs are stopped. */
 	void (*reset)(struct device *device);
-	/* Frees the device. vCPUs and loops are stopped. */
+	/* Frees the device. vCPUs and loops are stopped. Main thread. */
 	void (*destroy)(struct device *device);
-	/* Writes the whole guest-visible state; in-flight requests are drained first. vCPUs are
-	 * stopped. */
+	/*
+	 * Writes the whole guest-visible state, after in-flight requests are drained. 0 or -errno.
+	 * vCPUs are stopped.
+	 */
 	int (*save)(struct device *device, struct serialize_writer *writer);
-	/* Optional: the VM goes on, perhaps after a save(): what that stopped starts again. vCPUs
-	 * are stopped, loops run. */
+	/*
+	 * Optional: the VM continues, perhaps after a save(): restarts what the save stopped. vCPUs
+	 * are stopped, loops run.
+	 */
 	void (*resume)(struct device *device);
 	/* Optional: the VM was resumed and the vCPUs run again. Must not wait. Any thread. */
 	void (*resumed)(struct device *device);
-	/* Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is off. */
+	/*
+	 * Takes over what save() of @version (at most ops->version) wrote; -EINVAL if it is wrong.
+	 * vCPUs are stopped.
+	 */
 	int (*load)(struct device *device, struct serialize_reader *reader, uint32_t version);
 	/* Optional: adds what `symvm info` and metrics show (counters) to @object. Any thread. */
 	void (*describe)(struct device *device, json_t *object);
@@ -58,29 +65,29 @@ struct device {
 };
 
 /*
- * Adds @device to @vm, which owns it from then on (ops->destroy frees it).
- * @prefix gives its name, with a number after it where @numbered.
+ * Adds @device to @vm, which owns it from then on (ops->destroy frees it). Its name is @prefix,
+ * followed by a number if @numbered. Main thread, before vCPUs run.
  */
 void device_add(struct vm *vm, struct device *device, const struct device_ops *ops,
 		const char *prefix, bool numbered);
 
 /*
- * The first device of @vm with these @ops, in creation order; NULL: there is none. A device embeds
- * struct device as its first member, so the file that has the ops knows the type of the result.
- * Devices are only added before vCPUs run, and stay until the end: any thread.
+ * The first device of @vm with these @ops, in creation order, or NULL. The file that has the ops
+ * knows in which structure the device is embedded (container_of). Devices are only added before
+ * vCPUs run, and stay until the end: any thread.
  */
 struct device *device_find(struct vm *vm, const struct device_ops *ops);
 /* The next device after @device with the same ops, or NULL. Any thread. */
 struct device *device_find_next(struct device *device);
 
 /*
- * Starts all devices, in creation order, until one fails: its error, with words. Main thread,
- * before any vCPU runs.
+ * Starts all devices, in creation order, until one fails: returns its error, with words. Main
+ * thread, before any vCPU runs.
  */
 int devices_start(struct vm *vm, struct error *err);
 /*
- * Destroys all devices, the last one first: devices on a bus go before the bus. vCPUs and loops
- * are stopped. Main thread.
+ * Destroys all devices, the last one first: devices on a bus are destroyed before the bus. vCPUs
+ * and loops are stopped. Main thread.
  */
 void devices_destroy(struct vm *vm);
 
@@ -91,12 +98,12 @@ struct device_class {
 	int order; /* creation order: the PCI bus (-1), platform devices (0), those on PCI (100 -)
 		    */
 	bool optional_argument;
-	/* Not NULL: when the option is not given at all, one device is made with this argument. */
+	/* Not NULL: if the option is not given at all, one device is made with this argument. */
 	const char *default_argument;
 	/*
-	 * Creates one device from the option's argument (NULL where there is none) and adds
-	 * it by device_add(). Main thread, before any vCPU runs. Unknown or bad
-	 * arguments: -EINVAL and words in @err that name the thing.
+	 * Creates one device from the option's argument (NULL if there is none) and adds it by
+	 * device_add(). Main thread, before any vCPU runs. Unknown or bad arguments: -EINVAL and
+	 * words in @err that name the thing.
 	 */
 	int (*create)(struct vm *vm, const char *argument, struct error *err);
 };

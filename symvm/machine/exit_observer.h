@@ -57,24 +57,24 @@ struct exit_observers {
 	struct exit_observer *list[EXIT_OBSERVERS_MAX];
 };
 
-/* Main thread, before the first vCPU. */
+/* Makes the list empty. Main thread, before the first vCPU. */
 void exit_observers_init(struct exit_observers *observers);
-/* All observers were removed, and no vCPU runs. */
+/* Frees the list's resources. All observers were removed, and no vCPU runs. Main thread. */
 void exit_observers_destroy(struct exit_observers *observers);
 
 /*
  * From now on exits that match @observer's match are shown to it. The caller keeps @observer until
- * exit_observer_remove(). -EINVAL: no such reason, or @first above @last; -ENOSPC: there are
- * EXIT_OBSERVERS_MAX already. Any thread.
+ * exit_observer_remove(). -EINVAL if there is no such reason, or @first is above @last; -ENOSPC if
+ * there are EXIT_OBSERVERS_MAX already. Any thread.
  */
 int exit_observer_add(struct exit_observers *observers, struct exit_observer *observer);
 /*
  * Ends that. Waits until no vCPU is in @observer's seen() any more, which is as long as seen()
- * takes. Nothing if @observer was not added. Any thread but vCPUs'.
+ * takes. Does nothing if @observer was not added. Any thread but vCPUs'.
  */
 void exit_observer_remove(struct exit_observers *observers, struct exit_observer *observer);
 
-/* Whether somebody may want to see an exit for @reason: one load. vCPU threads. */
+/* Whether an observer may want to see an exit for @reason: one load. vCPU threads. */
 static inline bool exit_is_observed(const struct exit_observers *observers, unsigned reason)
 {
 	uint64_t reasons = atomic_load_explicit(&observers->reasons, memory_order_relaxed);

@@ -39,11 +39,11 @@ void host_guard_on_exit(struct vcpu *vcpu, const struct kvm_run *run)
 {
 	const struct timespec price = {.tv_nsec = BUS_LOCK_PRICE_NS};
 
-	/* The flag comes with exits for other reasons, too. */
+	/* The flag also comes with exits for other reasons. */
 	if (run->exit_reason != KVM_EXIT_X86_BUS_LOCK && !(run->flags & KVM_RUN_X86_BUS_LOCK))
 		return;
 	atomic_fetch_add_explicit(&vcpu->counters.bus_locks, 1, memory_order_relaxed);
-	/* A kick cuts this short, which is right: somebody wants the vCPU. */
+	/* A kick cuts this short, which is right: another thread waits for the vCPU. */
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &price, NULL);
 }
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What keeps a guest from holding up its host by single instructions: exits that KVM makes on
- * request, where the CPU has them. KVM api.rst, KVM_CAP_X86_NOTIFY_VMEXIT and
- * KVM_CAP_X86_BUS_LOCK_EXIT.
+ * Keeps a guest from holding up its host by single instructions. KVM makes these exits on request,
+ * if the CPU supports them. KVM api.rst, KVM_CAP_X86_NOTIFY_VMEXIT and KVM_CAP_X86_BUS_LOCK_EXIT.
  *
- * Notify exits (Intel): a guest that never lets an event in would hold the CPU without an exit.
- * Bus locks (Intel, AMD Zen 5): an atomic access across cache lines stops all CPUs of the host.
+ * Notify exits (Intel): a guest that never lets an event in would hold the CPU without an exit. Bus
+ * locks (Intel, AMD Zen 5): an atomic access across cache lines stops all CPUs of the host.
  */
 #ifndef SYMVM_MACHINE_HOST_GUARD_H
 #define SYMVM_MACHINE_HOST_GUARD_H
@@ -18,16 +17,19 @@
 struct vm;
 struct vcpu;
 
-/* Asks for both as far as the host has them. Before the first vCPU. -errno. */
+/* Asks for both as far as the host has them. Main thread, before the first vCPU. -errno. */
 int host_guard_enable(struct vm *vm, struct error *err);
 
 /*
- * What any exit costs a guest that locked the bus: a millisecond of its vCPU, which leaves it 1000
- * of them a second. The vCPU's thread only.
+ * Delays a guest that locked the bus: each of its exits costs its vCPU a millisecond, so it gets at
+ * most 1000 of them a second. The vCPU's thread only.
  */
 void host_guard_on_exit(struct vcpu *vcpu, const struct kvm_run *run);
 
-/* Whether the guest can continue after this KVM_EXIT_NOTIFY: its state must be whole. */
+/*
+ * Whether the guest can continue after this KVM_EXIT_NOTIFY: its state must be whole. The vCPU's
+ * thread only.
+ */
 bool host_guard_can_continue(const struct kvm_run *run);
 
 #endif

@@ -69,9 +69,9 @@ int irq_init(struct irq_router *irq, int vm_fd, struct error *err)
 	if (ioctl(vm_fd, KVM_CREATE_PIT2, &pit) < 0)
 		return error_set_errno(err, -errno, "KVM_CREATE_PIT2");
 	/*
-	 * The PIT is there for guests that measure their clocks by it (no-kvmclock); no ACPI table
-	 * names it. Ticks that such a guest misses are not sent later: to count them, KVM would
-	 * switch AVIC off for the whole VM, and every IPI and EOI would be an exit.
+	 * The PIT is for guests that measure their clocks by it (no-kvmclock); no ACPI table names
+	 * it. Ticks that such a guest misses are not sent later. To count them, KVM would switch
+	 * AVIC off for the whole VM, and every IPI and EOI would be an exit.
 	 */
 	if (ioctl(vm_fd, KVM_REINJECT_CONTROL, &control) < 0)
 		return error_set_errno(err, -errno, "KVM_REINJECT_CONTROL");

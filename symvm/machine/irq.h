@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupts: the in-kernel irqchip, its GSI routing table and irqfds. GSIs
- * 0 to 23 are the pins of the IOAPIC; GSIs above are handed out for MSI routes.
+ * Interrupts: the in-kernel irqchip, its GSI routing table and irqfds. GSIs 0 to 23 are the pins of
+ * the IOAPIC. Higher GSIs are allocated for MSI routes.
  */
 #ifndef SYMVM_MACHINE_IRQ_H
 #define SYMVM_MACHINE_IRQ_H
@@ -30,23 +30,28 @@ struct irq_router {
 	} gsi[IRQ_GSI_COUNT];
 };
 
-/* Creates irqchip and routing in @vm_fd; before the first vCPU. */
+/*
+ * Creates irqchip and routing in @vm_fd, which is not owned. Main thread, before the first vCPU.
+ * -errno with words.
+ */
 int irq_init(struct irq_router *irq, int vm_fd, struct error *err);
+/* Frees the router. KVM's irqchip ends with the VM. Main thread. */
 void irq_destroy(struct irq_router *irq);
 
-/* Sets an IOAPIC pin (level). Any thread. */
+/* Sets an IOAPIC pin (level). 0 or -errno. Any thread. */
 int irq_set_line(struct irq_router *irq, unsigned gsi, bool level);
 
-/* Hands out a GSI for an MSI route; -ENOSPC. Any thread. */
+/* Allocates a GSI for an MSI route, and returns it; -ENOSPC. Any thread. */
 int irq_msi_alloc(struct irq_router *irq);
+/* Gives back @gsi and removes its route. Does nothing if it is not one of MSI's. Any thread. */
 void irq_msi_free(struct irq_router *irq, int gsi);
 /*
- * Points @gsi at the MSI @address/@data (@enable false: nowhere) and pushes the
- * table to KVM when that changes something. Any thread.
+ * Points @gsi at the MSI @address/@data (@enable false: nowhere), and pushes the table to KVM if
+ * that changes it. 0 or -errno. Any thread.
  */
 int irq_msi_route(struct irq_router *irq, int gsi, bool enable, uint64_t address, uint32_t data);
 
-/* Ties an eventfd to a GSI (edge), or unties it. Any thread. -errno. */
+/* Ties an eventfd (not owned) to a GSI (edge), or unties it. 0 or -errno. Any thread. */
 int irq_fd_assign(struct irq_router *irq, int event_fd, int gsi);
 int irq_fd_deassign(struct irq_router *irq, int event_fd, int gsi);
 

@@ -55,8 +55,8 @@
 #include "util/clock.h"
 
 #define PAUSE_LIMIT_MS	  5000u	 /* until every vCPU must be out of the guest */
-#define RESET_COMPLAIN_MS 10000u /* until a reset that waits is reported */
-#define RESET_INTERVAL_MS 100u	 /* between a guest's resets: it may do nothing else */
+#define RESET_COMPLAIN_MS 10000u /* a reset that waits longer is reported */
+#define RESET_INTERVAL_MS 100u	 /* between two resets: a guest may do nothing but reset */
 #define WIPE_CHUNK	  (1ull << 30)
 
 enum lifecycle_task {
@@ -114,7 +114,7 @@ int vm_pause_begin(struct vm *vm)
 	if (status < 0)
 		return status;
 	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
-	/* If it was resumed in between, our requests may have come after that. */
+	/* If the VM was resumed in between, our requests may have come after that. */
 	pthread_mutex_lock(&vm->state_lock);
 	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested))
 		release_all(vm);
@@ -216,8 +216,10 @@ int lifecycle_boot(struct vm *vm, struct error *err)
 	return status < 0 ? status : boot_set_registers(vm->vcpus[0], &entry, err);
 }
 
-/* The next kernel must not see what the last one left in RAM, and the host gets the pages back.
- * Plugged memory goes with its device's reset. */
+/*
+ * The next kernel must not see what the last one left in RAM, and the host gets the pages back. The
+ * device's reset unplugs plugged memory.
+ */
 static void wipe_memory(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->memory.count; i++) {
@@ -234,7 +236,7 @@ static void wipe_memory(struct vm *vm)
 	}
 }
 
-/* Everything back to power-on, and the kernel loaded again. vCPUs parked. */
+/* Sets everything back to power-on, and loads the kernel again. vCPUs parked. */
 static int reset_all(struct vm *vm, struct error *err)
 {
 	int status = chip_state_restore(vm, vm->chips);
@@ -331,7 +333,10 @@ static void *lifecycle_thread(void *opaque)
 	unsigned tasks;
 
 	pthread_setname_np(pthread_self(), "lifecycle");
-	/* Until now the main thread's work, and by the same means. */
+	/*
+	 * The main thread's jail: this thread does work that would otherwise be the main thread's,
+	 * with the same system calls.
+	 */
 	if (jail_enter_thread(vm->jail, JAIL_THREAD_MAIN, &err) < 0) {
 		log_error(&vm->log, "lifecycle thread: %s", err.text);
 		vm_end(vm, VM_END_FAILURE);

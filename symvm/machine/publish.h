@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the VMM publishes to the guest in the VM's SymSpy page. Each part that has something to say
- * puts a constant struct publisher into a linker section. services/publish.c publishes once a
- * second.
+ * What the VMM publishes to the guest in the VM's SymSpy page. Each publisher is a constant struct
+ * in a linker section. services/publish.c publishes once a second.
  */
 #ifndef SYMVM_MACHINE_PUBLISH_H
 #define SYMVM_MACHINE_PUBLISH_H
@@ -14,14 +13,14 @@ struct sym_publication;
 
 struct publisher {
 	const char *name;
-	/* Fills its own fields of @what. Main thread or, by publish_refresh(), any. */
+	/* Fills its own fields of @what. Main thread or, by publish_refresh(), any thread. */
 	void (*fill)(struct vm *vm, struct sym_publication *what);
 };
 #define PUBLISHER(object) REGISTRY_ENTRY(symvm_publishers, struct publisher, object)
 
 /*
  * Asks all publishers and publishes now: the guest should learn of a change at once, without an
- * exit. Nothing if the interface is off. Any thread.
+ * exit. Does nothing if the interface is off. Any thread.
  */
 void publish_refresh(struct vm *vm);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a part adds to `symvm info` and `symvm metrics`: one constant struct in a linker section,
- * like commands. control/info.c and control/metrics.c walk the section.
+ * A part's contribution to `symvm info` and `symvm metrics`: one constant struct in a linker
+ * section, like commands. control/info.c and control/metrics.c walk the section.
  */
 #ifndef SYMVM_MACHINE_REPORT_H
 #define SYMVM_MACHINE_REPORT_H
@@ -17,9 +17,14 @@ struct vm;
 struct report {
 	/* The key of its section in info's answer: "symbiotic". */
 	const char *name;
-	/* Optional: adds to @object, that section. Main loop; vCPUs run meanwhile. */
+	/*
+	 * Optional: adds to @object, which is that section. A worker thread; vCPUs run meanwhile.
+	 */
 	void (*info)(struct vm *vm, json_t *object);
-	/* Optional: writes whole metric families by metrics_family() and metrics_sample(). */
+	/*
+	 * Optional: writes whole metric families by metrics_family() and metrics_sample(). As
+	 * above.
+	 */
 	void (*metrics)(struct vm *vm, FILE *out);
 };
 #define REPORT(object) REGISTRY_ENTRY(symvm_reports, struct report, object)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* libsymcall's callbacks. The engine knows vCPUs as `void *`: the types come back here. */
+/*
+ * libsymcall's callbacks. The engine knows vCPUs as `void *`; these functions convert them to their
+ * types.
+ */
 #include "machine/symbiotic.h"
 
 #include <errno.h>
@@ -8,8 +11,9 @@
 #include "machine/vm.h"
 
 /*
- * A busy host keeps a vCPU's thread waiting for 100 ms and more. A call that is given up costs the
- * guest the rest of its handler, with all locks that the handler held, so the limit is generous.
+ * A busy host may keep a vCPU's thread waiting for 100 ms and more. A call that is given up costs
+ * the guest the rest of its handler, with all locks that the handler held, so the limit is
+ * generous.
  */
 #define DEADLINE_US 1000000u
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VM as libsymcall sees it: the callbacks that the engine needs, and the engine's creation. */
+/* The VM as libsymcall sees it: the engine's creation, and the callbacks that it needs. */
 #ifndef SYMVM_MACHINE_SYMBIOTIC_H
 #define SYMVM_MACHINE_SYMBIOTIC_H
 

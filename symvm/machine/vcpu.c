@@ -64,7 +64,7 @@
 #define KVM_EXIT_MEMORY_FAULT 39 /* Linux 6.8; newer than Debian 12's headers */
 #endif
 
-/* What kvm_run holds at that exit. */
+/* The part of kvm_run that is valid at that exit. */
 struct memory_fault {
 	uint64_t flags;
 	uint64_t gpa;
@@ -76,13 +76,15 @@ static void set_immediate_exit(struct kvm_run *run, uint8_t value)
 	__atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
-/* The kvm_run that a kick is about; NULL if the thread is not a vCPU's. Signals carry no pointer,
- * so a process that sends one can cause an exit and nothing else. */
+/*
+ * The kvm_run that a kick is for; NULL if the thread is not a vCPU's. Signals carry no pointer, so
+ * a process that sends one can cause an exit and nothing else.
+ */
 static _Thread_local struct kvm_run *kick_target;
 static _Thread_local volatile sig_atomic_t kicked; /* since run_loop() looked for requests */
 
 /*
- * The flag is written on the vCPU's own thread only, here too, because libsymcall changes it by
+ * The flag is only written on the vCPU's own thread, also here, because libsymcall changes it by
  * plain instructions.
  */
 static void kick_handler(int signal)
@@ -218,8 +220,8 @@ static int run_once(struct vcpu *vcpu)
 }
 
 /*
- * Finishes the instruction whose exit was served last, so that the vCPU's state is whole. That
- * may bring further exits of the same instruction.
+ * Finishes the instruction whose exit was served last, so that the vCPU's state is whole. That may
+ * cause further exits of the same instruction.
  */
 static void complete_exit(struct vcpu *vcpu)
 {
@@ -240,7 +242,7 @@ static void complete_exit(struct vcpu *vcpu)
 
 /*
  * Runs the posted function, or refuses it if @refusal is not 0. Never runs it on a vCPU that counts
- * as parked: a reset, or the client that paused the VM, relies on it that no guest code runs then.
+ * as parked: a reset, or the client that paused the VM, relies on no guest code running then.
  */
 static void do_work(struct vcpu *vcpu, int refusal)
 {
@@ -262,7 +264,7 @@ static void do_work(struct vcpu *vcpu, int refusal)
 	pthread_mutex_unlock(&vm->work_lock);
 }
 
-/* A request for work that came to a parked vCPU. */
+/* Handles a request for work that came to a parked vCPU. */
 static void refuse_work(struct vcpu *vcpu)
 {
 	atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
@@ -270,9 +272,9 @@ static void refuse_work(struct vcpu *vcpu)
 }
 
 /*
- * Tells the guest's watchdogs (soft lockups, RCU stalls) that this vCPU stood still, however long
- * it was: kernel Documentation/virt/kvm/api.rst, KVM_KVMCLOCK_CTRL. The call fails if the guest
- * does not use kvmclock.
+ * Informs the guest's watchdogs (soft lockups, RCU stalls) that this vCPU stood still, for however
+ * long: kernel Documentation/virt/kvm/api.rst, KVM_KVMCLOCK_CTRL. The call fails if the guest does
+ * not use kvmclock.
  */
 static void tell_stopped(struct vcpu *vcpu)
 {
@@ -291,7 +293,7 @@ static bool stay_parked(struct vcpu *vcpu)
 	pthread_cond_broadcast(&vm->state_changed);
 	for (;;) {
 		requests = atomic_load(&vcpu->requests);
-		/* A reset counts all vCPUs as parked, and relies on it until it is done. */
+		/* A reset counts all vCPUs as parked, and relies on that until it is done. */
 		if ((requests & VCPU_REQUEST_STOP) ||
 		    (!(requests & VCPU_REQUEST_PAUSE) && !vcpu_must_stop(vcpu)))
 			break;
@@ -335,8 +337,8 @@ static bool serve_requests(struct vcpu *vcpu)
 }
 
 /*
- * Whether KVM_RUN failed with @status because the host cannot give a page of RAM. KVM tells the
- * address from Linux 6.8 on; before, only memory that is plugged in part leaves doubt.
+ * Whether KVM_RUN failed with @status because the host cannot provide a page of RAM. KVM gives the
+ * address from Linux 6.8 on; before, there is doubt only about memory that is partly plugged.
  */
 static bool host_memory_missing(struct vcpu *vcpu, int status)
 {
@@ -353,7 +355,7 @@ static bool host_memory_missing(struct vcpu *vcpu, int status)
 	return !memory_plug_region(memory);
 }
 
-/* KVM_RUN failed for good: the guest is over. */
+/* KVM_RUN failed for good: the guest cannot continue. */
 static void run_failed(struct vcpu *vcpu, int status)
 {
 	struct log *log = &vcpu->vm->log;
@@ -381,8 +383,10 @@ static void run_loop(struct vcpu *vcpu)
 		/* Before the look at the requests: the head of this file says why. */
 		kicked = 0;
 		set_immediate_exit(vcpu->run, 0);
-		/* Not by the bit alone: a client that resumes the VM just as a reset is requested
-		 * may have cleared it. */
+		/*
+		 * The bit alone does not suffice: a client that resumes the VM just as a reset is
+		 * requested may have cleared it.
+		 */
 		if (vcpu_must_stop(vcpu))
 			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_PAUSE);
 		if (atomic_load(&vcpu->requests)) {
@@ -472,7 +476,7 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 		if (!vcpu->work) /* taken up: it uses the caller's memory, so wait for its end */
 			pthread_cond_wait(&vm->work_done, &vm->work_lock);
 		else if (pthread_cond_timedwait(&vm->work_done, &vm->work_lock, &when) != 0 &&
-			 vcpu->work) /* it may have been taken up just as the time was over */
+			 vcpu->work) /* it may have been taken up just at the time limit */
 			status = -ETIMEDOUT;
 	}
 	if (vcpu->work_done)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A vCPU and its thread. Only that thread touches its kvm_run and registers;
- * others set requests and kick it.
+ * A vCPU and its thread. Only that thread touches its kvm_run and registers. Other threads set
+ * requests and kick it. vcpu.c explains how.
  */
 #ifndef SYMVM_MACHINE_VCPU_H
 #define SYMVM_MACHINE_VCPU_H
@@ -22,8 +22,8 @@ struct sym_vcpu;
 struct vcpu_power_on;
 
 /*
- * Takes a vCPU's thread out of KVM_RUN. Not a real-time signal: the kernel must queue those, and
- * refuses it where the user has too many pending (RLIMIT_SIGPENDING); then a kick would be lost.
+ * Takes a vCPU's thread out of KVM_RUN. It is not a real-time signal: the kernel must queue those,
+ * and refuses if the user has too many pending (RLIMIT_SIGPENDING). Then a kick would be lost.
  * Linux itself never sends this one.
  */
 #define VCPU_KICK_SIGNAL SIGSTKFLT
@@ -47,7 +47,7 @@ enum vcpu_request {
 	VCPU_REQUEST_WORK = 1 << 2,  /* run vcpu->work */
 };
 
-/* A function that another thread wants run on the vCPU's thread, between exits. */
+/* A function that another thread runs on the vCPU's thread, between exits. */
 typedef void (*vcpu_function)(struct vcpu *vcpu, void *opaque);
 
 struct vcpu {
@@ -72,30 +72,31 @@ struct vcpu {
 	int work_status; /* 0, or why the work was refused */
 };
 
-/* Creates vCPU @id of @vm (KVM vCPU, kvm_run, CPUID, MSRs); main thread. */
+/* Creates vCPU @id of @vm (KVM vCPU, kvm_run, CPUID, MSRs). Main thread. -errno with words. */
 int vcpu_create(struct vm *vm, unsigned id, struct vcpu **vcpu, struct error *err);
+/* Ends the vCPU's thread, waits for it, and frees the vCPU. NULL is allowed. Main thread. */
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* Starts the vCPU's thread, which waits until the VM runs. Main thread. */
+/* Starts the vCPU's thread, which waits until the VM runs. Main thread. -errno with words. */
 int vcpu_start(struct vcpu *vcpu, struct error *err);
 
-/* Sets a request and makes the vCPU leave the guest soon. Any thread. */
+/* Sets a request and makes the vCPU leave the guest soon. Does not wait. Any thread. */
 void vcpu_request(struct vcpu *vcpu, enum vcpu_request request);
 /* The same for each vCPU of @vm. */
 void vcpu_request_all(struct vm *vm, enum vcpu_request request);
 
 /*
- * Runs @function on the vCPU's thread, between two exits (the guest's state is
- * complete then), and waits for it. Any thread but vCPU threads. It never runs while the VM is
- * paused or being reset: -EBUSY at once (vm_check_runs() has the words). -ETIMEDOUT after
- * @timeout_ms, -ESHUTDOWN when the VM ends. A function that has begun is waited for.
+ * Runs @function on the vCPU's thread, between two exits (the guest's state is complete then), and
+ * waits for it. Any thread but vCPU threads. It never runs while the VM is paused or being reset:
+ * -EBUSY at once (vm_check_runs() has the words). -ETIMEDOUT if it has not begun after @timeout_ms,
+ * -ESHUTDOWN when the VM ends. Once the function has begun, this waits for its end.
  */
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
 
 /*
- * Handles the exit that @run describes by devices; the vCPU's thread only. Also what the
- * symbiotic engine calls for exits inside of calls (sym_ops.service_exit). 0, or -ESHUTDOWN
- * if the vCPU must not run its guest any more.
+ * Lets devices handle the exit that @run describes. The symbiotic engine also calls it for exits
+ * inside of calls (sym_ops.service_exit). 0, or -ESHUTDOWN if the vCPU must not run its guest any
+ * more. The vCPU's thread only.
  */
 int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run);
 
@@ -106,13 +107,21 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run);
 void vcpu_deadline_arm(struct vcpu *vcpu, uint64_t usec);
 void vcpu_deadline_disarm(struct vcpu *vcpu);
 
-/* Whether the VM has ended or is about to be reset, so that the guest must not run on. */
+/*
+ * Whether the VM has ended or is about to be reset, so that the guest must not continue. Any
+ * thread.
+ */
 bool vcpu_must_stop(struct vcpu *vcpu);
 
-/* Installs the kick signal's handler for the process; before any vCPU starts. */
+/*
+ * Installs the kick signal's handler for the process. Main thread, before any vCPU starts. -errno
+ * with words.
+ */
 int vcpu_signal_setup(struct error *err);
 
-/* Name of a KVM_EXIT_* reason, "io", "mmio", ...; NULL where unknown. */
+/*
+ * The name of a KVM_EXIT_* reason, "io", "mmio", ..., or NULL if it is unknown. Static. Any thread.
+ */
 const char *vcpu_exit_name(unsigned reason);
 
 #endif

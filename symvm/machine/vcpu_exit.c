@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What becomes of an exit: devices on the two buses, or the end of the guest. */
+/* Handles an exit: by devices on the two buses, or by the end of the guest. */
 #include <errno.h>
 #include <string.h>
 #include <symbiotic/symcall.h>
@@ -41,7 +41,7 @@ static void count(_Atomic uint64_t *counter)
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* Gives the guest the @length bytes that its pending read wants. */
+/* Gives the guest the @length bytes for its pending read. */
 static void answer_read(struct vcpu *vcpu, void *destination, const void *data, size_t length)
 {
 	int status;
@@ -119,7 +119,7 @@ static int handle_system_event(struct vcpu *vcpu, struct kvm_run *run)
 	return -ESHUTDOWN;
 }
 
-/* The guest cannot go on: says all that KVM said, and ends the VM. */
+/* The guest cannot continue: logs everything that KVM said, and ends the VM. */
 static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 {
 	const char *name = vcpu_exit_name(run->exit_reason);
@@ -147,7 +147,7 @@ static int handle_fatal(struct vcpu *vcpu, struct kvm_run *run)
 	return -ESHUTDOWN;
 }
 
-/* Hardware resets then, and some kernels reboot so on purpose. */
+/* Hardware resets then, and some kernels use that to reboot on purpose. */
 static int handle_triple_fault(struct vcpu *vcpu, struct kvm_run *run)
 {
 	struct vm *vm = vcpu->vm;
@@ -200,6 +200,8 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 	default:
 		return handle_fatal(vcpu, run);
 	}
-	/* A device may have ended or reset the VM: its guest must not see another instruction. */
+	/*
+	 * A device may have ended or reset the VM: its guest must not execute another instruction.
+	 */
 	return vcpu_must_stop(vcpu) ? -ESHUTDOWN : 0;
 }

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Reads a vCPU's registers when it was created, and writes them back at a reset.
+ *
+ * KVM lists the MSRs that it saves, but not the memory type registers, so those are added. Some
+ * listed MSRs cannot be read on this host and are left out. MSRs are read in batches and written
+ * one by one, because a read-only one must not keep the rest from being set. The order of the
+ * writes matters: the SREGS come first.
+ */
 #include "machine/vcpu_state.h"
 
 #include <errno.h>
@@ -34,7 +42,7 @@ struct vcpu_power_on {
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp_state;
 	struct kvm_lapic_state lapic;
-	struct kvm_xsave *xsave; /* NULL on a host without XSAVE; as long as KVM says */
+	struct kvm_xsave *xsave; /* NULL on a host without XSAVE; its size is KVM's */
 	struct msr_list msrs;
 };
 
@@ -79,7 +87,7 @@ struct msr_indices {
 	uint32_t indices[MSRS_MAX];
 };
 
-/* All that KVM says it saves, and those that it does not list. */
+/* The MSRs that KVM says it saves, and those that it does not list. */
 static int msrs_find(struct vcpu *vcpu, struct msr_indices *known)
 {
 	known->header.nmsrs = MSRS_MAX;
@@ -94,7 +102,7 @@ static int msrs_find(struct vcpu *vcpu, struct msr_indices *known)
 	return 0;
 }
 
-/* All of them, less those that this KVM cannot read. */
+/* All of them, except those that this KVM cannot read. */
 static int msrs_read(struct vcpu *vcpu, struct msr_list *list)
 {
 	struct {
@@ -144,7 +152,7 @@ static int msrs_write(struct vcpu *vcpu, const struct msr_list *list)
 }
 
 /*
- * The extended state (AVX, AVX-512, AMX, PKRU) is as long as KVM_CAP_XSAVE2 says; before Linux
+ * The size of the extended state (AVX, AVX-512, AMX, PKRU) is that of KVM_CAP_XSAVE2; before Linux
  * 5.17 it is one struct kvm_xsave.
  */
 static int xsave_read(struct vcpu *vcpu, struct kvm_xsave **out)
@@ -200,7 +208,7 @@ int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state)
 	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_FPU, &state->fpu) < 0 ||
 	    (state->xsave && ioctl(vcpu->fd, KVM_SET_XSAVE, state->xsave) < 0) ||
-	    /* None were read on a host without XSAVE, where setting them is -EINVAL. */
+	    /* None were read on a host without XSAVE, and setting them there is -EINVAL. */
 	    (state->xcrs.nr_xcrs && ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0) ||
 	    ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs) < 0 ||
 	    ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) < 0 ||

@@ -13,13 +13,15 @@ struct vcpu_power_on;
 struct chip_power_on;
 
 /*
- * Sets what differs from KVM's own power-on state (MTRRs: write-back, the PCI hole
- * uncached) and remembers the state, also the extended one (XSAVE) and the MTRRs. After the vCPU's
- * CPUID is set. Thread that created the vCPU, before it runs.
+ * Sets the registers that differ from KVM's own power-on state (MTRRs: write-back, the PCI hole
+ * uncached) and stores the state in *@state, including the extended one (XSAVE) and the MTRRs. The
+ * caller frees it. After the vCPU's CPUID is set. The thread that created the vCPU, before it runs.
+ * -errno with words.
  */
 int vcpu_state_capture(struct vcpu *vcpu, struct vcpu_power_on **state, struct error *err);
-/* Puts the vCPU back to that state. vCPU threads parked. */
+/* Sets the vCPU back to that state. vCPU threads parked. 0 or -errno. */
 int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_power_on *state);
+/* NULL is allowed. Any thread. */
 void vcpu_state_free(struct vcpu_power_on *state);
 
 /* The same for PICs, IOAPIC and PIT. */

@@ -6,8 +6,8 @@
  * Nothing runs yet. The caller then creates the devices by their classes, in the classes' order:
  * the PCI bus first. Each device adds what it needs of the jail, and the caller closes the jail of
  * the process. vm_start() loads the kernel and starts the I/O thread, the lifecycle thread, the
- * devices' own threads and last the vCPUs' threads, which begin parked. vm_destroy() goes the other
- * way round, also for a VM that was created in part.
+ * devices' own threads and last the vCPUs' threads, which begin parked. vm_destroy() takes these
+ * steps in reverse, also for a VM that was created in part.
  *
  * The order of the end is the order of use: vCPUs' threads call devices, devices run on the I/O
  * loop, and both use guest memory. So the vCPUs end first, then the loop's thread, then services,
@@ -159,7 +159,7 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	vm_end(vm, VM_END_STOPPED);
-	/* Each step says what it waits for: the watchdog's last words, should it not end. */
+	/* Each step says what it waits for: the watchdog's last words, in case it does not end. */
 	watchdog_phase(vm->watchdog, "a reset");
 	lifecycle_stop(vm);
 	watchdog_phase(vm->watchdog, "a vCPU's thread");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One virtual machine: what the parts share, and its life from creation to its end. */
+/* One virtual machine: what its parts share, and its life from creation to its end. */
 #ifndef SYMVM_MACHINE_VM_H
 #define SYMVM_MACHINE_VM_H
 
@@ -131,30 +131,31 @@ struct vm {
 
 /*
  * Opens KVM, creates the VM with memory, irqchip, vCPUs and services, but without devices (see
- * device_class). Takes over @config's strings. Main thread. On failure nothing is left.
+ * device_class). Takes over @config's strings. Main thread. On failure nothing is left: -errno with
+ * words.
  */
 int vm_create(struct vm_config *config, struct log *log, struct vm **vm, struct error *err);
 
-/* Stops what runs and frees everything. Main thread. */
+/* Stops everything that runs, and frees the VM. NULL is allowed. Main thread. */
 void vm_destroy(struct vm *vm);
 
-/* Loads the kernel, starts all threads and lets the vCPUs run. Main thread. */
+/* Loads the kernel, starts all threads and lets the vCPUs run. Main thread. -errno with words. */
 int vm_start(struct vm *vm, struct error *err);
 
-/* Seconds since then; 0 before. Any thread. */
+/* Seconds since vm_start(); 0 before. Any thread. */
 double vm_uptime(const struct vm *vm);
 
 /*
  * Stops all vCPUs outside the guest, or lets them run again. Not on vCPU threads, and not on a
  * loop's: both may wait for devices. -EALREADY if it is so already, -ESHUTDOWN if the VM has ended.
- * Pause: -ETIMEDOUT if a vCPU is busy with a device for 5 s (the VM then runs on), -ECANCELED if
+ * Pause: -ETIMEDOUT if a vCPU is busy with a device for 5 s (the VM then continues), -ECANCELED if
  * the VM was resumed meanwhile. On a paused VM neither guest code nor a posted function runs.
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 /* Asks for a pause and does not wait until the vCPUs are parked. The same errors. Any thread. */
 int vm_pause_begin(struct vm *vm);
-/* Has the lifecycle thread resume the VM, if it is paused. Does not wait. Any thread. */
+/* Lets the lifecycle thread resume the VM, if it is paused. Does not wait. Any thread. */
 void vm_resume_later(struct vm *vm);
 
 /* 0 while the guest may run. -EBUSY (paused, or being reset) or -ESHUTDOWN, with words. Any
@@ -162,24 +163,27 @@ void vm_resume_later(struct vm *vm);
 int vm_check_runs(struct vm *vm, struct error *err);
 
 /*
- * The VM is over: the first reason given stays. Wakes the main loop, and arms the watchdog: the
- * process ends within 5 seconds, whatever still waits. Any thread.
+ * The VM has ended: the first reason given stays. Wakes the main loop, and arms the watchdog: the
+ * process ends within 5 seconds, whatever still waits. Any thread that does not hold state_lock.
  */
 void vm_end(struct vm *vm, enum vm_end reason);
 
-/* The guest asked for a reset (or triple-faulted): done by the lifecycle thread. Any thread. */
+/*
+ * The guest asked for a reset (or triple-faulted): the lifecycle thread does it. Does not wait. Any
+ * thread.
+ */
 void vm_request_reset(struct vm *vm);
 
 /*
- * The guest's kernel said that it panicked; its end is then VM_END_PANIC, a moment later if the
- * text of the panic is still to come (vm_panic.h). Any thread.
+ * The guest's kernel reported that it panicked. The VM's end is then VM_END_PANIC, a moment later
+ * if the text of the panic is still to come (vm_panic.h). Any thread.
  */
 void vm_report_panic(struct vm *vm);
 
 /*
  * Asks the guest to power off: presses the ACPI power button, resumes a paused VM, and presses
- * again until the VM has ended or @seconds are over. A guest that still boots does not notice the
- * first ones. -EOPNOTSUPP without that device. Main loop's thread; does not wait.
+ * again until the VM has ended or @seconds are over, because a guest that still boots does not
+ * notice the first presses. -EOPNOTSUPP without that device. Main loop's thread; does not wait.
  */
 int vm_power_off(struct vm *vm, unsigned seconds);
 

@@ -13,7 +13,7 @@ void vm_end(struct vm *vm, enum vm_end reason)
 	reason = vm_panic_reason(vm, reason);
 	if (!atomic_compare_exchange_strong(&vm->end, &none, (int)reason))
 		return;
-	/* First, and without a lock: the rest may meet the very bug that the watchdog is for. */
+	/* First, and without a lock: the rest may hit the very bug that the watchdog is for. */
 	if (vm->watchdog)
 		watchdog_arm(vm->watchdog, END_LIMIT_MS);
 	pthread_mutex_lock(&vm->state_lock);

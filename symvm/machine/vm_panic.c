@@ -15,7 +15,7 @@ bool vm_panic_text_now(struct vm *vm, char text[SYM_PANIC_SIZE])
 	       sym_vm_spy_read_panic(vm->symbiotic, text) == 0;
 }
 
-/* One log line for one panic, whoever notices it first. */
+/* One log line for one panic, whichever part notices it first. */
 static void panic_log(struct vm *vm)
 {
 	char text[SYM_PANIC_SIZE];
@@ -51,7 +51,7 @@ void vm_panic_note(struct vm *vm)
 	pthread_mutex_lock(&vm->panic.lock);
 	memcpy(vm->panic.last, text, sizeof(text));
 	pthread_mutex_unlock(&vm->panic.lock);
-	atomic_store(&vm->panic.told, false); /* the next one is another */
+	atomic_store(&vm->panic.told, false); /* the next panic is another one */
 }
 
 bool vm_panic_text(struct vm *vm, char text[SYM_PANIC_SIZE])

@@ -15,26 +15,29 @@
 enum vm_end;
 struct vm;
 
-/* Before devices are made. Main thread. -errno. */
+/*
+ * Creates the timer that waits for a text. Main thread, before devices are made. -errno with words.
+ */
 int vm_panic_init(struct vm *vm, struct error *err);
+/* Main thread; the main loop no longer runs. */
 void vm_panic_destroy(struct vm *vm);
 
 /*
- * The guest's kernel said that it panicked: the VM ends with VM_END_PANIC and one log line, which
- * has the text where the guest publishes one within a second. Any thread. (Also in vm.h.)
+ * The guest's kernel reported that it panicked. The VM ends with VM_END_PANIC and one log line,
+ * which has the text if the guest publishes one within a second. Any thread. (Also in vm.h.)
  */
 void vm_report_panic(struct vm *vm);
 
-/* Ends the VM now if a panic was reported, and tells whether so. Any thread. */
+/* Ends the VM now if a panic was reported, and returns whether that is so. Any thread. */
 bool vm_panic_finish(struct vm *vm);
 
 /*
- * Why a VM ends that is about to end for @reason: a guest that panicked, by its device or by its
- * SymSpy page, and then powers off, reboots or crashes has VM_END_PANIC. Any thread.
+ * The end of a VM that is about to end for @reason: VM_END_PANIC if the guest panicked, by its
+ * device or by its SymSpy page, and then powers off, reboots or crashes. Any thread.
  */
 enum vm_end vm_panic_reason(struct vm *vm, enum vm_end reason);
 
-/* Before a reset: keeps the text of a panic, and logs it. Main thread. */
+/* Before a reset: keeps the text of a panic, and logs it. Main thread or lifecycle thread. */
 void vm_panic_note(struct vm *vm);
 
 /*
@@ -44,8 +47,8 @@ void vm_panic_note(struct vm *vm);
 bool vm_panic_text_now(struct vm *vm, char text[SYM_PANIC_SIZE]);
 
 /*
- * The text of the panic that the guest is in, else of the last one before a reset, as claimed by
- * the guest; NUL terminated, not escaped. False where there is none. Any thread.
+ * The text of the panic that the guest is in, else of the last one before a reset, as the guest
+ * claims it; NUL terminated, not escaped. False if there is none. Any thread.
  */
 bool vm_panic_text(struct vm *vm, char text[SYM_PANIC_SIZE]);
 

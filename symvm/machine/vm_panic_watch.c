@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* From the event of a panic to the end of the VM: waits until the text is there, for a second. */
+/* From the report of a panic to the end of the VM: waits up to a second for the text. */
 #include <errno.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -14,7 +14,7 @@
 #define PANIC_LOOK_NS 10000000L
 #define PANIC_LOOKS   100u
 
-/* Whether there is a page that a text may still come in. */
+/* Whether there is a page in which a text may still come. */
 static bool spy_may_come(struct vm *vm)
 {
 	struct sym_spy_vm_guest guest;
