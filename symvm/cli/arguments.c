@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The parser of all subcommands' arguments. getopt_long(3) finds the options; a table of long
+ * options is made for it from the command's table. Each value is checked by its type and limits,
+ * and then stored: in the request, in the caller's structure, or by the argument's own function. An
+ * error is worded here, with the command and the argument.
+ */
 #include "cli/arguments.h"
 
 #include <errno.h>
@@ -11,7 +17,7 @@
 #include "util/keyval.h"
 
 #define KEY_HELP  256
-#define KEY_FIRST 257 /* of the options, by their place in the table */
+#define KEY_FIRST 257 /* of the options, by their position in the table */
 
 struct parsing {
 	const struct arguments *table;
@@ -19,7 +25,7 @@ struct parsing {
 	void *input;
 	json_t *request;
 	struct error *err;
-	size_t words; /* positional arguments so far */
+	size_t words; /* number of positional arguments so far */
 };
 
 static bool has_value(const struct argument *argument)
@@ -199,7 +205,7 @@ static int check_words(const struct parsing *parsing)
 {
 	const struct argument *words = parsing->table->words;
 
-	/* A repeated one may have been given more often than the table is long. */
+	/* A repeated argument may have been given more often than the table is long. */
 	if (parsing->words >= count_of(words) || words[parsing->words].optional)
 		return 0;
 	return error_set(parsing->err, -EINVAL, "%s: %s is missing: %s", parsing->command,
@@ -219,7 +225,7 @@ static const struct argument *option_of(const struct arguments *table, int key)
 	return NULL;
 }
 
-/* getopt_long() refused @word: with ':' for want of a value, else with '?'. */
+/* getopt_long() refused @word: with ':' because a value is missing, else with '?'. */
 static int refuse_option(const struct parsing *parsing, int reason, const char *word)
 {
 	const struct argument *option = option_of(parsing->table, optopt);
@@ -236,7 +242,10 @@ static int refuse_option(const struct parsing *parsing, int reason, const char *
 			 command, word, command);
 }
 
-/* The options as getopt_long() wants them, --help last; @letters: room for 2 + 2 for each. */
+/*
+ * The options in getopt_long()'s form, --help last. @letters has room for 2 characters, and 2 for
+ * each option.
+ */
 static struct option *make_long_options(const struct argument *options, char *letters)
 {
 	size_t count = count_of(options);
@@ -244,7 +253,7 @@ static struct option *make_long_options(const struct argument *options, char *le
 
 	if (!list)
 		return NULL;
-	letters += sprintf(letters, "-:"); /* words in their places; no messages */
+	letters += sprintf(letters, "-:"); /* positional arguments in their order; no messages */
 	for (size_t i = 0; i < count; i++) {
 		list[i] = (struct option){.name = options[i].name,
 					  .has_arg = options[i].value_optional ? optional_argument

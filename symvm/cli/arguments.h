@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The arguments of a subcommand as a constant table, and the one parser of all of them. An argument
- * says its type and its limits, and where its value goes: into the request to the VM (.key), into
- * a member of a structure (ARGUMENT_INTO), or to a function (.take). The parser checks values,
- * words what is wrong, and prints --help from the same table.
+ * has a type, limits, and a destination for its value: the request to the VM (.key), a member of a
+ * structure (ARGUMENT_INTO), or a function (.take). The parser checks values, words errors, and
+ * prints --help from the same table.
  */
 #ifndef SYMVM_CLI_ARGUMENTS_H
 #define SYMVM_CLI_ARGUMENTS_H
@@ -26,7 +26,7 @@ enum argument_type {
 };
 
 struct argument {
-	const char *name; /* "budget"; of a positional argument as help shows it: "NAME" */
+	const char *name; /* "budget"; for a positional argument, its name in help: "NAME" */
 	char letter;	  /* a short option, too; 0: none */
 	enum argument_type type;
 	const char *metavar; /* "SIZE"; NULL: the choices */
@@ -38,13 +38,13 @@ struct argument {
 	bool value_optional; /* --name or --name=VALUE; for ARGUMENT_CUSTOM */
 	bool optional;	     /* a positional argument that may be missing */
 	bool repeated;	     /* the last positional argument; in a request an array */
-	/* Where the value goes: */
+	/* The destination of the value: */
 	const char *key; /* of the request */
 	/* For the command: @value is in argv, and NULL without one. -errno with words. */
 	int (*take)(void *input, const struct argument *argument, const char *value,
 		    struct error *err);
 	size_t offset, size; /* ARGUMENT_INTO(); size 0: not into a member */
-	bool copy;	     /* a text is allocated; the one before it is freed */
+	bool copy;	     /* a text is allocated; the previous one is freed */
 	const void *data;    /* for .take */
 };
 
@@ -63,10 +63,10 @@ struct arguments {
 };
 
 /*
- * Parses @argv by @table; @argv[0] is the command's name. Options may stand anywhere, may be
+ * Parses @argv by @table; @argv[0] is the command's name. Options may be anywhere and may be
  * abbreviated, and the last one counts; "--" ends them. @input and @request (borrowed) may be NULL
- * if no argument goes there. Returns 0, 1 if --help was printed, or -EINVAL with words in @err. One
- * thread at a time: it uses getopt_long(3).
+ * if no argument is stored there. Returns 0, 1 if --help was printed, or -EINVAL with words in
+ * @err. One thread at a time: it uses getopt_long(3).
  */
 int arguments_parse(const struct arguments *table, int argc, char **argv, void *input,
 		    json_t *request, struct error *err);

@@ -10,7 +10,10 @@ void arguments_help(const struct arguments *table, const char *command);
 
 #define ARGUMENTS_METAVAR_MAX 128u
 
-/* What stands for the value of @argument: "SIZE", "yes|no". Its own text, or written to @text. */
+/*
+ * The placeholder for the value of @argument: "SIZE", "yes|no". Returns the argument's own text, or
+ * writes to @text. Any thread.
+ */
 const char *arguments_metavar(const struct argument *argument, char text[ARGUMENTS_METAVAR_MAX]);
 
 #endif

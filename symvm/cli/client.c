@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A client of the control socket. Connecting, sending and receiving have one common time limit, and
+ * the descriptor is non-blocking, so a VM that does not run (SIGSTOP) or sends byte by byte cannot
+ * hold up a command. The VM is not trusted: its process must belong to the user whose VM was asked
+ * for, and its answer is bounded and checked before anything is used.
+ */
 #include "cli/client.h"
 
 #include <errno.h>
@@ -39,7 +45,7 @@ static int wait_ready(int fd, short events, uint64_t end)
 	}
 }
 
-/* Whether the VMM at the other end is that of @uid: a link may lead to another's socket. */
+/* Whether the VMM at the other end belongs to @uid: a link may lead to another user's socket. */
 static bool peer_is(int fd, uid_t uid)
 {
 	struct ucred peer = {0};
@@ -49,13 +55,13 @@ static bool peer_is(int fd, uid_t uid)
 	       (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == uid);
 }
 
-/* Connects to the socket in the directory that was found: 0, -errno. */
+/* Connects to the socket in the directory that was found. 0 or -errno. */
 static int connect_found(int fd, const struct state_found *found, uint64_t end)
 {
 	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	/* By the descriptor, whose owner was checked; also, the path may be too long. */
+	/* By the descriptor, whose owner was checked. Also, the path may be too long. */
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.63s.sock",
 		 found->dir_fd, found->name);
 	/* A VMM that does not run (SIGSTOP) lets the queue of its socket fill up. */
@@ -130,7 +136,7 @@ static int grow(char **data, size_t length, size_t *capacity)
 }
 
 /*
- * Reads a line, without its end, into an allocated buffer. Bytes behind it were not asked for, and
+ * Reads a line, without its end, into an allocated buffer. Nobody asked for bytes after it, so they
  * are dropped. @end limits the whole, even if the VM sends byte by byte.
  */
 static int read_line(int fd, uint64_t end, char **line, size_t *line_length)
@@ -228,7 +234,7 @@ int client_read_answer(const char *line, size_t length, json_t **result, struct 
 	else
 		error_set(err, code, "%s", message);
 	json_decref(answer);
-	/* What these mean to our callers is for us to say, not for the VM. */
+	/* These codes have a meaning for our callers that the VM must not be able to choose. */
 	return code == -EPIPE || code == -ENOENT || code == -EAGAIN ? -EREMOTEIO : code;
 }
 
@@ -241,7 +247,7 @@ int client_call(struct client *client, const char *command, json_t *arguments, u
 	int status;
 
 	status = send_request(client->fd, command, arguments, end);
-	/* A VM with too many clients answers before it hears, and closes. */
+	/* A VM with too many clients answers before it reads the request, and closes. */
 	if (status == 0 || status == -EPIPE)
 		status = read_line(client->fd, end, &line, &length);
 	if (status == -EPIPE)

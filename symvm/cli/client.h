@@ -17,11 +17,17 @@ struct client {
 	int fd;
 };
 
-/* Connects to the VM @name, "NAME" or "USER/NAME". -ENOENT when no such VM runs, -EAGAIN when it is
- * just starting or ending; -errno, with words. */
+/*
+ * Connects to the VM @name, "NAME" or "USER/NAME". -ENOENT if no such VM runs, -EAGAIN if it is
+ * just starting or ending; -errno, with words. All functions of this file: one thread.
+ */
 int client_open(struct client *client, const char *name, struct error *err);
+/* Closes the connection, if there is one. */
 void client_close(struct client *client);
-/* The same of a VM that was found already, and waits at most @timeout_ms for it to take us. */
+/*
+ * Connects to a VM that was found already, and waits at most @timeout_ms for it to accept. The same
+ * errors, and -ETIMEDOUT.
+ */
 int client_open_found(struct client *client, const struct state_found *found, unsigned timeout_ms,
 		      struct error *err);
 
@@ -62,13 +68,13 @@ int client_wait_end(struct client *client, unsigned timeout_ms);
 /* The .words of a command that takes a NAME and nothing else, and the .options that are --json. */
 extern const struct argument client_words[], client_json_options[];
 
-/* A .take: checks NAME and puts it into the struct command_input @input. */
+/* A .take: checks NAME and stores it in the struct command_input @input. */
 int client_take_name(void *input, const struct argument *argument, const char *value,
 		     struct error *err);
 
 /*
  * A command's .run: sends its request under its name, then shows the answer: as JSON with --json or
- * without .print, not at all if .silent. Returns the exit status.
+ * without .print, and not at all if .silent. Returns the exit status.
  */
 int client_run(const struct command *command, struct command_input *input);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What all subcommands share: their table, their arguments, and how they report an error. */
+/* What all subcommands share: their table, their arguments, and the report of an error. */
 #include "cli/command.h"
 
 #include <stdarg.h>
@@ -29,7 +29,7 @@ void command_error(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* It may quote a user, a file, a VM or a guest; it stays one row. */
+	/* The text may quote a user, a file, a VM or a guest; it stays one row. */
 	text_escape(safe, sizeof(safe), text, strlen(text), SIZE_MAX, 0);
 	fprintf(stderr, "symvm: %s\n", safe);
 }

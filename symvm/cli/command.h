@@ -21,7 +21,7 @@ enum {
 	COMMAND_USAGE = 2,
 };
 
-/* What the arguments of a command were. */
+/* The values of a command's arguments. */
 struct command_input {
 	const char *vm;	 /* CLIENT_NAME; in argv */
 	bool json;	 /* CLIENT_JSON */
@@ -43,13 +43,16 @@ struct command {
 };
 #define COMMAND(object) REGISTRY_ENTRY(symvm_commands, struct command, object)
 
-/* Finds a command by name; NULL. */
+/* Finds a command by name, or returns NULL. Any thread. */
 const struct command *command_find(const char *name);
 
-/* Parses the arguments, reports what is wrong with them, or runs @command. The exit status. */
+/*
+ * Parses the arguments, and reports what is wrong with them or runs @command. Returns the exit
+ * status. Main thread.
+ */
 int command_run(const struct command *command, int argc, char **argv);
 
-/* Writes "symvm: ..." (printf style) as one line to standard error. */
+/* Writes "symvm: ..." (printf style) as one escaped line to standard error. Any thread. */
 void command_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Shows the VM's JSON for people. A value's unit is given by a table of fields or, for keys that no
+ * table names, found from the key's own name. All texts are raw here: output.h escapes them when
+ * they are printed.
+ */
 #include "cli/describe.h"
 
 #include <stdint.h>
@@ -12,7 +17,7 @@
 #define DEPTH_MAX 4u
 #define NAME_MAX_ 64u
 
-/* How keys tell the unit: the whole key, or its begin or end. The first that fits counts. */
+/* How keys show the unit: by the whole key, or by its begin or end. The first match counts. */
 static const struct {
 	const char *text;
 	enum { WHOLE, BEGIN, END } place;
@@ -57,7 +62,7 @@ static void put_in_unit(FILE *out, enum describe_unit unit, json_int_t number)
 {
 	char text[64];
 
-	/* A negative size or address is wrong, but the VM may send anything: show it as it is. */
+	/* A negative size or address is wrong, but the VM may send anything: show it unchanged. */
 	if (number < 0 && unit != DESCRIBE_NS)
 		unit = DESCRIBE_COUNT;
 	switch (unit) {
@@ -136,7 +141,7 @@ static void put_real(FILE *out, const char *key, double number)
 
 static void put_value(FILE *out, const char *key, const json_t *value, unsigned depth)
 {
-	/* In a row with others a text needs marks, to be told from them. */
+	/* In a row with other values a text needs quotes around it. */
 	const char *mark = depth && json_is_string(value) ? output_mark(json_string_value(value))
 							  : "";
 

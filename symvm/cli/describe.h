@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM's JSON answers in words and units for people: by tables of fields, or by the keys' names. */
+/*
+ * Shows a VM's JSON answers in words and units for people: by tables of fields, or by the keys'
+ * names. All functions: one thread.
+ */
 #ifndef SYMVM_CLI_DESCRIBE_H
 #define SYMVM_CLI_DESCRIBE_H
 
@@ -8,13 +11,16 @@
 
 /*
  * The @value of @key in one row: bytes as "512 MiB", times as "1.234 ms", counts as "1,234",
- * addresses as "0x1f0", booleans as "yes" or "no"; the key's name tells which. An object
- * becomes "key value, key value". Allocated and raw (cli/output.h escapes it); the caller
- * frees it; NULL when out of memory.
+ * addresses as "0x1f0", booleans as "yes" or "no". The key's name decides. An object becomes "key
+ * value, key value". Allocated and raw (cli/output.h escapes it); the caller frees it; NULL if
+ * memory is exhausted.
  */
 char *describe_value(const char *key, const json_t *value);
 
-/* An object's numbers in one row, as above, without those that are 0; "-" if none is left. */
+/*
+ * An object's numbers in one row, as above, without those that are 0; "-" if none is left. The
+ * caller frees it.
+ */
 char *describe_counters(json_t *object);
 
 /*
@@ -33,14 +39,14 @@ enum describe_unit {
 	DESCRIBE_COUNTERS, /* an object of counters: describe_counters() */
 };
 
-/* A row of output: the value of @key under @label. A text or a boolean has no unit. */
+/* A row of output: the value of @key after @label. A text or a boolean has no unit. */
 struct describe_field {
 	const char *key, *label;
 	enum describe_unit unit;
 	unsigned depth; /* steps by which the label is indented */
 };
 
-/* Prints the rows that @fields (ends without a key) name. What is missing in @object is "-". */
+/* Prints the rows of @fields (ends without a key). The value of a key that @object lacks is "-". */
 void describe_fields(json_t *object, const struct describe_field *fields);
 
 #define DESCRIBE_COLUMNS_MAX 16u

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `symvm doctor`: can guests run on this machine, why (not), and what to do. The exit status is 0
- * if they can. A machine is one of: hardware KVM; the lab (KVM on a CPU that QEMU emulates); a
- * software KVM, which runs instructions one by one in an emulator; no KVM.
+ * `symvm doctor`: can guests run on this machine, why (not), and what to do about it. The exit
+ * status is 0 if they can. A machine is one of: hardware KVM; the lab (KVM on a CPU that QEMU
+ * emulates); a software KVM, which runs instructions one by one in an emulator; no KVM.
  */
 #include "cli/doctor.h"
 
@@ -21,7 +21,7 @@
 
 struct cpu {
 	const char *virtualization; /* "svm", "vmx", or NULL */
-	char hypervisor[13];	    /* vendor of the one below us; "" on bare metal */
+	char hypervisor[13];	    /* vendor of the hypervisor below us; "" on bare metal */
 };
 
 static void look_at_cpu(struct cpu *cpu)
@@ -90,7 +90,7 @@ static bool judge_kvm(const struct doctor_machine *machine, const struct cpu *cp
 	return true;
 }
 
-/* Prints a check's outcome; returns whether a required thing is missing. */
+/* Prints a check's result; returns whether a required thing is missing. */
 static bool run_check(const struct doctor_machine *machine, const struct doctor_check *check)
 {
 	static const char *const words[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What `symvm doctor` looks at; see doctor.c. */
+/* What `symvm doctor` checks; see doctor.c. All functions: main thread. */
 #ifndef SYMVM_CLI_DOCTOR_H
 #define SYMVM_CLI_DOCTOR_H
 
@@ -22,8 +22,8 @@ struct doctor_check {
 	const char *purpose; /* what it is for */
 	const char *advice;  /* what to do if it is missing */
 	/*
-	 * 0 when it is there, else a negative errno value; @detail may be given
-	 * words on it. @value is the check's own (a capability's number).
+	 * 0 if it is there, else a negative errno value; words on it may be written to @detail.
+	 * @value is the check's own (a capability's number).
 	 */
 	int (*probe)(const struct doctor_machine *machine, int value, char *detail, size_t size);
 	int value;
@@ -36,13 +36,12 @@ extern const size_t doctor_host_check_count;
 extern const struct doctor_check doctor_jail_checks[];
 extern const size_t doctor_jail_check_count;
 
+/* Opens /dev/kvm and creates a VM there, as far as that works; the members hold the errors. */
 void doctor_machine_open(struct doctor_machine *machine);
+/* Closes both. */
 void doctor_machine_close(struct doctor_machine *machine);
 
-/*
- * Runs three real-mode instructions in a VM of its own. 0, or -errno with words
- * in @detail.
- */
+/* Runs three real-mode instructions in a VM of its own. 0, or -errno with words in @detail. */
 int doctor_run_guest(const struct doctor_machine *machine, char *detail, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The part of `symvm doctor` that looks at the host, except KVM. No probe changes anything. */
+/* The part of `symvm doctor` that checks the host, except KVM. No probe changes anything. */
 #include "cli/doctor.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static int probe_io_uring(const struct doctor_machine *machine, int value, char 
 	return status;
 }
 
-/* KVM touches guest memory in kernel mode: a user-mode-only userfaultfd would not do. */
+/* KVM accesses guest memory in kernel mode: a user-mode-only userfaultfd would not suffice. */
 static int probe_userfaultfd(const struct doctor_machine *machine, int value, char *detail,
 			     size_t size)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The part of `symvm doctor` that says what the jail would have in force if this user started a VM
- * now. No probe changes anything: namespaces are tried in a child process.
+ * The part of `symvm doctor` that says which parts of the jail would be in force if this user
+ * started a VM now. No probe changes anything: namespaces are tried in a child process.
  */
 #include "cli/doctor.h"
 
@@ -18,7 +18,7 @@
 #include "jail/root.h"
 #include "jail/user.h"
 
-/* What root.h can make, as a child's exit status. */
+/* What root.h can create, as a child's exit status. */
 #define HAS_MOUNT   1
 #define HAS_NETWORK 2
 #define HAS_USER    4

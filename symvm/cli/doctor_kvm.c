@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The part of `symvm doctor` that talks to KVM. Documentation/virt/kvm/api.rst. */
+/* The part of `symvm doctor` that checks KVM. Documentation/virt/kvm/api.rst. */
 #include "cli/doctor.h"
 
 #include <errno.h>
@@ -64,7 +64,9 @@ static int probe_sync_regs(const struct doctor_machine *machine, int value, char
 	return have > 0 && (have & all) == all ? 0 : -ENOTSUP;
 }
 
-/* Never a fault: the interface's MSRs leave KVM by a filter, which ignore_msrs does not touch. */
+/*
+ * Never a fault: a filter makes the interface's MSRs leave KVM, and ignore_msrs does not affect it.
+ */
 static int probe_unknown_msrs(const struct doctor_machine *machine, int value, char *detail,
 			      size_t size)
 {

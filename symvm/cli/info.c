@@ -8,7 +8,7 @@
 #include "cli/format.h"
 #include "cli/output.h"
 
-/* What print_head() shows of memory is not shown again. */
+/* print_head() shows this part of memory, so it is not shown again. */
 static void print_head(json_t *info)
 {
 	static const struct describe_field fields[] = {
@@ -33,7 +33,7 @@ static void print_head(json_t *info)
 	describe_fields(info, last);
 }
 
-/* What is neither an object nor shown above: whatever else a VM has to say. */
+/* The values that are neither objects nor shown above: anything else that a VM reports. */
 static void print_others(json_t *info)
 {
 	static const char *const shown[] = {"name",   "pid",  "state",	 "uptime_seconds", "kernel",
@@ -47,7 +47,7 @@ static void print_others(json_t *info)
 	}
 	describe_print(0, rest, shown);
 	json_decref(rest);
-	/* Sections that services add: whatever is an object of its own. */
+	/* Sections that services add: everything that is an object of its own. */
 	json_object_foreach(info, key, value) {
 		if (!json_is_object(value) || strcmp(key, "memory") == 0)
 			continue;

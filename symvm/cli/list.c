@@ -44,7 +44,7 @@ static json_t *ask_found(const struct state_found *found)
 	return info;
 }
 
-/* How @name of @uid is addressed: "NAME", or "USER/NAME" of another user. */
+/* The address of @name of @uid: "NAME", or "USER/NAME" for another user. */
 static void set_name(json_t *vm, uid_t uid, const char *name)
 {
 	const struct passwd *user = uid == geteuid() ? NULL : getpwuid(uid);

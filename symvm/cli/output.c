@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Prints escaped rows, labelled values and tables. A table keeps its cells raw until the end, and
+ * then measures them: a column is as wide as its widest cell, up to a limit. A cell beyond that
+ * limit only moves its own row.
+ */
 #include "cli/output.h"
 
 #include <stdarg.h>
@@ -108,7 +113,7 @@ void output_json(const json_t *value)
 {
 	char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
 
-	/* jansson leaves DEL as it is. It can only stand in a string. */
+	/* jansson leaves DEL unchanged. It can only be inside a string. */
 	for (const char *c = text ? text : "null"; *c; c++) {
 		if (*c == 0x7f)
 			fputs("\\u007f", stdout);
@@ -176,7 +181,7 @@ void output_table_cell(struct output_table *table, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	/* Longer than can be shown, but still long enough to be marked as cut. */
+	/* Longer than the part that can be shown, but still long enough to be marked as cut. */
 	if (text && strlen(text) > CELL_BYTES)
 		text[CELL_BYTES] = '\0';
 	table->cells[table->count++] = text;

@@ -9,7 +9,7 @@ static json_int_t number_of(json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-/* The columns that no key of @task has as it is. */
+/* The columns that are not simply a key of @task. */
 static void add_shown(json_t *task)
 {
 	bool kernel = json_is_true(json_object_get(task, "kernel_thread"));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `symvm run`: makes a VM, boots it and stays until it ends. The order matters: options and name
- * are checked first, vm_create() looks at kernel and memory before it opens KVM; all files are
- * open before the jail closes, and it closes before the first guest instruction.
+ * `symvm run`: creates a VM, boots it and stays until it ends.
+ *
+ * The order matters. Options and name are checked first, and vm_create() checks kernel and memory
+ * before it opens KVM. All files are open before the jail closes, and the jail closes before the
+ * first guest instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +75,7 @@ static int open_log(struct run *run, struct error *err)
 	return 0;
 }
 
-/* The run that this thread starts, while a signal ends it at once; NULL: none. */
+/* The run of this thread, while a signal ends it at once; NULL: none. */
 static _Thread_local struct run *starting;
 
 /* The guest has not run yet, and this is the only thread. */
@@ -85,8 +87,10 @@ static void start_cancelled(int number)
 	_exit(VM_END_STOPPED);
 }
 
-/* The signals that end a VM, without those that our parent told us to ignore (nohup, a shell's
- * background job). */
+/*
+ * The signals that end a VM, except those that our parent told us to ignore (nohup, a shell's
+ * background job).
+ */
 static void stop_signals(sigset_t *signals)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
@@ -112,7 +116,7 @@ static void begin_start(struct run *run)
 			sigaction(number, &cancel, NULL);
 }
 
-/* Before any other thread: they all inherit the mask, and the watchdog alone takes the signals. */
+/* Before any other thread: they all inherit the mask, and only the watchdog takes the signals. */
 static int end_start(struct run *run, struct error *err)
 {
 	int status = -pthread_sigmask(SIG_BLOCK, &run->signals, NULL);
@@ -127,8 +131,8 @@ static int end_start(struct run *run, struct error *err)
 }
 
 /*
- * For every thread that asks for no other size. Much less than the usual 8 MiB, in which the host
- * would put a whole huge page for the first byte; much more than any of them needs.
+ * For every thread that asks for no other size. It is much less than the usual 8 MiB, in which the
+ * host would use a whole huge page for the first byte. It is much more than any thread needs.
  */
 static int limit_stacks(struct error *err)
 {
@@ -157,7 +161,7 @@ static void grace_over(void *opaque, uint32_t events)
 	vm_end(run->vm, VM_END_STOPPED);
 }
 
-/* The first signal, on the main loop: the power button, and the plug after a while. */
+/* The first signal, on the main loop: the power button, and after a while the plug. */
 static void begin_stop(void *opaque)
 {
 	struct run *run = opaque;
@@ -192,9 +196,9 @@ static void signal_arrived(void *opaque, unsigned number)
 }
 
 /*
- * The watchdog's last words, on its thread: something does not end. Removes the state files, which
- * the next VM of this name would find. The guard of the terminal restores its mode after this
- * process has ended.
+ * The watchdog's last words, on its thread: a step does not end. Removes the state files, which the
+ * next VM of this name would find. The guard of the terminal restores its mode after this process
+ * has ended.
  */
 static void end_overdue(void *opaque, const char *phase)
 {
@@ -211,7 +215,7 @@ static int watchdog_enter_jail(void *opaque)
 {
 	struct run *run = opaque;
 	struct error err;
-	/* It does work that is otherwise the main thread's. */
+	/* It does work that would otherwise be the main thread's. */
 	int status = jail_enter_thread(run->jail, JAIL_THREAD_MAIN, &err);
 
 	if (status < 0)
@@ -271,7 +275,7 @@ static int create_vm(struct run *run, struct error *err)
 	return create_devices(run, err);
 }
 
-/* For the process as a whole, before any other thread runs; each thread enters by itself. */
+/* For the whole process, before any other thread runs; each thread enters by itself. */
 static int close_jail(struct run *run, struct error *err)
 {
 	struct jail_needs needs = run->vm->jail_needs;

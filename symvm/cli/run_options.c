@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The options of `symvm run`. The fixed options are a constant table; each device class adds its
+ * own, so a new device needs no change here. After parsing, classes without an option and defaults
+ * that were not overridden are added, and the devices are sorted by their classes' order.
+ */
 #include "cli/run_options.h"
 
 #include <errno.h>
@@ -25,7 +30,7 @@ static size_t class_count(void)
 	return (size_t)(__stop_symvm_device_classes - __start_symvm_device_classes);
 }
 
-/* @pages: why it must be whole 2 MiB pages, or NULL. */
+/* @pages: why the size must be whole 2 MiB pages, or NULL. */
 static int set_memory_size(uint64_t *value, const char *text, const char *pages, struct error *err)
 {
 	int status = keyval_parse_size(text, value);
@@ -76,7 +81,7 @@ static int take_memory(void *input, const struct argument *argument, const char 
 }
 
 static const char *const on_off[] = {"off", "on", NULL};
-static const char *const yes_no[] = {"yes", "no", NULL}; /* as hide_host counts */
+static const char *const yes_no[] = {"yes", "no", NULL}; /* stored as hide_host */
 static const char *const reboot_choices[] = {"restart", "exit", NULL};
 static const char *const disk_full_choices[] = {"error", "pause", NULL};
 static const char *const triple_fault_choices[] = {

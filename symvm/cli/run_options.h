@@ -11,7 +11,7 @@
 #include "util/error.h"
 #include "util/log.h"
 
-/* One device to be made. */
+/* One device to be created. */
 struct run_device {
 	const struct device_class *class;
 	const char *argument; /* points into argv; NULL without one */
@@ -29,10 +29,12 @@ struct run_options {
 };
 
 /*
- * Parses `run`'s arguments into @options, which is filled with defaults first and is to be freed
- * whatever is returned. Returns 0, 1 when help was printed, -EINVAL with words in @err.
+ * Parses `run`'s arguments into @options, which is filled with defaults first. The caller frees it
+ * by run_options_free(), whatever is returned. Returns 0, 1 if help was printed, or -EINVAL or
+ * another -errno with words in @err. Main thread.
  */
 int run_options_parse(int argc, char **argv, struct run_options *options, struct error *err);
+/* Frees what @options still owns. Main thread. */
 void run_options_free(struct run_options *options);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* `symvm stop NAME`: the power button, and after a while the plug. */
+/* `symvm stop NAME`: presses the power button, and after a while pulls the plug. */
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
@@ -80,7 +80,7 @@ static int stop(struct client *client, const struct command_input *input, struct
 	return force(client, err);
 }
 
-/* As client_open(), but waits for a VM that is just starting. */
+/* Like client_open(), but waits for a VM that is just starting. */
 static int open_started(struct client *client, const char *name, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};

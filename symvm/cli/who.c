@@ -61,7 +61,7 @@ static void print_exit(json_t *object)
 	}
 }
 
-/* Whether the ports that were asked for meet those of @doorbells. */
+/* Whether the requested ports overlap those of @doorbells. */
 static bool asked_for(const struct command_input *input, json_t *doorbells)
 {
 	json_t *port = json_object_get(input->request, "port");
@@ -76,7 +76,7 @@ static bool asked_for(const struct command_input *input, json_t *doorbells)
 
 /*
  * KVM itself serves the doorbells of virtio queues, so they cause no exits to attribute. Returns
- * the range of each device whose doorbells the request meets.
+ * the range of each device whose doorbells overlap the request.
  */
 static json_t *find_doorbells(const struct command_input *input)
 {

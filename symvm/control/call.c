@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The control command `call`: one symbiotic call. A named call has an answer of its own form
- * (named_call.h); any other atomic call goes by its number and answers a number.
+ * (named_call.h). Any other atomic call is given by its number, and its answer is a number.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ static int parse_values(json_t *arguments, struct call_arguments *parsed, struct
 	return 0;
 }
 
-/* Either *@name or *@number is set: the call that the client means. */
+/* Sets either *@name or *@number: the call that the client means. */
 static int parse_call(json_t *arguments, const char **name, json_int_t *number,
 		      struct call_arguments *parsed, struct error *err)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What more than one command shows of a guest, as JSON. Each returns a new reference. Any thread.
+/*
+ * The parts of a guest that several commands show, as JSON. Each returns a new reference, or NULL.
+ * Any thread.
  */
 #ifndef SYMVM_CONTROL_GUEST_JSON_H
 #define SYMVM_CONTROL_GUEST_JSON_H

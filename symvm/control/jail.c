@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The section "jail" of `symvm info`: what holds this VM, as it really came into force. */
+/*
+ * The section "jail" of `symvm info`: the parts of the jail that are really in force for this VM.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -40,7 +42,7 @@ static void set_landlock(const struct jail_state *state, json_t *object)
 		json_string(state->landlock_scopes ? "signals, abstract sockets" : "none"));
 }
 
-/* The system calls beyond those of each VM. */
+/* The system calls beyond those that every VM may make. */
 static void set_filters(const struct jail_state *state, json_t *object)
 {
 	static const char *const names[] = {"user network", "tap or vhost", "console socket",

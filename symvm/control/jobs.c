@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The queue between the main loop and the workers.
+ *
+ * A job is queued, running or ended. Submitting puts it at the end of its lane's queue, and a
+ * worker of that lane takes it. The worker makes the answer's line, marks the job as ended and
+ * signals an eventfd; the main loop then hands the answer to the client and frees the job. If a
+ * job's limit is over, a queued job is removed and a running one returns soon. If its client has
+ * left, the job's answer is dropped.
+ */
 #include "control/jobs.h"
 
 #include <errno.h>
@@ -13,7 +22,7 @@
 #include "machine/vm.h"
 
 enum lane {
-	LANE_QUICK, /* waits for no guest */
+	LANE_QUICK, /* does not wait for a guest */
 	LANE_GUEST,
 	LANES,
 };
@@ -35,7 +44,7 @@ struct control_job {
 	struct wait_limit limit;
 	enum job_state state; /* guarded by jobs->lock */
 	char *answer;	      /* valid when ended */
-	void *client;	      /* NULL: nobody hears of it. Main loop only, as what follows */
+	void *client;	      /* NULL: nobody waits for the answer. Main loop only, as the rest */
 	struct control_job *next;
 	struct control_job *next_queued; /* guarded by jobs->lock */
 };
@@ -55,7 +64,7 @@ struct control_jobs {
 	unsigned count;
 	struct worker workers[WORKERS];
 	unsigned worker_count;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock; /* guards the members below */
 	pthread_cond_t changed;
 	struct control_job *queues[LANES];
 	bool stopping;
@@ -95,7 +104,7 @@ static void job_run(struct control_job *job)
 		json_decref(result);
 		result = NULL;
 	}
-	/* Here and not on the main loop: an answer may be big. */
+	/* Here and not on the main loop, because an answer may be big. */
 	job->answer = control_answer(&job->request, code, result, &err);
 }
 
@@ -246,7 +255,7 @@ static int worker_enter(struct worker *worker)
 	int status;
 
 	pthread_setname_np(pthread_self(), "control");
-	/* Commands of the quick lane do what the main loop might do itself. */
+	/* Commands of the quick lane do what the main loop could also do itself. */
 	status = jail_enter_thread(
 		jobs->vm->jail, worker->lane == LANE_QUICK ? JAIL_THREAD_MAIN : JAIL_THREAD_WORKER,
 		&err);
@@ -275,7 +284,7 @@ static void *worker_main(void *opaque)
 		pthread_mutex_lock(&jobs->lock);
 		job->state = JOB_ENDED;
 		pthread_mutex_unlock(&jobs->lock);
-		/* It fails when the counter is full only: then the loop is awake. */
+		/* It only fails if the counter is full: then the loop is awake. */
 		if (write(jobs->ended_fd, &one, sizeof(one)) < 0)
 			continue;
 	}

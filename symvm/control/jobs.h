@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Control commands that run on worker threads. The main loop submits a job and is called at its
- * end; it never waits for one. A job has an absolute limit that counts from its submission. When it
- * is over, the client gets an error, and the job is dropped (queued) or cut (running).
+ * Control commands that run on worker threads. The main loop submits a job and is called when it
+ * ends; it never waits for one. A job has an absolute limit that counts from its submission. When
+ * it is over, the client gets an error, and the job is dropped (queued) or cut short (running).
  *
  * There are two lanes. Commands that do not wait for a guest have a worker of their own, so that
  * `info` is answered while guests are asked.
@@ -24,13 +24,15 @@ struct control_job;
  */
 typedef void (*control_job_ended)(void *client, char *answer);
 
-/* Main thread. @ended is called on vm->main_loop. */
+/* Creates the queue. @ended is called on vm->main_loop. Main thread. -errno with words. */
 int control_jobs_create(struct vm *vm, control_job_ended ended, struct control_jobs **jobs,
 			struct error *err);
-/* Starts the workers; after vm->jail is set. Main thread. */
+/* Starts the workers, after vm->jail is set. Main thread. -errno with words. */
 int control_jobs_start(struct control_jobs *jobs, struct error *err);
-/* Cuts what runs, waits for the workers and frees everything; @ended is not called any more.
- * Main thread, when the loop no longer runs. */
+/*
+ * Cuts running jobs short, waits for the workers and frees everything; @ended is not called any
+ * more. Main thread, when the loop no longer runs.
+ */
 void control_jobs_destroy(struct control_jobs *jobs);
 
 /*
@@ -39,13 +41,16 @@ void control_jobs_destroy(struct control_jobs *jobs);
  */
 int control_jobs_submit(struct control_jobs *jobs, const struct control_command *command,
 			struct control_request *request, void *client, struct control_job **job);
-/* The client of @job left: a query is dropped or cut, any other command is carried out. Main loop.
- * Returns whether @ended will still be called for it. */
+/*
+ * The client of @job left: a query is dropped or cut short, any other command is carried out.
+ * Returns whether @ended will still be called for it. Main loop.
+ */
 bool control_job_client_left(struct control_job *job);
 /* @ended is not called for @job any more. If it is still queued, it is dropped. Main loop. */
 void control_job_forget(struct control_job *job);
 
-/* Tells the clients of jobs whose limit is over. Returns whether any job is under way. Main loop.
+/*
+ * Informs the clients of jobs whose limit is over. Returns whether any job is under way. Main loop.
  */
 bool control_jobs_expire(struct control_jobs *jobs);
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control command `memory`: what the guest has, is asked to have, and costs the host. */
+/*
+ * The control command `memory`: what the guest has, what it is asked to have, and what it costs the
+ * host.
+ */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -7,7 +10,9 @@
 #include "devices/virtio/mem.h"
 #include "machine/vm.h"
 
-/* Host memory behind guest memory: what its files have been given. Those of one file count once. */
+/*
+ * Host memory behind guest memory: what its files have allocated. Regions of one file count once.
+ */
 static uint64_t host_bytes(const struct vm *vm)
 {
 	uint64_t bytes = 0;

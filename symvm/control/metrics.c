@@ -74,7 +74,7 @@ static void write_vcpus(struct vm *vm, FILE *out)
 	}
 }
 
-/* Every number in what a device says of itself, with the path that leads to it. */
+/* Every number in a device's description, with the path that leads to it. */
 static void write_values(struct vm *vm, FILE *out, const struct device *device, const char *path,
 			 json_t *value)
 {

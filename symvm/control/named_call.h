@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Calls that `call` knows by name, with an answer of their own form: a table in a linker section.
- * Adding one touches no other file than control/meson.build.
+ * Adding one changes no other file than control/meson.build.
  */
 #ifndef SYMVM_CONTROL_NAMED_CALL_H
 #define SYMVM_CONTROL_NAMED_CALL_H

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Cuts a byte stream into lines, parses a line into a request, and makes the line of an answer. The
+ * buffer never grows beyond one whole line. A line that is too long is reported once, and its rest
+ * is dropped up to its newline.
+ */
 #include "control/protocol.h"
 
 #include <errno.h>
@@ -39,7 +44,7 @@ ssize_t control_input_put(struct control_input *input, const char *data, size_t 
 	return (ssize_t)length;
 }
 
-/* Drops the first @count bytes; a line handed out before must not be used any more. */
+/* Drops the first @count bytes. A line handed out before must not be used any more. */
 static void consume(struct control_input *input, size_t count)
 {
 	input->length -= count;
@@ -185,7 +190,7 @@ static int answer_append(const char *data, size_t size, void *opaque)
 	return 0;
 }
 
-/* The line of @answer in memory of its own. -EMSGSIZE, -ENOMEM. */
+/* The line of @answer, allocated. -EMSGSIZE, -ENOMEM. */
 static int answer_dump(json_t *answer, char **line)
 {
 	struct answer_text text = {.status = -ENOMEM};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control protocol's form: cutting a byte stream into lines of bounded
- * length, and a line into a request. No sockets here, so that it can be fuzzed.
+ * The control protocol's form: it cuts a byte stream into lines of bounded length, and turns a line
+ * into a request. There are no sockets here, so that it can be fuzzed. All functions: any thread,
+ * one at a time for each object.
  */
 #ifndef SYMVM_CONTROL_PROTOCOL_H
 #define SYMVM_CONTROL_PROTOCOL_H
@@ -14,7 +15,7 @@
 #include "util/error.h"
 
 #define CONTROL_LINE_MAX   65536u      /* bytes of a request, without its newline */
-#define CONTROL_ANSWER_MAX (16u << 20) /* bytes of an answer; what clients take */
+#define CONTROL_ANSWER_MAX (16u << 20) /* bytes of an answer; clients take as many */
 
 /* Bytes received and not yet consumed. All zero is an empty one. */
 struct control_input {
@@ -28,19 +29,20 @@ struct control_input {
 enum control_line {
 	CONTROL_LINE_NONE, /* no whole line yet */
 	CONTROL_LINE_READY,
-	CONTROL_LINE_TOO_LONG, /* reported once; what belongs to it is dropped */
+	CONTROL_LINE_TOO_LONG, /* reported once; its rest is dropped */
 };
 
-/* How many bytes it takes now; not 0 once control_input_take() found no line. */
+/* How many bytes it takes now; not 0 if control_input_take() has just found no line. */
 size_t control_input_room(const struct control_input *input);
-/* Appends received bytes; takes at most what fits, returns how many, or -ENOMEM. */
+/* Appends received bytes. Takes at most as many as fit, and returns how many, or -ENOMEM. */
 ssize_t control_input_put(struct control_input *input, const char *data, size_t length);
 /*
- * Takes the next line. *@line points into @input and is valid until the next
- * call on it; the newline (and a carriage return before it) is not part of it.
+ * Takes the next line. *@line points into @input and is valid until the next call on it. The
+ * newline (and a carriage return before it) is not part of it.
  */
 enum control_line control_input_take(struct control_input *input, const char **line,
 				     size_t *length);
+/* Frees the bytes; @input is empty then. */
 void control_input_free(struct control_input *input);
 
 struct control_request {
@@ -51,17 +53,18 @@ struct control_request {
 };
 
 /*
- * Parses {"command": TEXT, "arguments": OBJECT, "id": TEXT or NUMBER}, of which only the command
- * must be there. -EINVAL with words; @request is then empty.
+ * Parses {"command": TEXT, "arguments": OBJECT, "id": TEXT or NUMBER}, of which only the command is
+ * required. -EINVAL with words; @request is then empty.
  */
 int control_request_parse(const char *line, size_t length, struct control_request *request,
 			  struct error *err);
+/* Frees the request's parts; @request is empty then. */
 void control_request_free(struct control_request *request);
 
 /*
- * The line (newline included) that answers @request, which may be NULL: the
- * result (stolen; NULL gives {}) when @code is 0, otherwise the error. A result that is longer than
- * CONTROL_ANSWER_MAX gives the error -EMSGSIZE. NULL when out of memory; the caller frees it.
+ * The line (newline included) that answers @request, which may be NULL: the result (stolen; NULL
+ * gives {}) if @code is 0, otherwise the error. A result that is longer than CONTROL_ANSWER_MAX
+ * gives the error -EMSGSIZE. NULL if memory is exhausted; the caller frees the line.
  */
 char *control_answer(const struct control_request *request, int code, json_t *result,
 		     const struct error *err);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control command `ps`: the guest's tasks, without an agent. */
+/* The control command `ps`: lists the guest's tasks without an agent. */
 #include "libguestview/ps.h"
 
 #include "control/control.h"

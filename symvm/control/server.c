@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The server of the control socket. All sockets are served on the main loop, without waiting;
- * commands run on worker threads (jobs.h), apart from a few that must work whatever the workers
- * wait for. A client has one request under way at a time, and its next line is looked at when
- * the last answer is sent: so what a client can make us hold is one line and one answer.
+ * The server of the control socket. All sockets are served on the main loop, without waiting.
+ * Commands run on worker threads (jobs.h), except a few that must work whatever the workers wait
+ * for. A client has one request under way at a time, and its next line is read when the last answer
+ * has been sent. So a client can make us hold only one line and one answer.
  *
- * Clients beyond CLIENTS_MAX are kept on a few reserved connections, where they may ask for
- * `stop` alone. A client that left is served until what it sent is carried out.
+ * Clients beyond CLIENTS_MAX are kept on a few reserved connections, on which they may only ask for
+ * `stop`. A client that left is kept until the requests that it sent are carried out.
  */
 #include "control/control.h"
 
@@ -31,7 +31,7 @@
 #define RESERVED_MAX 8u
 #define GONE_MAX     16u
 #define RESERVED_MS  2000u  /* for a whole request, and for taking its answer */
-#define GONE_MS	     10000u /* until what a client sent before it left is dropped */
+#define GONE_MS	     10000u /* until requests of a client that left are dropped */
 #define TICK_NS	     100000000
 #define BACKLOG	     64
 #define READ_CHUNK   4096
@@ -50,11 +50,11 @@ static const unsigned clients_max[CLIENT_KINDS] = {CLIENTS_MAX, RESERVED_MAX, GO
 struct client {
 	struct control_server *server;
 	enum client_kind kind;
-	uint64_t since_ns; /* when it became of this kind */
+	uint64_t since_ns; /* when it became this kind */
 	int fd;
 	struct event_source *source;
 	bool input_ended;
-	bool served; /* has had an answer on a reserved connection: it may wait for the VM's end */
+	bool served; /* was answered on a reserved connection: it may wait for the VM's end */
 	struct control_input input;
 	char *output; /* the answer that is being sent */
 	size_t output_length;
@@ -69,8 +69,8 @@ struct control_server {
 	uid_t owner; /* who started the VM */
 	struct vm *vm;
 	int listen_fd;
-	int spare_fd; /* given up to turn a client away when fds run out */
-	int timer_fd; /* runs while something may expire */
+	int spare_fd; /* closed to turn a client away when descriptors run out */
+	int timer_fd; /* runs while a time limit is under way */
 	bool timer_runs;
 	struct event_source *listen_source;
 	struct event_source *timer_source;
@@ -91,7 +91,7 @@ static const struct control_command *find_command(const char *name)
 	return NULL;
 }
 
-/* Has server_tick() called soon. */
+/* Arranges a call of server_tick() soon. */
 static void timer_start(struct control_server *server)
 {
 	const struct itimerspec soon = {.it_value.tv_nsec = TICK_NS};
@@ -139,8 +139,10 @@ static void client_free(struct client *client)
 	free(client);
 }
 
-/* Frees the oldest client of @kind if there is room for no further one; best one that has not
- * been served. */
+/*
+ * Frees the oldest client of @kind if there is no room for another; preferably one that has not
+ * been served.
+ */
 static void make_room(struct control_server *server, enum client_kind kind)
 {
 	struct client *oldest = NULL;
@@ -153,7 +155,7 @@ static void make_room(struct control_server *server, enum client_kind kind)
 	client_free(oldest);
 }
 
-/* Takes over @answer, which is to be sent; NULL: out of memory, the connection ends. */
+/* Takes over @answer and sends it; NULL: out of memory, so the connection ends. */
 static void client_answer(struct client *client, char *answer)
 {
 	client->output = answer;
@@ -169,7 +171,7 @@ static void client_refuse(struct client *client, const struct control_request *r
 	client_answer(client, control_answer(request, code, NULL, err));
 }
 
-/* A job of @client is over, or its limit is. */
+/* A job of @client has ended, or its limit is over. */
 static void job_ended(void *opaque, char *answer)
 {
 	struct client *client = opaque;
@@ -211,7 +213,7 @@ static void client_run(struct client *client, const struct control_command *comm
 		client->input_ended = true;
 		return;
 	}
-	/* Nobody is left to hear the answer of a query. */
+	/* Nobody is left to receive the answer of a query. */
 	if (client->kind == CLIENT_GONE && command->is_query)
 		return;
 	status = control_jobs_submit(server->jobs, command, request, client, &client->job);
@@ -253,7 +255,7 @@ static void client_handle_line(struct client *client, enum control_line kind, co
 	control_request_free(&request);
 }
 
-/* Sends what it can; false when the connection is broken. */
+/* Sends as much as it can; false if the connection is broken. */
 static bool client_send(struct client *client)
 {
 	while (client->kind != CLIENT_GONE && client->output_sent < client->output_length) {
@@ -271,7 +273,7 @@ static bool client_send(struct client *client)
 	return true;
 }
 
-/* Takes in what the client sent, as far as there is room for it. */
+/* Receives what the client sent, as far as there is room for it. */
 static void client_receive(struct client *client)
 {
 	size_t room = control_input_room(&client->input);
@@ -287,7 +289,10 @@ static void client_receive(struct client *client)
 		client->input_ended = true; /* out of memory */
 }
 
-/* The client closed its end. What it sent before is still in the socket, and is carried out. */
+/*
+ * The client closed its end. Requests that it sent before are still in the socket, and are carried
+ * out.
+ */
 static void client_left(struct client *client)
 {
 	struct control_server *server = client->server;
@@ -312,7 +317,7 @@ static void client_watch(struct client *client)
 	event_source_modify(client->source, events);
 }
 
-/* Goes on with a client as far as possible without waiting; may free it. */
+/* Continues with a client as far as possible without waiting; may free it. */
 static void client_step(struct client *client)
 {
 	for (;;) {
@@ -321,7 +326,7 @@ static void client_step(struct client *client)
 		size_t length = 0;
 
 		if (client->output && !client_send(client)) {
-			/* What it sent after this request is carried out all the same. */
+			/* Requests after this one are carried out all the same. */
 			client_left(client);
 			continue;
 		}
@@ -355,7 +360,7 @@ static void client_ready(void *opaque, uint32_t events)
 	client_step(client);
 }
 
-/* Ends what has lasted too long. */
+/* Ends whatever has lasted too long. */
 static void server_tick(void *opaque, uint32_t events)
 {
 	static const unsigned limits_ms[CLIENT_KINDS] = {0, RESERVED_MS, GONE_MS};
@@ -390,8 +395,8 @@ static void server_tick(void *opaque, uint32_t events)
 
 /*
  * Root, and the user who started the VM; not the user that the VM runs as. In a user namespace, to
- * which an unprivileged VM moves, root is one of those without an id; the socket's mode and its
- * directory's keep the others out.
+ * which an unprivileged VM moves, root is one of those without an id. There the modes of the socket
+ * and its directory keep the others out.
  */
 static bool peer_is_allowed(const struct control_server *server, int fd)
 {
@@ -430,7 +435,7 @@ static void connection_arrived(void *opaque, uint32_t events)
 	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && server->spare_fd >= 0) {
-		/* Left in the backlog, it would wake the loop for ever. */
+		/* If left in the backlog, it would wake the loop for ever. */
 		close(server->spare_fd);
 		fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
@@ -518,7 +523,7 @@ void control_server_destroy(struct control_server *server)
 	if (server->jobs)
 		control_jobs_destroy(server->jobs);
 	while (server->clients) {
-		server->clients->job = NULL; /* went with the jobs */
+		server->clients->job = NULL; /* freed with the jobs */
 		client_free(server->clients);
 	}
 	event_source_remove(server->listen_source);

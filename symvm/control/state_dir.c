@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Takes and releases a VM's name, by two locks. The first is a lock on the file NAME.lock, which
+ * the kernel drops when the VMM ends, however it ends. The second is an abstract socket, which has
+ * no file, so it still holds the name if the files were removed. Directories are opened once,
+ * checked by their descriptors and used through them. A guard process removes the files when the
+ * VMM has ended.
+ */
 #include "control/state_dir.h"
 
 #include <errno.h>
@@ -51,7 +58,7 @@ static const char *own_place(void)
 	return own && *own ? own : NULL;
 }
 
-/* Whether @path is a directory of @uid's own, no matter who may read it. */
+/* Whether @path is a directory of @uid's own, regardless of who may read it. */
 static bool belongs_to(const char *path, uid_t uid)
 {
 	struct stat status;
@@ -86,7 +93,7 @@ size_t state_dir_places(uid_t uid, char places[STATE_PLACES_MAX][STATE_PATH_MAX]
 		return add_place(places, 0, "%s", own_place());
 	if (uid == 0)
 		return add_place(places, 0, "%s", ROOT_STATE_DIR);
-	/* After su(1) it may still be the other user's. */
+	/* After su(1) it may still belong to the other user. */
 	if (is_us && xdg && xdg[0] == '/' && belongs_to(xdg, uid))
 		count = add_place(places, count, "%s/symvm", xdg);
 	count = add_place(places, count, USER_DIR "/symvm", (unsigned)uid);
@@ -111,7 +118,7 @@ int state_dir_open_at(const char *path, uid_t uid, bool follow)
 	return code;
 }
 
-/* Which of the places is for new VMs: the first whose parent is there. */
+/* Which of the places is for new VMs: the first one whose parent exists. */
 static int choose_place(char *path, size_t size, struct error *err)
 {
 	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
@@ -196,7 +203,7 @@ bool state_name_is_live(int dir_fd, const char *name)
 	fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	/* Asks only: were the lock tried, a VMM that starts now might find the name taken. */
+	/* Only asks. If this took the lock, a VMM that starts now might find the name taken. */
 	if (fcntl(fd, F_OFD_GETLK, &lock) == 0)
 		live = lock.l_type != F_UNLCK;
 	close(fd);
@@ -204,8 +211,8 @@ bool state_name_is_live(int dir_fd, const char *name)
 }
 
 /*
- * Takes the lock on NAME.lock. Between open and lock its owner may have unlinked
- * it: then the lock is on a file that no longer has the name, so try again.
+ * Takes the lock on NAME.lock. Between open and lock its owner may have unlinked the file. The lock
+ * is then on a file that no longer has the name, so try again.
  */
 static int take_lock(int dir_fd, const char *name, struct error *err)
 {
@@ -257,7 +264,7 @@ socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* The process that listens on an abstract address; 0: none, or the kernel does not say. */
+/* The process that listens on an abstract address; 0: there is none, or the kernel does not say. */
 static pid_t abstract_owner(const struct sockaddr_un *address, socklen_t length, uid_t uid)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -276,9 +283,8 @@ static pid_t abstract_owner(const struct sockaddr_un *address, socklen_t length,
 }
 
 /*
- * Takes the lock that is not a file. It is listened on only so that its owner can be asked for;
- * nobody ever accepts. That another user has the address hinders nobody: the lock file decides
- * then.
+ * Takes the lock that is not a file. It listens only so that its owner can be found; nobody ever
+ * accepts. If another user has the address, that blocks nobody: the lock file decides then.
  */
 static int take_name(struct state_name *state, struct error *err)
 {
@@ -307,7 +313,7 @@ static int take_name(struct state_name *state, struct error *err)
 		     : 0;
 }
 
-/* -EEXIST when a VMM has the name in another of this user's places. */
+/* -EEXIST if a VMM has the name in another of this user's places. */
 static int check_other_places(const char *name, const char *chosen, struct error *err)
 {
 	char places[STATE_PLACES_MAX][STATE_PATH_MAX];
@@ -363,20 +369,20 @@ int state_name_claim(struct state_name *state, const char *name, struct error *e
 	status = state_name_address(&state->address, path, name, err);
 	if (status == 0)
 		status = check_other_places(name, path, err);
-	/* The lock file comes first: its message says all that there is to say. */
+	/* The lock file comes first, because its error message is more exact. */
 	if (status == 0)
 		status = state->lock_fd = take_lock(state->dir_fd, name, err);
 	if (status >= 0)
 		status = take_name(state, err);
 	if (status < 0) {
-		/* A lock file that we made beside a VM without one. */
+		/* We created a lock file next to a VM without one. */
 		lock_name(file, sizeof(file), name);
 		if (state->lock_fd >= 0)
 			unlinkat(state->dir_fd, file, 0);
 		close_all(state);
 		return status;
 	}
-	/* The lock is ours, so a socket of that name belongs to no living VMM. */
+	/* We hold the lock, so a socket of that name belongs to no living VMM. */
 	file_name(file, sizeof(file), name, ".sock");
 	unlinkat(state->dir_fd, file, 0);
 	return 0;
@@ -409,13 +415,13 @@ void state_name_watch(struct state_name *state)
 	state->socket_fd = openat(state->dir_fd, file, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* By descriptors alone: in the jail the directory may be another user's. */
+/* Only by descriptors: in the jail the directory may belong to another user. */
 bool state_name_is_present(const struct state_name *state)
 {
 	return has_name(state->lock_fd) && has_name(state->socket_fd);
 }
 
-/* In the guard's process: takes the name's files away, unless another VM has the name already. */
+/* In the guard's process: removes the name's files, unless another VM has the name already. */
 static void clear_name(void *opaque, int dir_fd)
 {
 	const struct state_name *state = opaque;

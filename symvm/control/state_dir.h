@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state directory, where each running VM has a socket NAME.sock and a lock
- * file NAME.lock. The lock is held as long as the VMM lives, however it dies:
- * it says whether a name is taken. A second lock is not a file, and so survives the removal of the
- * directory: an abstract socket, which carries no control protocol.
+ * The state directory, in which each running VM has a socket NAME.sock and a lock file NAME.lock.
+ * The lock shows whether a name is taken. It is held as long as the VMM lives, and released however
+ * the VMM ends. A second lock is an abstract socket, which carries no control protocol. It is not a
+ * file, so it survives the removal of the directory.
  *
- * Places, for new VMs the first that there is; clients look at all of them (state_find.h):
+ * Places. New VMs use the first one that exists; clients search all of them (state_find.h):
  *  - $SYMVM_RUNTIME_DIR alone, if set;
  *  - root: /run/symvm, whatever the environment says;
  *  - others: $XDG_RUNTIME_DIR/symvm, if that directory belongs to the user; /run/user/UID/symvm;
@@ -36,73 +36,82 @@ struct state_name {
 	struct jail_guard guard; /* removes the files when the VMM has ended */
 };
 
-/* Letters, digits, ".", "_" and "-", 1 to VM_NAME_MAX bytes, no leading dot or dash: -EINVAL. */
+/*
+ * Letters, digits, ".", "_" and "-", 1 to VM_NAME_MAX bytes, no leading dot or dash: otherwise
+ * -EINVAL with words. Any thread.
+ */
 int state_name_check(const char *name, struct error *err);
 
 /*
- * The directories in which VMs of user @uid may be, whether they exist or not; those of another
- * user do not follow our environment. Returns their number. Paths that are too long are left out.
+ * The directories in which VMs of user @uid may be, whether they exist or not. Our environment does
+ * not apply to those of another user. Returns their number. Paths that are too long are left out.
+ * Any thread.
  */
 size_t state_dir_places(uid_t uid, char places[STATE_PLACES_MAX][STATE_PATH_MAX]);
 
 /*
  * Opens the state directory for new VMs. It must belong to this user and be writable by no other
- * (-EPERM), and unless it is $SYMVM_RUNTIME_DIR it must be no symbolic link. @create makes it (mode
- * 0700); without it, a missing one gives -ENOENT. @path gets its path. Returns a descriptor.
+ * (-EPERM). Unless it is $SYMVM_RUNTIME_DIR, it must not be a symbolic link. @create creates it
+ * (mode 0700); otherwise a missing one gives -ENOENT. @path receives its path. Returns a
+ * descriptor, the caller's. Main thread.
  */
 int state_dir_open(bool create, char *path, size_t path_size, struct error *err);
 
 /*
  * Opens the directory @path if it belongs to @uid and nobody else may write to it: -EPERM, -ENOENT,
- * -errno. Only a @path with @follow may be a symbolic link.
+ * -errno. @path may be a symbolic link only with @follow. Any thread.
  */
 int state_dir_open_at(const char *path, uid_t uid, bool follow);
 
 /*
  * Whether the directory of @state is removed when its user logs out (systemd-logind, and the user
- * does not linger): its VM could not be reached any more.
+ * does not linger). Its VM could not be reached after that. Main thread.
  */
 bool state_dir_ends_at_logout(const struct state_name *state);
 
 /*
- * Takes @name for this process until state_name_release(), and removes what a VMM that was
- * killed left of it. -EEXIST when a live VMM of this user has it, also in another of the user's
- * places or with its files removed.
+ * Takes @name for this process until state_name_release(), and removes the files that a killed VMM
+ * left. -EEXIST if a live VMM of this user has the name, also in another of the user's places or
+ * with its files removed. -errno with words. Main thread.
  */
 int state_name_claim(struct state_name *state, const char *name, struct error *err);
 /*
  * Starts the process that will remove socket and lock file: the VMM's jail allows neither, and it
- * may run as another user by then. Main thread, before others exist. -errno with words.
+ * may run as another user by then. Main thread, before other threads exist. -errno with words.
  */
 int state_name_guard(struct state_name *state, struct error *err);
-/* Removes socket and lock file, unless they are another's by now (the guard does, where there is
- * one), and lets go of the name. */
+/*
+ * Removes socket and lock file, unless another VM has them by now (if there is a guard, it does
+ * that), and releases the name. Main thread.
+ */
 void state_name_release(struct state_name *state);
 
-/* Opens the socket's file, once it is there, so that state_name_is_present() needs no path. */
+/*
+ * Opens the socket's file, once it exists, so that state_name_is_present() needs no path. Main
+ * thread.
+ */
 void state_name_watch(struct state_name *state);
-/* Whether socket and lock file of @state are still there. Any thread; one that is in the jail,
- * too. */
+/* Whether socket and lock file of @state still exist. Any thread, also one in the jail. */
 bool state_name_is_present(const struct state_name *state);
 
 /*
- * The address of the abstract socket that locks @name for @uid. @dir: the state directory where
- * $SYMVM_RUNTIME_DIR is set (names are taken for each directory apart), else NULL. Returns its
- * length.
+ * The address of the abstract socket that locks @name for @uid. @dir: the state directory if
+ * $SYMVM_RUNTIME_DIR is set (names are taken for each directory separately), else NULL. Returns the
+ * address's length. Any thread.
  */
 socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char *dir,
 			      const char *name);
 
-/* The socket's address in the directory @dir: -ENAMETOOLONG with words. */
+/* Fills in the socket's address in the directory @dir: -ENAMETOOLONG with words. Any thread. */
 int state_name_address(struct sockaddr_un *address, const char *dir, const char *name,
 		       struct error *err);
 
-/* Whether a live VMM holds the lock file NAME.lock in @dir_fd. Takes no lock. */
+/* Whether a live VMM holds the lock file NAME.lock in @dir_fd. Takes no lock. Any thread. */
 bool state_name_is_live(int dir_fd, const char *name);
 
 /*
  * Fills in the address for a client of @name, "NAME" or "USER/NAME" (state_find.h): -ENOENT with
- * words when no live VMM has that name. No lock is taken and nothing is changed.
+ * words if no live VMM has that name. Takes no lock and changes nothing. Any thread.
  */
 int state_name_lookup(const char *name, struct sockaddr_un *address, struct error *err);
 

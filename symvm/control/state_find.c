@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Finds live VMs. First it searches the user's places for lock files that are held. Then it reads
+ * the kernel's list of sockets: a path whose directory is named "symvm" leads to another directory
+ * to search, and an abstract socket's name shows a VM whose files were removed. Every directory is
+ * checked for its owner and mode before it is searched.
+ */
 #include "control/state_find.h"
 
 #include <dirent.h>
@@ -28,7 +34,7 @@ struct entry {
 };
 
 struct search {
-	bool all; /* of all users, else of @uid */
+	bool all; /* of all users, otherwise of @uid */
 	uid_t uid;
 	const char *name; /* only this one, or NULL */
 	const char *dir;  /* only in this directory: $SYMVM_RUNTIME_DIR; or NULL */
@@ -37,7 +43,7 @@ struct search {
 	bool out_of_memory;
 };
 
-/* Takes "USER/NAME" apart; a NAME alone is of this user. */
+/* Splits "USER/NAME"; a NAME alone belongs to this user. */
 static int parse_address(const char *address, uid_t *uid, const char **name, struct error *err)
 {
 	const char *slash = strchr(address, '/');
@@ -107,7 +113,7 @@ static bool name_of_lock(const char *file, char name[VM_NAME_MAX + 1])
 	return state_name_check(name, NULL) == 0;
 }
 
-/* Adds the live VMs of the directory behind @fd, which is closed. */
+/* Adds the live VMs of the directory behind @fd, which this closes. */
 static void search_fd(struct search *search, int fd, uid_t uid, const char *path)
 {
 	DIR *dir = fdopendir(fd);
@@ -128,7 +134,7 @@ static void search_fd(struct search *search, int fd, uid_t uid, const char *path
 	closedir(dir);
 }
 
-/* Adds the VMs of a directory that may not exist, or not be one to be trusted. */
+/* Adds the VMs of a directory that may not exist, or may not be trusted. */
 static int search_dir(struct search *search, const char *path, bool follow)
 {
 	struct stat status;
@@ -155,7 +161,7 @@ static void search_glob(struct search *search, const char *pattern)
 	globfree(&found);
 }
 
-/* The path of a socket in a directory named "symvm": cuts off the socket, true. */
+/* Cuts the socket off its path. True if its directory is named "symvm". */
 static bool cut_to_dir(char *path)
 {
 	size_t length = strlen(path);
@@ -169,7 +175,7 @@ static bool cut_to_dir(char *path)
 	return slash && strcmp(slash, NAMED_DIR) == 0;
 }
 
-/* Takes "@symvm/UID/NAME" or, where one directory is looked at, "@symvm/UID-HASH/NAME". */
+/* Parses "@symvm/UID/NAME" or, if one directory is searched, "@symvm/UID-HASH/NAME". */
 static bool parse_abstract(const struct search *search, const char *text, unsigned *uid,
 			   const char **name)
 {
@@ -184,7 +190,7 @@ static bool parse_abstract(const struct search *search, const char *text, unsign
 	       (!search->name || strcmp(*name, search->name) == 0);
 }
 
-/* A VM whose files are gone still holds its name. */
+/* A VM whose files were removed still holds its name. */
 static void search_abstract(struct search *search, const char *text)
 {
 	struct sockaddr_un address;
@@ -209,7 +215,7 @@ static void search_abstract(struct search *search, const char *text)
 	close(fd);
 }
 
-/* Looks at each socket that the kernel knows (proc(5)): abstract ones, or ones in directories. */
+/* Checks each socket that the kernel knows (proc(5)): abstract ones, or ones in directories. */
 static void each_socket(struct search *search, bool abstract)
 {
 	FILE *file = fopen(SOCKET_LIST, "re");
@@ -236,7 +242,7 @@ static void each_socket(struct search *search, bool abstract)
 	fclose(file);
 }
 
-/* Looks at $SYMVM_RUNTIME_DIR alone. */
+/* Searches $SYMVM_RUNTIME_DIR alone. */
 static int search_own_dir(struct search *search, struct error *err)
 {
 	char path[STATE_PATH_MAX], *whole;

@@ -18,7 +18,7 @@ struct state_watch {
 	struct log *log;
 	int timer_fd;
 	struct event_source *source;
-	bool missed; /* said already */
+	bool missed; /* logged already */
 };
 
 static void look(void *opaque, uint32_t events)

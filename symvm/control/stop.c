@@ -5,7 +5,7 @@
 #include "control/control.h"
 #include "machine/vm.h"
 
-#define STOP_SECONDS	 60 /* that the button is pressed by default */
+#define STOP_SECONDS	 60 /* how long the button is pressed by default */
 #define STOP_SECONDS_MAX 86400
 
 static int handle_stop(struct vm *vm, json_t *arguments, json_t **result, struct error *err)

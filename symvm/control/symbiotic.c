@@ -19,7 +19,7 @@ static const char *boot_state_name(uint32_t state)
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }
 
-/* The guest's own words, from its SymSpy page: no exit, and nothing that it must answer for. */
+/* The guest's own data, from its SymSpy page: costs no exit, and the guest need not answer. */
 static void describe_guest(struct vm *vm, json_t *object)
 {
 	struct sym_spy_vm_guest guest;

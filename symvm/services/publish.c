@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Publishes to the guest through SymSpy, once a second and without an exit. This file adds how
- * loaded the host is and how short of memory. Other publishers add their own (machine/publish.h).
+ * Publishes to the guest through SymSpy, once a second and without an exit. This file adds the
+ * host's load and its shortage of memory. Other publishers add their own data (machine/publish.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 
 #define PUBLISH_SECONDS 1
 
-/* The files stay open: inside the jail nothing can be opened any more. */
+/* The files stay open, because inside the jail nothing can be opened any more. */
 struct publish {
 	struct vm *vm;
 	int timer_fd;
@@ -41,7 +41,7 @@ static void fill_host(struct vm *vm, struct sym_publication *what)
 
 	if (!publish)
 		return;
-	/* With --publish-host no the files are not open, and all of it stays 0. */
+	/* With --publish-host no the files are not open, and all values stay 0. */
 	what->host_cpus = publish->host_cpus;
 	if (text_file_read_fd(publish->load_fd, text, sizeof(text)) > 0)
 		what->host_load = psi_hundredths(text);

@@ -33,7 +33,7 @@ static void catch_exit(struct who_service *service, struct vcpu *vcpu, const str
 	int status = guest_who_ask(&service->guest, vcpu->id, run, watch->exits.stack, &who);
 
 	if (status < 0) {
-		/* The handler of a call caused this exit, and no task of the guest. */
+		/* The handler of a call caused this exit, not a task of the guest. */
 		if (status != -EBUSY)
 			watch->missed++;
 		return;
@@ -87,8 +87,9 @@ static const struct service_ops who_ops = {
 SERVICE(who_ops);
 
 /*
- * Waits for the exits that the watch wants, until its time or @limit is over. In short pieces: the
- * end or the pause of the VM must not wait for a watch. The lock is held. 0, or -errno with words.
+ * Waits for the exits that the watch wants, until its time or @limit is over. It waits in short
+ * pieces, because the end or the pause of the VM must not wait for a watch. The lock is held. 0, or
+ * -errno with words.
  */
 static int wait_caught(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
 		       struct error *err)
@@ -112,8 +113,8 @@ static int wait_caught(struct vm *vm, struct who_service *service, const struct 
 
 /*
  * Observes the exits of @watch until the wait is over. The lock is held, but not while the observer
- * is removed: that waits for a vCPU which may be in exit_seen(). service->watch is set all the
- * time, so no other client comes in between.
+ * is removed, because that waits for a vCPU which may be in exit_seen(). service->watch is set all
+ * the time, so no other client comes in between.
  */
 static int observe(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
 		   struct error *err)

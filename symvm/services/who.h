@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waiting for exits whose cause the guest has told (libguestview/who.h). */
+/* Waits for exits whose cause the guest has reported (libguestview/who.h). */
 #ifndef SYMVM_SERVICES_WHO_H
 #define SYMVM_SERVICES_WHO_H
 
@@ -14,16 +14,16 @@ struct vm;
 struct who_watch {
 	struct guest_watch exits;    /* which exits */
 	unsigned count;		     /* how many, at least 1 */
-	uint64_t end_ns;	     /* CLOCK_MONOTONIC: wait no longer */
-	struct guest_who_ring *ring; /* takes the records; has room for @count. The caller's */
+	uint64_t end_ns;	     /* CLOCK_MONOTONIC: when to stop waiting */
+	struct guest_who_ring *ring; /* receives the records; has room for @count. The caller's */
 	unsigned missed;	     /* set: exits at which the guest could not be asked */
 };
 
 /*
- * Waits until @watch->ring has @watch->count records, @watch->end_ns has passed or @limit is over;
- * then returns 0, with the records that there are. Worker threads. One watch for each VM at a time.
- * -EBUSY: there is another one, or the VM is paused; -ESHUTDOWN: the VM has ended; -EOPNOTSUPP: it
- * runs without the symbiotic interface. All with words.
+ * Waits until @watch->ring has @watch->count records, @watch->end_ns has passed or @limit is over.
+ * Then it returns 0, with the records received so far. Worker threads. One watch for each VM at a
+ * time. -EBUSY: there is another one, or the VM is paused; -ESHUTDOWN: the VM has ended;
+ * -EOPNOTSUPP: it runs without the symbiotic interface. All with words.
  */
 int who_watch_wait(struct vm *vm, struct who_watch *watch, const struct wait_limit *limit,
 		   struct error *err);
