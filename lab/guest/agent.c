@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The lab's first process: starts the one command the lab was booted for and carries its input,
- * output and exit status over one virtio-serial port.
+ * The lab's first process. It starts the one command that the lab was booted for, and transports
+ * the command's input, output and exit status over one virtio-serial port.
  *
- *   agent PORT CONFIG_DIR
+ * Usage: agent PORT CONFIG_DIR. CONFIG_DIR holds argv and env (strings, each ended by NUL), cwd
+ * (ended by NUL), and a file tty if the command needs a terminal. Frames in both directions: one
+ * byte of type, four bytes of length (little endian), the data. lab/relay.py is the other end and
+ * lists the types.
  *
- * CONFIG_DIR holds argv and env (strings, each ended by NUL), cwd (ended by NUL), and a file tty
- * if the command is to get a terminal. Frames both ways: one byte of type, four bytes of length
- * (little endian), the data. lab/relay.py is the other end and lists the types.
- *
- * One thread, one poll loop. The port is non-blocking: the kernel spins in a blocking write to it
- * until the other side has read.
+ * One thread, one poll loop. The port is non-blocking, because in a blocking write to it the kernel
+ * spins until the other side has read.
  */
 #define _GNU_SOURCE
 #include <endian.h>
@@ -50,7 +49,7 @@ struct agent {
 	bool tty;
 	pid_t child;
 	int in, out, err; /* our ends; -1 once closed; with a tty all but err are the master */
-	/* What came from the port and is not yet used up. */
+	/* Bytes that came from the port and are not yet used up. */
 	uint8_t input[HEADER + CHUNK];
 	size_t input_length;
 	size_t stdin_done; /* bytes of the first frame that the child already has */
@@ -130,7 +129,9 @@ static void frame_send(struct agent *a, enum frame_type type, const void *data, 
 	port_write(a, frame, HEADER + length);
 }
 
-/* Forward what is there; closes the descriptor at its end. Returns false if there was nothing. */
+/*
+ * Forward the available bytes; close the descriptor at its end. Returns false if there were none.
+ */
 static bool output_forward(struct agent *a, int *fd, enum frame_type type)
 {
 	uint8_t data[CHUNK];
@@ -142,7 +143,7 @@ static bool output_forward(struct agent *a, int *fd, enum frame_type type)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	/* With a terminal EIO means that nobody has it open any more. */
+	/* With a terminal, EIO means that no process has it open any more. */
 	close(*fd);
 	*fd = -1;
 	return false;
@@ -153,7 +154,8 @@ static void stdin_close(struct agent *a)
 	if (a->in < 0)
 		return;
 	if (a->tty) {
-		static const uint8_t end_of_file = 4; /* what the terminal takes for it */
+		static const uint8_t end_of_file =
+			4; /* the terminal takes this byte for the end of file */
 		if (write(a->in, &end_of_file, 1) < 0)
 			return;
 	} else {
@@ -162,7 +164,7 @@ static void stdin_close(struct agent *a)
 	}
 }
 
-/* Give the child the rest of a stdin frame. False: it takes no more for now. */
+/* Give the child the rest of a stdin frame. Returns false if it takes no more for now. */
 static bool stdin_give(struct agent *a, const uint8_t *data, size_t length)
 {
 	while (a->stdin_done < length && a->in >= 0) {
@@ -182,7 +184,7 @@ static bool stdin_give(struct agent *a, const uint8_t *data, size_t length)
 	return true;
 }
 
-/* Use up the whole frames in the buffer. False: the first one must wait for the child. */
+/* Use up the whole frames in the buffer. Returns false if the first one must wait for the child. */
 static bool frames_handle(struct agent *a)
 {
 	while (a->input_length >= HEADER) {
@@ -284,7 +286,7 @@ static void child_start(struct agent *a, const char *config)
 	fcntl(a->in, F_SETFL, O_NONBLOCK);
 }
 
-/* Reap whatever ended; true when the command itself did. */
+/* Reap all children that ended. Returns true if the command itself did. */
 static bool children_reap(struct agent *a, uint32_t *result)
 {
 	struct signalfd_siginfo info;
@@ -307,7 +309,7 @@ static bool children_reap(struct agent *a, uint32_t *result)
 static uint32_t command_serve(struct agent *a)
 {
 	uint32_t result = 0;
-	bool taking = true; /* the child takes input */
+	bool taking = true; /* the child can take input */
 
 	for (;;) {
 		struct pollfd p[] = {
@@ -331,7 +333,9 @@ static uint32_t command_serve(struct agent *a)
 		if (p[0].revents && children_reap(a, &result))
 			break;
 	}
-	/* Something it left behind may still hold the pipes: take what is there, don't wait. */
+	/*
+	 * Its descendants may still hold the pipes: take the bytes that are there, and don't wait.
+	 */
 	while (a->out >= 0 && output_forward(a, &a->out, FRAME_STDOUT))
 		;
 	while (a->err >= 0 && output_forward(a, &a->err, FRAME_STDERR))

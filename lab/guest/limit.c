@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * limit CLOCK SECONDS COMMAND...: run the command, as timeout(1) does, but count the seconds of the
- * file CLOCK that pulse.c keeps: on a busy machine they are longer than the emulated ones.
+ * limit CLOCK SECONDS COMMAND...: run the command as timeout(1) does, but count the seconds of the
+ * file CLOCK, which pulse.c updates. On a busy machine they are longer than the emulated seconds.
  *
  * Status: the command's, 128+N if signal N ended it, 124 at the limit (SIGTERM, 5 s later SIGKILL).
  * Signals that ask this process to end are passed on to the command's process group.
@@ -37,7 +37,7 @@ static _Noreturn void command_run(char **argv, const sigset_t *mask)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-/* Until the child has ended: its wait status. */
+/* Wait until the child has ended. Returns its wait status. */
 static int child_wait(pid_t child, int clock, long long end, const sigset_t *set, bool *late)
 {
 	const struct timespec tick = {.tv_nsec = 200000000};
@@ -47,7 +47,7 @@ static int child_wait(pid_t child, int clock, long long end, const sigset_t *set
 	while (waitpid(child, &status, WNOHANG) == 0) {
 		int number = sigtimedwait(set, &info, &tick);
 
-		/* Blocked here, so that only the others of the group act on it. */
+		/* Blocked here, so that the signal only reaches the others in the group. */
 		if (number > 0 && number != SIGCHLD && info.si_pid != getpid())
 			kill(0, number);
 		if (clock_ms(clock) < end)

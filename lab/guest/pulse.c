@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * pulse PORT CLOCK: read what comes from the port, be on every CPU once each time, and answer.
+ * pulse PORT CLOCK: read lines from the port, run on every CPU once for each, and answer.
  *
- * What comes are lines of DIGITS digits: milliseconds of the clock that time limits count
- * (lab/fairclock.py). The newest one is put into the file CLOCK. The answer, one byte, tells
- * lab/emulate that every CPU of this host still runs processes.
+ * A line is DIGITS digits: milliseconds of the clock that time limits count (lab/fairclock.py). The
+ * newest one is written to the file CLOCK. The answer, one byte, shows lab/emulate that every CPU
+ * of this host still runs processes.
  *
- * QEMU's SVM can lose the word that an interrupt has come: another thread sets
- * CPU_INTERRUPT_POLL in a vCPU's interrupt_request under a lock, while the emulation of VMRUN
- * changes that word without the lock (QEMU's target/i386/tcg, svm_helper.c, 7.2 to 10.0). The
- * interrupt then waits in the local APIC, and since it is mostly the one-shot timer's, the emulated
- * host stands still for good. The next interrupt of any kind at that CPU brings back the lost one.
- * What comes from the port a few times a second is an interrupt at one CPU; being moved to each of
- * them is one at the others.
+ * QEMU's SVM can lose an interrupt. Another thread sets CPU_INTERRUPT_POLL in a vCPU's
+ * interrupt_request under a lock, while the emulation of VMRUN changes that word without the lock
+ * (QEMU's target/i386/tcg, svm_helper.c, 7.2 to 10.0). The interrupt then waits in the local APIC.
+ * It is mostly the one-shot timer's, so the emulated host hangs for good. The next interrupt of any
+ * kind at that CPU brings back the lost one. The input on the port, a few times a second, is an
+ * interrupt at one CPU; moving to each of the other CPUs is one there.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -39,7 +38,7 @@ static void visit_each(const cpu_set_t *all)
 	sched_setaffinity(0, sizeof(*all), all);
 }
 
-/* Put the last whole line among the bytes into the file. */
+/* Write the last whole line among the bytes to the file. */
 static void clock_set(int clock, const char *bytes, size_t length)
 {
 	const char *end = memrchr(bytes, '\n', length);
