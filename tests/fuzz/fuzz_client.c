@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!command)
 		abort();
 	stderr = stdout;
-	command->run(argc, argv);
+	command_run(command, argc, argv);
 	fflush(stdout);
 	stderr = errors;
 	return 0;
