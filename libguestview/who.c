@@ -14,16 +14,6 @@ struct guest_who_ring {
 	struct guest_who records[];
 };
 
-bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run)
-{
-	uint64_t at;
-
-	if (run->exit_reason != (watch->mmio ? KVM_EXIT_MMIO : KVM_EXIT_IO))
-		return false;
-	at = watch->mmio ? run->mmio.phys_addr : run->io.port;
-	return at >= watch->first && at <= watch->last;
-}
-
 static void describe_exit(unsigned vcpu, const struct kvm_run *run, struct guest_who *record)
 {
 	record->vcpu = vcpu;

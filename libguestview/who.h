@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which task of the guest causes an exit. While the VMM handles an exit that matches a watch, it
- * asks the guest on that vCPU, and puts the record into a ring from which another thread takes it.
+ * Which task of the guest causes an exit. While the VMM handles an exit that it watches, it asks
+ * the guest on that vCPU, and puts the record into a ring from which another thread takes it.
  */
 #ifndef GUESTVIEW_WHO_H
 #define GUESTVIEW_WHO_H
@@ -9,14 +9,6 @@
 #include "guestview.h"
 #include "stack.h"
 #include "whoami.h"
-
-/* The exits to record. */
-struct guest_watch {
-	bool mmio;	/* memory-mapped addresses; false: I/O ports */
-	uint64_t first; /* port, or guest-physical address */
-	uint64_t last;	/* inclusive */
-	bool stack;	/* ask for the kernel stack as well */
-};
 
 /* One exit and its cause. */
 struct guest_who {
@@ -29,9 +21,6 @@ struct guest_who {
 	bool has_stack; /* the guest was asked for it and gave it */
 	struct guest_stack stack;
 };
-
-/* Whether @run describes an exit of @watch. On the vCPU's thread. */
-bool guest_watch_matches(const struct guest_watch *watch, const struct kvm_run *run);
 
 /*
  * Fills @record for the exit that @run describes, by calls on @vcpu: only on that vCPU's thread,

@@ -60,13 +60,13 @@ static int parse_watch(json_t *arguments, struct who_watch *watch, json_int_t *t
 		status = control_argument_integer(arguments, "timeout", 1, WHO_TIMEOUT_MS, timeout,
 						  err);
 	if (status == 0)
-		status = control_argument_bool(arguments, "stack", &watch->exits.stack, err);
+		status = control_argument_bool(arguments, "stack", &watch->stack, err);
 	if (status < 0)
 		return status;
 	if ((port >= 0) == (address >= 0))
 		return error_set(err, -EINVAL, "who: expected either a port or an address");
-	watch->exits.mmio = address >= 0;
-	watch->exits.first = (uint64_t)(watch->exits.mmio ? address : port);
+	watch->exits.reason = address >= 0 ? KVM_EXIT_MMIO : KVM_EXIT_IO;
+	watch->exits.first = (uint64_t)(address >= 0 ? address : port);
 	watch->exits.last = watch->exits.first + (uint64_t)size - 1;
 	watch->count = (unsigned)count;
 	return 0;

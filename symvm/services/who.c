@@ -19,9 +19,9 @@
 
 struct who_service {
 	struct guest guest;
-	_Atomic bool armed; /* the client waits for more exits */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t caught;
+	bool armed;		 /* the client waits for more exits */
 	struct who_watch *watch; /* of the one client that waits; NULL: none */
 };
 
@@ -30,7 +30,7 @@ static void catch_exit(struct who_service *service, struct vcpu *vcpu, const str
 {
 	struct who_watch *watch = service->watch;
 	struct guest_who who;
-	int status = guest_who_ask(&service->guest, vcpu->id, run, watch->exits.stack, &who);
+	int status = guest_who_ask(&service->guest, vcpu->id, run, watch->stack, &who);
 
 	if (status < 0) {
 		/* The handler of a call caused this exit, not a task of the guest. */
@@ -40,7 +40,7 @@ static void catch_exit(struct who_service *service, struct vcpu *vcpu, const str
 	}
 	guest_who_ring_put(watch->ring, &who);
 	if (guest_who_ring_count(watch->ring) >= watch->count) {
-		atomic_store(&service->armed, false);
+		service->armed = false;
 		pthread_cond_broadcast(&service->caught);
 	}
 }
@@ -52,7 +52,7 @@ static void exit_seen(void *opaque, struct vcpu *vcpu, struct kvm_run *run)
 	/* A vCPU that handles a call's nested exit may hold the lock already. */
 	if (pthread_mutex_trylock(&service->lock))
 		return;
-	if (atomic_load(&service->armed))
+	if (service->armed)
 		catch_exit(service, vcpu, run);
 	pthread_mutex_unlock(&service->lock);
 }
@@ -97,7 +97,7 @@ static int wait_caught(struct vm *vm, struct who_service *service, const struct 
 	uint64_t end = service->watch->end_ns, now;
 	int status = 0;
 
-	while (atomic_load(&service->armed) && status == 0 && !wait_limit_over(limit) &&
+	while (service->armed && status == 0 && !wait_limit_over(limit) &&
 	       (now = clock_now_ns()) < end) {
 		uint64_t piece_end = now + WATCH_PIECE_MS * NS_PER_MS;
 		struct timespec piece = clock_timespec(piece_end < end ? piece_end : end);
@@ -119,11 +119,8 @@ static int wait_caught(struct vm *vm, struct who_service *service, const struct 
 static int observe(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
 		   struct error *err)
 {
-	const struct guest_watch *exits = &service->watch->exits;
 	struct exit_observer observer = {
-		.match = {.reason = exits->mmio ? KVM_EXIT_MMIO : KVM_EXIT_IO,
-			  .first = exits->first,
-			  .last = exits->last},
+		.match = service->watch->exits,
 		.seen = exit_seen,
 		.opaque = service,
 	};
@@ -131,9 +128,9 @@ static int observe(struct vm *vm, struct who_service *service, const struct wait
 
 	if (status < 0)
 		return error_set_errno(err, status, "who: these exits cannot be watched");
-	atomic_store(&service->armed, true);
+	service->armed = true;
 	status = wait_caught(vm, service, limit, err);
-	atomic_store(&service->armed, false);
+	service->armed = false;
 	pthread_mutex_unlock(&service->lock);
 	exit_observer_remove(&vm->exit_observers, &observer);
 	pthread_mutex_lock(&service->lock);

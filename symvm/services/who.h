@@ -6,13 +6,15 @@
 #include <stdint.h>
 
 #include "libguestview/who.h"
+#include "machine/exit_observer.h"
 #include "util/error.h"
 #include "util/wait_limit.h"
 
 struct vm;
 
 struct who_watch {
-	struct guest_watch exits;    /* which exits */
+	struct exit_match exits;     /* which exits */
+	bool stack;		     /* ask for the kernel stack as well */
 	unsigned count;		     /* how many, at least 1 */
 	uint64_t end_ns;	     /* CLOCK_MONOTONIC: when to stop waiting */
 	struct guest_who_ring *ring; /* receives the records; has room for @count. The caller's */

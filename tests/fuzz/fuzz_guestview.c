@@ -134,16 +134,11 @@ static void ask_who(const struct guest *guest, struct stream *stream)
 {
 	struct guest_who who;
 	struct kvm_run run = {0};
-	struct guest_watch watch;
 	uint8_t wants;
 
 	take(stream, &wants, sizeof(wants));
 	run.exit_reason = wants & 1 ? KVM_EXIT_IO : KVM_EXIT_MMIO;
 	take(stream, &run.mmio, sizeof(run.mmio));
-	take(stream, &watch.first, sizeof(watch.first));
-	take(stream, &watch.last, sizeof(watch.last));
-	watch.mmio = wants & 2;
-	guest_watch_matches(&watch, &run);
 	if (guest_who_ask(guest, 0, &run, wants & 4, &who) < 0)
 		return;
 	check_task(&who.task);

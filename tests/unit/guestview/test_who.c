@@ -42,29 +42,6 @@ static struct kvm_run mmio_exit(uint64_t address)
 	return run;
 }
 
-static void a_watch_means_a_range_of_one_kind(void **state)
-{
-	const struct guest_watch ports = {.first = 0x3f8, .last = 0x3ff};
-	const struct guest_watch all = {.mmio = true, .last = UINT64_MAX};
-	struct kvm_run run = {.exit_reason = KVM_EXIT_HLT};
-	static const uint16_t outside[] = {0, 0x3f7, 0x400, 0xffff};
-
-	assert_false(guest_watch_matches(&ports, &run));
-	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
-		run = io_exit(outside[i]);
-		assert_false(guest_watch_matches(&ports, &run));
-	}
-	run = io_exit(0x3f8);
-	assert_true(guest_watch_matches(&ports, &run));
-	assert_false(guest_watch_matches(&all, &run));
-	run = io_exit(0x3ff);
-	assert_true(guest_watch_matches(&ports, &run));
-	run = mmio_exit(0x3f8);
-	assert_false(guest_watch_matches(&ports, &run));
-	run = mmio_exit(UINT64_MAX);
-	assert_true(guest_watch_matches(&all, &run));
-}
-
 static void an_exit_has_a_record(void **state)
 {
 	const struct fake_answer answers[] = {{0, sizeof(task), &task, sizeof(task)}};
@@ -217,7 +194,6 @@ static void a_ring_has_a_bound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(a_watch_means_a_range_of_one_kind),
 		CASE(an_exit_has_a_record),
 		CASE(a_stack_comes_if_it_is_wanted),
 		CASE(a_stack_that_does_not_come_is_left_out),

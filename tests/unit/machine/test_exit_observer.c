@@ -85,6 +85,36 @@ static void an_observer_sees_what_it_asked_for(void **state)
 	assert_int_equal(ports, 2);
 }
 
+static void an_observer_sees_a_range_of_one_kind(void **state)
+{
+	static const unsigned outside[] = {0, 0x3f7, 0x400, 0xffff};
+	unsigned ports = 0, addresses = 0;
+	struct exit_observer low = {{KVM_EXIT_IO, 0x3f8, 0x3ff}, count, &ports, 0};
+	struct exit_observer all = {{KVM_EXIT_MMIO, 0, UINT64_MAX}, count, &addresses, 0};
+	struct kvm_run run = {.exit_reason = KVM_EXIT_HLT};
+
+	assert_int_equal(exit_observer_add(&observers, &low), 0);
+	assert_int_equal(exit_observer_add(&observers, &all), 0);
+	exit_happens(&run);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+		port_exit(outside[i]);
+	assert_int_equal(ports, 0);
+	port_exit(0x3f8);
+	assert_int_equal(ports, 1);
+	assert_int_equal(addresses, 0);
+	port_exit(0x3ff);
+	assert_int_equal(ports, 2);
+	run.exit_reason = KVM_EXIT_MMIO;
+	run.mmio.phys_addr = 0x3f8;
+	exit_happens(&run);
+	assert_int_equal(ports, 2);
+	run.mmio.phys_addr = UINT64_MAX;
+	exit_happens(&run);
+	assert_int_equal(addresses, 2);
+	exit_observer_remove(&observers, &low);
+	exit_observer_remove(&observers, &all);
+}
+
 static void an_exit_that_nobody_watches_is_known_by_one_load(void **state)
 {
 	unsigned seen = 0;
@@ -201,6 +231,7 @@ int main(void)
 		CASE(an_observer_sees_what_it_asked_for),
 		CASE(an_exit_that_nobody_watches_is_known_by_one_load),
 		CASE(what_cannot_be_observed_is_refused),
+		CASE(an_observer_sees_a_range_of_one_kind),
 		CASE(exits_may_nest),
 		CASE(a_removal_waits_for_the_vcpu_that_is_inside),
 	};

@@ -61,7 +61,7 @@ static int setup(void **state)
 	exit_observers_init(&fixture.vm.exit_observers);
 	log_init(&fixture.vm.log, STDERR_FILENO, LOG_LEVEL_ERROR);
 	wait_limit_init(&fixture.limit, 3600000);
-	fixture.watch.exits.first = fixture.watch.exits.last = PORT;
+	fixture.watch.exits = (struct exit_match){KVM_EXIT_IO, PORT, PORT};
 	fixture.watch.end_ns = fixture.limit.end_ns;
 	return services_start(&fixture.vm, &fixture.err);
 }
@@ -153,7 +153,7 @@ static void a_stack_is_asked_for_if_wanted(void **state)
 {
 	struct guest_who who;
 
-	fixture.watch.exits.stack = true;
+	fixture.watch.stack = true;
 	client_start(1);
 	cause_and_ask(0);
 	assert_int_equal(client_join(), 0);
