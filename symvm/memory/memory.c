@@ -19,14 +19,13 @@
 #define MEMORY_ALIGNMENT (1ull << 20)
 #define WINDOW_ALIGNMENT (1ull << 30)
 #define PAGE_SIZE	 4096ull
-#define HUGE_PAGE_SIZE	 (2ull << 20)
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1; newer than Debian 12's headers of the C library */
 #endif
 
 int memory_check_config(const struct memory_config *config, struct error *err)
 {
-	uint64_t alignment = config->huge_pages ? HUGE_PAGE_SIZE : MEMORY_ALIGNMENT;
+	uint64_t alignment = config->huge_pages ? MEMORY_HUGE_PAGE_SIZE : MEMORY_ALIGNMENT;
 	struct memory_host host;
 	int status;
 
@@ -157,18 +156,19 @@ void memory_back_huge(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 {
 	for (unsigned i = 0; memory->huge && i < memory->count; i++) {
 		const struct memory_region *region = &memory->regions[i];
-		uint64_t offset = gpa & ~(HUGE_PAGE_SIZE - 1);
+		uint64_t offset = gpa & ~(MEMORY_HUGE_PAGE_SIZE - 1);
 
 		if (!region->ram || region->blocks || gpa < region->gpa ||
 		    gpa - region->gpa >= region->size ||
 		    length > region->size - (gpa - region->gpa))
 			continue;
-		for (offset -= region->gpa;
-		     offset < gpa - region->gpa + length && region->size - offset >= HUGE_PAGE_SIZE;
-		     offset += HUGE_PAGE_SIZE) {
+		for (offset -= region->gpa; offset < gpa - region->gpa + length &&
+					    region->size - offset >= MEMORY_HUGE_PAGE_SIZE;
+		     offset += MEMORY_HUGE_PAGE_SIZE) {
 			/* The kernel collapses only memory that has a page already. */
 			(void)*(volatile uint8_t *)(region->hva + offset);
-			if (madvise(region->hva + offset, HUGE_PAGE_SIZE, MADV_COLLAPSE) < 0 &&
+			if (madvise(region->hva + offset, MEMORY_HUGE_PAGE_SIZE, MADV_COLLAPSE) <
+				    0 &&
 			    errno == EINVAL)
 				return; /* a kernel before 6.1, or one that does not allow it */
 		}

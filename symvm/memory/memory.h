@@ -17,6 +17,8 @@
 #define MEMORY_HOLE_END	   0x100000000ull
 #define MEMORY_REGIONS_MAX 8
 
+#define MEMORY_HUGE_PAGE_SIZE (2ull << 20)
+
 struct memory_blocks;
 struct memory_watch;
 

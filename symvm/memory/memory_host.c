@@ -10,11 +10,10 @@
 
 #include "util/text_file.h"
 
-#define HUGE_PAGE_SIZE (2ull << 20)
-#define HUGE_POOL      "/sys/kernel/mm/hugepages/hugepages-2048kB/"
-#define CGROUPS	       "/sys/fs/cgroup"
-#define PATH_SIZE      1024
-#define V1_NO_LIMIT    (1ull << 62) /* version 1 writes "none" as a number near 2^63 */
+#define HUGE_POOL   "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+#define CGROUPS	    "/sys/fs/cgroup"
+#define PATH_SIZE   1024
+#define V1_NO_LIMIT (1ull << 62) /* version 1 writes "none" as a number near 2^63 */
 
 /* The files of one limit, in both versions. @usage NULL: usage is not subtracted from the limit. */
 struct group_limit {
@@ -178,7 +177,7 @@ static void huge_read(struct memory_host *host, const char *root, const char *cg
 				  group_limit(root, cgroups, &huge_promise_limit, 0));
 
 	host->huge_free = spare > promised ? spare - promised : 0;
-	host->huge_group = group == MEMORY_HOST_NO_LIMIT ? group : group / HUGE_PAGE_SIZE;
+	host->huge_group = group == MEMORY_HOST_NO_LIMIT ? group : group / MEMORY_HUGE_PAGE_SIZE;
 }
 
 void memory_host_read(struct memory_host *host, const char *root)
@@ -229,7 +228,7 @@ int memory_host_check(const struct memory_host *host, const struct memory_config
 int memory_host_explain_huge(const struct memory_host *host, uint64_t size, int code,
 			     struct error *err)
 {
-	unsigned long long wanted = size / HUGE_PAGE_SIZE, spare = host->huge_free;
+	unsigned long long wanted = size / MEMORY_HUGE_PAGE_SIZE, spare = host->huge_free;
 	unsigned long long group = host->huge_group;
 
 	if (host->huge_group < wanted && group < spare)

@@ -12,8 +12,7 @@
 
 #include "util/event_loop.h"
 
-#define PAGE_SIZE      4096ull
-#define HUGE_PAGE_SIZE (2ull << 20)
+#define PAGE_SIZE 4096ull
 
 struct memory_watch {
 	const struct guest_memory *memory;
@@ -47,7 +46,7 @@ static bool page_replace(struct memory_watch *watch, uint8_t *address)
 
 	if (!region)
 		return false;
-	page = watch->memory->reserved && region->ram ? HUGE_PAGE_SIZE : PAGE_SIZE;
+	page = watch->memory->reserved && region->ram ? MEMORY_HUGE_PAGE_SIZE : PAGE_SIZE;
 	address = region->hva + (uint64_t)(address - region->hva) / page * page;
 	if (mmap(address, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		 0) == MAP_FAILED)

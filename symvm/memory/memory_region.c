@@ -6,8 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE_SIZE (2ull << 20)
-#define GUARD_SIZE     HUGE_PAGE_SIZE
+#define GUARD_SIZE MEMORY_HUGE_PAGE_SIZE
 
 int memory_region_set_memslot(struct guest_memory *memory, const struct memory_region *region,
 			      uint32_t flags)
@@ -40,7 +39,8 @@ static uint8_t *ram_map(uint64_t size, int fd, uint64_t fd_offset, int protectio
 
 	if (base == MAP_FAILED)
 		return NULL;
-	start = base + (HUGE_PAGE_SIZE - (uintptr_t)base % HUGE_PAGE_SIZE) % HUGE_PAGE_SIZE;
+	start = base + (MEMORY_HUGE_PAGE_SIZE - (uintptr_t)base % MEMORY_HUGE_PAGE_SIZE) %
+			       MEMORY_HUGE_PAGE_SIZE;
 	end = start + size + 2 * GUARD_SIZE;
 	if (start > base)
 		munmap(base, (size_t)(start - base));
