@@ -97,7 +97,7 @@ static void grow_old(struct swap_slot *what, bool is_free)
 }
 
 /* Repairs a word that the rules do not allow: the guest harmed a slot of its own. */
-static void mend(struct swap_store *store, uint32_t slot, uint32_t word, uint32_t to)
+static void repair_word(struct swap_store *store, uint32_t slot, uint32_t word, uint32_t to)
 {
 	if (swap_word_change(store, slot, word, to))
 		swap_count(store, violations, 1);
@@ -132,11 +132,11 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 		break;
 	case SYM_SLOT_COPYING:
 		if (!(what->flags & SLOT_BUSY))
-			mend(store, slot, word, SYM_SLOT_RESIDENT);
+			repair_word(store, slot, word, SYM_SLOT_RESIDENT);
 		break;
 	case SYM_SLOT_STORED:
 		if (what->where == WHERE_NONE)
-			mend(store, slot, word, SYM_SLOT_FAILED);
+			repair_word(store, slot, word, SYM_SLOT_FAILED);
 		else if (idle_page && swap_punch_dead_locked(store, slot, word))
 			swap_count(store, punched, 1);
 		break;
@@ -146,7 +146,7 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 			swap_count(store, punched, 1);
 		break;
 	default: /* OWNED, but not by the VMM, which would hold the lock; or not a state at all */
-		mend(store, slot, word, SYM_SLOT_FREE);
+		repair_word(store, slot, word, SYM_SLOT_FREE);
 		break;
 	}
 }

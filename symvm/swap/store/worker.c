@@ -8,8 +8,7 @@
 
 struct swap_mover *swap_mover_create(const struct swap_codec_library *codec)
 {
-	struct swap_mover *mover = aligned_alloc(
-		SLOT_SIZE, (sizeof(struct swap_mover) + SLOT_SIZE - 1) / SLOT_SIZE * SLOT_SIZE);
+	struct swap_mover *mover = aligned_alloc(SLOT_SIZE, sizeof(*mover));
 
 	if (!mover)
 		return NULL;
