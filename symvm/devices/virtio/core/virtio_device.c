@@ -265,6 +265,15 @@ int virtio_devices_quiesce(struct vm *vm, const void *memory, uint64_t length)
 	return 0;
 }
 
+/* The device serves its queues again, first what the driver made available meanwhile. */
+static void service_resume(struct virtio_device *device)
+{
+	if (device->ops->resume)
+		device->ops->resume(device);
+	for (unsigned i = 0; i < device->queue_count; i++)
+		virtio_queue_run(&device->queues[i]);
+}
+
 void virtio_devices_resume(struct vm *vm)
 {
 	struct virtio_device *device;
@@ -273,10 +282,7 @@ void virtio_devices_resume(struct vm *vm)
 		if (!device->quiesced_for_range)
 			continue;
 		device->quiesced_for_range = false;
-		if (device->ops->resume)
-			device->ops->resume(device);
-		for (unsigned i = 0; i < device->queue_count; i++)
-			virtio_queue_run(&device->queues[i]);
+		service_resume(device);
 	}
 }
 
@@ -310,10 +316,7 @@ static void resume_on_loop(void *opaque)
 
 	if (!atomic_exchange(&device->quiesced_for_save, false) || !atomic_load(&device->active))
 		return;
-	if (device->ops->resume)
-		device->ops->resume(device);
-	for (unsigned i = 0; i < device->queue_count; i++)
-		virtio_queue_run(&device->queues[i]);
+	service_resume(device);
 }
 
 void virtio_device_op_resume(struct device *opaque)
