@@ -12,12 +12,6 @@ TAG = re.compile(r"\b(struct|enum|union)\s+\w+")
 WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 
 
-def read_conf(tree):
-    """Files that may call each other: a list of sets."""
-    lines = (line.split("#")[0].split() for line in tree.read(CONF).splitlines())
-    return [set(line) for line in lines if line]
-
-
 def calls(tree, part):
     """{file: {file that defines what it names: the names}}"""
     texts = {name: TAG.sub(r"\1", NOT_CODE.sub(" ", tree.read(name)))
@@ -57,7 +51,7 @@ def circles(graph):
 
 
 def run(tree):
-    allowed = read_conf(tree)
+    allowed = [set(files) for files in tree.table(CONF)]  # each may call the others
     used = []
     for part in PARTS:
         graph = calls(tree, part)

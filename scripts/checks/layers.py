@@ -10,10 +10,7 @@ CONF = "scripts/checks/layers.conf"
 def read_conf(tree):
     """{folder: the folders it may include}, and the violations that are known."""
     allowed, known = {}, set()
-    for line in tree.read(CONF).splitlines():
-        words = line.split("#")[0].split()
-        if not words:
-            continue
+    for words in tree.table(CONF):
         if words[0] == "known":
             known.add((words[1], words[2]))
         else:

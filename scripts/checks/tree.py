@@ -28,6 +28,11 @@ class Tree:
         with open(self.path(name), encoding="utf-8", errors="replace") as handle:
             return handle.read()
 
+    def table(self, name):
+        """The words of each line of a configuration file; # begins a comment."""
+        lines = (line.split("#")[0].split() for line in self.read(name).splitlines())
+        return [words for words in lines if words]
+
     def ending(self, *endings):
         return [f for f in self.files if f.endswith(endings)]
 

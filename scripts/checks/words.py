@@ -22,8 +22,6 @@ def without_code(text):
 
 
 def run(tree):
-    if not tree.exists(LIST):
-        return
     words = read_list(tree)
     for name in tree.ending(".md", ".1", ".3"):
         text = without_code(tree.read(name))
