@@ -5,3 +5,13 @@
 injected_twice() {
 	[ "${SYMVM_LAB:-}" = emulated ] && tests/lib/injected-twice <<<"$output"
 }
+
+# run_again_if_injected [-STATUS] COMMAND...: bats' run; up to three times if the emulator kills the guest.
+run_again_if_injected() {
+	local try
+	for try in 1 2 3; do
+		run "$@"
+		injected_twice || break
+		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
+	done
+}

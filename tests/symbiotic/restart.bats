@@ -36,15 +36,11 @@ kexec_image() {
 # the second kernel before it has mapped its APIC, and Linux does not survive that. Linux does not survive
 # a timer interrupt of the first kernel there either (nolapic_timer).
 kexec_in_flight() {
-	local report try
+	local report
 	kexec_image "$1"
-	for try in 1 2 3; do
-		run lab/limit 300 "$build/tests/symbiotic/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
-			--initrd "$scratch/initrd" --time 6000 --cpus "$3" --period 2000 --slow 200 \
-			--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
-		injected_twice || break
-		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
-	done
+	run_again_if_injected lab/limit 300 "$build/tests/symbiotic/symbiotic-storm" --kernel "$cache/kernels/$1/vmlinuz" \
+		--initrd "$scratch/initrd" --time 6000 --cpus "$3" --period 2000 --slow 200 \
+		--append "symvm.net=off no-kvmapf nolapic_timer pti=$2 symvm.cmd=$(base64 -w0 <<<"exec /etc/symvm/kexec-guest")"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"guest: the first kernel answered"*"guest: the second kernel answered"*"guest: done"* ]]

@@ -18,17 +18,13 @@ setup() {
 
 # storm VERSION OPTIONS WORDS: boot, and run the guest's script; set output and report.
 storm() {
-	local command try
+	local command
 	command=$(base64 -w0 <<<"exec /etc/symvm/symbiotic-guest")
-	for try in 1 2 3; do
-		# shellcheck disable=SC2086
-		run -0 lab/limit $((limit * 4 + 100)) "$build/tests/symbiotic/symbiotic-storm" \
-			--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
-			--time $((limit * 80 + 2000)) $2 \
-			--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"
-		injected_twice || break
-		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
-	done
+	# shellcheck disable=SC2086
+	run_again_if_injected -0 lab/limit $((limit * 4 + 100)) "$build/tests/symbiotic/symbiotic-storm" \
+		--kernel "$cache/kernels/$1/vmlinuz" --initrd "$cache/images/initramfs-symbiotic-$1.cpio" \
+		--time $((limit * 80 + 2000)) $2 \
+		--append "symvm.net=off seconds=$limit $3 symvm.cmd=$command"
 	report=$(sed -n 's/^storm: {/{/p' <<<"$output" | tail -n1)
 	tail -n 100 <<<"$output" # bats shows it when the case fails
 	[[ $output == *"guest: done"* ]]
