@@ -180,7 +180,7 @@ static void abandon(struct sym_vcpu *vcpu, int error)
 	atomic_store(&vcpu->latched, true);
 	result = leave_handler(vcpu);
 	sym_log(vcpu->vm, SYM_LOG_WARN,
-		"vCPU %u: call given up (errno %d)%s, calls are off until it registers anew",
+		"vCPU %u: call given up (errno %d)%s, calls are off until it registers again",
 		vcpu->id, -error, result ? ", its last exit could not be completed" : "");
 }
 

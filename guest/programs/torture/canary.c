@@ -75,7 +75,7 @@ struct load {
 	size_t pages;
 };
 
-/* Drop a page that was lost, as a program that handles SIGBUS would, and begin it anew. */
+/* Drop a page that was lost, as a program that handles SIGBUS would, and begin it again. */
 static void page_lost(struct region *region, size_t page)
 {
 	madvise(region_page(region, page), PAGE_BYTES, MADV_DONTNEED);
