@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "machine/vm.h"
+#include "util/file_lock.h"
 
 #define ROOT_STATE_DIR "/run/symvm"
 #define USER_DIR       "/run/user/%u"
@@ -421,11 +422,14 @@ bool state_name_is_present(const struct state_name *state)
 	return has_name(state->lock_fd) && has_name(state->socket_fd);
 }
 
-/* In the guard's process: removes the name's files, unless another VM has the name already. */
+/*
+ * In the guard's process: removes the name's files, unless another VM has the name already. A
+ * process that is killed closes its files one after the other, so the guard's pipe may end before
+ * the lock.
+ */
 static void clear_name(void *opaque, int dir_fd)
 {
 	const struct state_name *state = opaque;
-	struct flock lock = whole_file();
 	struct stat held, named;
 	char file[VM_NAME_MAX + 8], socket_file[VM_NAME_MAX + 8];
 	int fd;
@@ -433,7 +437,7 @@ static void clear_name(void *opaque, int dir_fd)
 	file_name(socket_file, sizeof(socket_file), state->name, ".sock");
 	lock_name(file, sizeof(file), state->name);
 	fd = openat(dir_fd, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0 || fstat(fd, &held) < 0 ||
+	if (fd < 0 || file_lock_records(fd, false, FILE_LOCK_WAIT_MS) < 0 || fstat(fd, &held) < 0 ||
 	    fstatat(dir_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0 || held.st_ino != named.st_ino ||
 	    held.st_dev != named.st_dev)
 		return;

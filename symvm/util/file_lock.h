@@ -5,7 +5,7 @@
  * from a worker of its own. The same VM that is started again at once would find its own disk in
  * use. So each function here tries again for a bounded time before it gives up.
  *
- * All functions: main thread, before the jail closes. They sleep between two tries.
+ * All functions: main thread before the jail closes, or a guard. They sleep between two tries.
  */
 #ifndef SYMVM_UTIL_FILE_LOCK_H
 #define SYMVM_UTIL_FILE_LOCK_H

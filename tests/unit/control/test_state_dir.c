@@ -171,6 +171,30 @@ static void a_path_too_long_for_a_socket_is_told(void **state)
 	setenv("SYMVM_RUNTIME_DIR", dir, 1);
 }
 
+/*
+ * A killed VMM closes its files one after the other: here the guard's pipe first, and the lock a
+ * fifth of a second later.
+ */
+static void a_guard_waits_for_the_lock(void **state)
+{
+	struct state_name name;
+	struct error err;
+	pid_t guard;
+
+	assert_int_equal(state_name_claim(&name, "killed", &err), 0);
+	assert_int_equal(state_name_guard(&name, &err), 0);
+	assert_true(exists("killed.lock"));
+	guard = name.guard.pid;
+	close(name.guard.fd);
+	usleep(200000);
+	assert_true(exists("killed.lock"));
+	close(name.lock_fd);
+	assert_int_equal(waitpid(guard, NULL, 0), guard);
+	assert_false(exists("killed.lock"));
+	close(name.name_fd);
+	close(name.dir_fd);
+}
+
 /* As rm -rf, a cleaner of old files or logind's end of a session does. */
 static void a_removed_name_is_noticed_and_stays_taken(void **state)
 {
@@ -378,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_stale_socket_is_replaced),
 		cmocka_unit_test(the_directory_must_be_ours),
 		cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
+		cmocka_unit_test(a_guard_waits_for_the_lock),
 		cmocka_unit_test(a_removed_name_is_noticed_and_stays_taken),
 		cmocka_unit_test(a_release_leaves_files_of_others_alone),
 		cmocka_unit_test(names_of_two_directories_are_two),
