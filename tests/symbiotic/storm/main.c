@@ -73,6 +73,30 @@ static void on_kick(int signal)
 		own_run->immediate_exit = 1;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/*
+ * A kick's call. The guest then has the vCPU for as long as the call took, before a kick calls
+ * again: on a slow machine, calls without a pause leave the guest no time, and its watchdogs see a
+ * lockup.
+ */
+static void call_at_kick(struct storm_vcpu *vcpu)
+{
+	uint64_t begin = now_ns(), end;
+
+	if (begin < vcpu->next_call_ns)
+		return;
+	storm_call(vcpu, false);
+	end = now_ns();
+	vcpu->next_call_ns = end + (end - begin);
+}
+
 static void *vcpu_main(void *opaque)
 {
 	struct storm_vcpu *vcpu = opaque;
@@ -90,7 +114,7 @@ static void *vcpu_main(void *opaque)
 		if (result == -EINTR) {
 			vcpu->run->immediate_exit = 0;
 			if (storm->period_us && !storm->kicks_only)
-				storm_call(vcpu, false);
+				call_at_kick(vcpu);
 		} else if (result == 0) {
 			if (storm->exit_permille &&
 			    storm_random(vcpu) % 1000 < storm->exit_permille &&
@@ -253,14 +277,6 @@ static void report(const struct storm *storm)
 		exit(1);
 }
 
-static uint64_t seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
 static uint64_t calls_completed(const struct storm *storm)
 {
 	struct sym_vcpu_stats stats;
@@ -284,12 +300,12 @@ static void kick_all(struct storm *storm)
 static void storm_watch(struct storm *storm, const struct arguments *arguments)
 {
 	const struct sym_publication enough = {.policy = 1};
-	uint64_t end = seconds_now() + arguments->seconds;
+	uint64_t end = now_ns() + arguments->seconds * 1000000000ull;
 	bool told = !arguments->calls;
 
 	while (!storm->ended) {
 		usleep(storm->period_us ?: 100000);
-		if (seconds_now() >= end) {
+		if (now_ns() >= end) {
 			fprintf(stderr, "storm: the time is over\n");
 			storm->status = 3;
 			storm->ended = true;

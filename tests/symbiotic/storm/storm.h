@@ -46,6 +46,7 @@ struct storm_vcpu {
 	pthread_t thread;
 	_Atomic bool started;
 	timer_t timer;
+	uint64_t next_call_ns; /* a kick before that time makes no call */
 	uint64_t random;
 	struct storm_counts counts;
 	uint64_t tasks_cookie;
