@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "machine/vm.h"
 #include "util/container_of.h"
@@ -25,7 +26,7 @@
 #define BACKLOG_MAX   (4u << 20) /* bytes kept for a guest that gives no buffers */
 
 struct backlog_frame {
-	struct backlog_frame *next;
+	STAILQ_ENTRY(backlog_frame) next;
 	struct virtio_net_hdr_v1 header;
 	size_t length;
 	uint8_t data[];
@@ -41,8 +42,7 @@ struct net_device {
 	struct iovec rx_iov[RX_PARTS_MAX];
 	struct virtio_chain rx_chains[RX_CHAINS_MAX];
 
-	struct backlog_frame *backlog;
-	struct backlog_frame **backlog_tail;
+	STAILQ_HEAD(, backlog_frame) backlog;
 	size_t backlog_bytes;
 
 	_Atomic uint64_t tx_frames, tx_bytes, tx_dropped;
@@ -170,30 +170,26 @@ static void backlog_append(struct net_device *net, const struct virtio_net_hdr_v
 		atomic_fetch_add(&net->rx_dropped, 1);
 		return;
 	}
-	entry->next = NULL;
 	entry->header = header ? *header : (struct virtio_net_hdr_v1){0};
 	entry->length = length;
 	memcpy(entry->data, frame, length);
-	*net->backlog_tail = entry;
-	net->backlog_tail = &entry->next;
+	STAILQ_INSERT_TAIL(&net->backlog, entry, next);
 	net->backlog_bytes += length;
 	atomic_fetch_add(&net->rx_delayed, 1);
 }
 
 static void backlog_remove_first(struct net_device *net)
 {
-	struct backlog_frame *entry = net->backlog;
+	struct backlog_frame *entry = STAILQ_FIRST(&net->backlog);
 
-	net->backlog = entry->next;
-	if (!net->backlog)
-		net->backlog_tail = &net->backlog;
+	STAILQ_REMOVE_HEAD(&net->backlog, next);
 	net->backlog_bytes -= entry->length;
 	free(entry);
 }
 
 static void backlog_clear(struct net_device *net)
 {
-	while (net->backlog)
+	while (!STAILQ_EMPTY(&net->backlog))
 		backlog_remove_first(net);
 }
 
@@ -209,7 +205,7 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		atomic_fetch_add(&net->rx_dropped, 1);
 		return true;
 	}
-	while (!net->quiesced && !net->backlog && looks--) {
+	while (!net->quiesced && STAILQ_EMPTY(&net->backlog) && looks--) {
 		status = deliver(net, header, frame, length);
 		if (status != -EAGAIN || !wait_for_buffers(queue))
 			break;
@@ -221,7 +217,7 @@ bool net_receive(struct net_device *net, const struct virtio_net_hdr_v1 *header,
 		backlog_append(net, header, frame, length);
 	else if (status < 0)
 		atomic_fetch_add(&net->rx_dropped, 1);
-	return !net->backlog;
+	return STAILQ_EMPTY(&net->backlog);
 }
 
 void net_receive_flush(struct net_device *net)
@@ -235,9 +231,10 @@ void net_receive_flush(struct net_device *net)
 /* Gives the guest the frames that waited for buffers, as far as its buffers and @budget allow. */
 static void backlog_deliver(struct net_device *net, unsigned *budget)
 {
-	while (net->backlog && *budget) {
-		int status = deliver(net, &net->backlog->header, net->backlog->data,
-				     net->backlog->length);
+	struct backlog_frame *entry;
+
+	while ((entry = STAILQ_FIRST(&net->backlog)) && *budget) {
+		int status = deliver(net, &entry->header, entry->data, entry->length);
 
 		(*budget)--;
 		if (status == -EAGAIN)
@@ -251,18 +248,18 @@ static void backlog_deliver(struct net_device *net, unsigned *budget)
 /* The guest gave receive buffers. Kicks are useful only while frames wait for them. */
 static void rx_notified(struct net_device *net, struct virtio_queue *queue)
 {
-	bool delayed = net->backlog != NULL;
+	bool delayed = !STAILQ_EMPTY(&net->backlog);
 	unsigned budget = RX_BUDGET;
 
 	virtio_queue_notify_disable(queue);
 	do
 		backlog_deliver(net, &budget);
-	while (net->backlog && budget && wait_for_buffers(queue));
+	while (!STAILQ_EMPTY(&net->backlog) && budget && wait_for_buffers(queue));
 	virtio_queue_flush(queue);
 	/* Without a look at the buffers, kicks may be off. */
-	if (net->backlog && !budget)
+	if (!STAILQ_EMPTY(&net->backlog) && !budget)
 		virtio_queue_again(queue);
-	if (delayed && !net->backlog)
+	if (delayed && STAILQ_EMPTY(&net->backlog))
 		net->backend->ops->resume(net->backend);
 }
 
@@ -356,7 +353,7 @@ static void net_quiesce(struct virtio_device *virtio)
 static void net_reset(struct virtio_device *virtio)
 {
 	struct net_device *net = to_net(virtio);
-	bool delayed = net->backlog != NULL;
+	bool delayed = !STAILQ_EMPTY(&net->backlog);
 
 	backlog_clear(net);
 	if (delayed)
@@ -489,7 +486,7 @@ static int net_create(struct vm *vm, const char *argument, struct error *err)
 	net = calloc(1, sizeof(*net));
 	if (!net)
 		return error_set(err, -ENOMEM, "--net: out of memory");
-	net->backlog_tail = &net->backlog;
+	STAILQ_INIT(&net->backlog);
 	status = class->create(vm, rest, &parameters, &net->backend, err);
 	if (status < 0) {
 		free(net);
