@@ -9,13 +9,9 @@
 
 #include "memory/memory_backing.h"
 #include "memory/memory_region.h"
+#include "util/u64.h"
 
 #define GIB (1ull << 30)
-
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
 
 int memory_plug_check_config(const struct memory_config *config, uint64_t host, struct error *err)
 {
@@ -68,14 +64,14 @@ int memory_plug_create(struct guest_memory *memory, const struct memory_config *
 	const struct memory_region *last = &memory->regions[memory->count - 1];
 	uint64_t end = last->gpa + last->size;
 	bool large = end >= MEMORY_LARGE_RAM_END;
-	uint64_t size = round_up(config->max - config->size,
-				 large ? MEMORY_PLUG_LARGE : MEMORY_PLUG_ALIGN);
+	uint64_t size = u64_round_up(config->max - config->size,
+				     large ? MEMORY_PLUG_LARGE : MEMORY_PLUG_ALIGN);
 	struct memory_config file = {.size = size, .huge_pages = config->huge_pages};
 	struct memory_region region = {.size = size, .ram = true, .fd = -1};
 	int status;
 
-	region.gpa = round_up(end > MEMORY_HOLE_END ? end : MEMORY_HOLE_END,
-			      large ? MEMORY_PLUG_LARGE : GIB);
+	region.gpa = u64_round_up(end > MEMORY_HOLE_END ? end : MEMORY_HOLE_END,
+				  large ? MEMORY_PLUG_LARGE : GIB);
 	region.blocks = blocks_create(size, config->huge_pages);
 	if (!region.blocks)
 		return error_set(err, -ENOMEM, "memory: out of memory");

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util/u64.h"
+
 REGISTRY_DECLARE(symvm_swap_policies, struct swap_policy);
 
 #define MIB	       (1ull << 20)
@@ -62,19 +64,9 @@ void swap_policy_names(char *text, size_t size)
 	}
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 static uint32_t credit_bounded(uint64_t credit)
 {
-	return (uint32_t)smaller(larger(credit, CREDIT_LEAST), CREDIT_MOST);
+	return (uint32_t)u64_min(u64_max(credit, CREDIT_LEAST), CREDIT_MOST);
 }
 
 /* A heavier cgroup asks again later, a lighter one sooner. */
@@ -127,17 +119,17 @@ static uint64_t free_missing(const struct sym_swap_query *query)
 static uint64_t grant_size(const struct swap_situation *situation)
 {
 	const struct sym_swap_query *query = &situation->query;
-	uint64_t wanted = larger(query->swap_used / 2,
-				 smaller(situation->refaults * SWAP_PAGE, query->swap_used));
+	uint64_t wanted = u64_max(query->swap_used / 2,
+				  u64_min(situation->refaults * SWAP_PAGE, query->swap_used));
 
-	wanted = larger(wanted + free_missing(query), GRANT_LEAST);
-	return (wanted + situation->block_size - 1) / situation->block_size * situation->block_size;
+	wanted = u64_max(wanted + free_missing(query), GRANT_LEAST);
+	return u64_round_up(wanted, situation->block_size);
 }
 
 /* How much RAM may be given at all. */
 static uint64_t grant_room(const struct swap_situation *situation)
 {
-	uint64_t room = smaller(situation->limit - situation->requested, situation->room);
+	uint64_t room = u64_min(situation->limit - situation->requested, situation->room);
 
 	return room - room % situation->block_size;
 }
@@ -199,7 +191,7 @@ bool swap_policy_grant(const struct swap_situation *situation, struct swap_decis
 	decision->reason = grant_check(situation);
 	switch (decision->reason) {
 	case SWAP_REASON_GRANT_GIVEN:
-		decision->grow = smaller(grant_size(situation), grant_room(situation));
+		decision->grow = u64_min(grant_size(situation), grant_room(situation));
 		decision->kind = SYM_VERDICT_GRANT;
 		/* The guest asks again when a quarter of it is used up. */
 		decision->credit = credit_weighted(situation, decision->grow / SWAP_PAGE / 4);

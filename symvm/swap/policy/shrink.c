@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "swap/policy/shrink.h"
 
+#include "util/u64.h"
+
 #define MIB	   (1ull << 20)
 #define CALM_TICKS 30u /* ticks with much free memory before any is taken */
 #define CALM_AGAIN 10u /* ticks between the steps after that */
 #define STEP_LEAST (16 * MIB)
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 /* The request less @step, rounded down to whole blocks; not below the floor. */
 static uint64_t lowered(const struct swap_shrink_view *view, uint64_t step)
@@ -17,7 +14,7 @@ static uint64_t lowered(const struct swap_shrink_view *view, uint64_t step)
 	uint64_t to = step < view->requested ? view->requested - step : 0;
 
 	to -= to % view->block_size;
-	return larger(to, view->floor);
+	return u64_max(to, view->floor);
 }
 
 /* Free memory beyond what a guest of this size keeps for its next allocations. */
@@ -25,9 +22,9 @@ static uint64_t idle_bytes(const struct swap_shrink_view *view)
 {
 	uint64_t total = view->boot + view->plugged;
 
-	if (view->mem_free < larger(total / 4, 4 * STEP_LEAST))
+	if (view->mem_free < u64_max(total / 4, 4 * STEP_LEAST))
 		return 0;
-	return view->mem_free - larger(total / 8, 2 * STEP_LEAST);
+	return view->mem_free - u64_max(total / 8, 2 * STEP_LEAST);
 }
 
 static enum swap_shrink_reason idle_tick(struct swap_shrink *shrink,
@@ -39,7 +36,7 @@ static enum swap_shrink_reason idle_tick(struct swap_shrink *shrink,
 	if (shrink->calm < CALM_TICKS)
 		return SWAP_SHRINK_NONE;
 	shrink->calm -= CALM_AGAIN;
-	*requested = lowered(view, larger(idle / 2, STEP_LEAST));
+	*requested = lowered(view, u64_max(idle / 2, STEP_LEAST));
 	return SWAP_SHRINK_IDLE;
 }
 
@@ -58,7 +55,7 @@ enum swap_shrink_reason swap_shrink_tick(struct swap_shrink *shrink,
 		return SWAP_SHRINK_BUDGET;
 	}
 	if (view->pressed && follows) {
-		*requested = lowered(view, larger(view->requested / 8, STEP_LEAST));
+		*requested = lowered(view, u64_max(view->requested / 8, STEP_LEAST));
 		return SWAP_SHRINK_PRESSURE;
 	}
 	return idle_tick(shrink, view, requested);

@@ -12,6 +12,7 @@
 #include "jail/jail.h"
 #include "swap/store/huge_pages.h"
 #include "swap/store/store_internal.h"
+#include "util/u64.h"
 
 #define MIB	    (1ull << 20)
 #define SLOTS_ALIGN (2 * MIB)
@@ -37,11 +38,6 @@ static int config_check(const struct swap_config *config, struct error *err)
 	return 0;
 }
 
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
-
 /* Huge pages behind the memfd would cost the host more than is counted. */
 static void huge_pages_warn(const struct swap_store *store)
 {
@@ -61,8 +57,8 @@ static int window_create(struct swap_store *store, struct error *err)
 
 	store->slot_count = (uint32_t)(store->config.size / SLOT_SIZE);
 	store->words_offset = SYM_PAGE_SIZE;
-	store->slots_offset = round_up(store->words_offset + store->slot_count * sizeof(uint32_t),
-				       SLOTS_ALIGN);
+	store->slots_offset = u64_round_up(
+		store->words_offset + store->slot_count * sizeof(uint32_t), SLOTS_ALIGN);
 	store->window_size = store->slots_offset + store->config.size;
 	store->fd = memfd_create("symvm-swap", MFD_CLOEXEC);
 	if (store->fd < 0)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "devices/virtio/net/net_policy.h"
+#include "util/u64.h"
 
 #define PORTS	   65536u
 #define PINGS_MOST 64u
@@ -21,11 +22,6 @@ static unsigned descriptors(void)
 	return (unsigned)(limit.rlim_cur / 2);
 }
 
-static unsigned smaller(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
 int net_flows_init(struct net_flows *flows, uint64_t tcp, struct error *err)
 {
 	unsigned all = descriptors();
@@ -34,9 +30,9 @@ int net_flows_init(struct net_flows *flows, uint64_t tcp, struct error *err)
 	if (tcp < NET_FLOWS_MIN || tcp > NET_FLOWS_MAX)
 		return error_set(err, -EINVAL, "--net: flows=%llu: expected %u to %u",
 				 (unsigned long long)tcp, NET_FLOWS_MIN, NET_FLOWS_MAX);
-	flows->most[NET_FLOW_TCP] = smaller((unsigned)tcp, all / 2);
-	flows->most[NET_FLOW_UDP] = smaller((unsigned)tcp, all / 4);
-	flows->most[NET_FLOW_ICMP] = smaller(PINGS_MOST, all / 16);
+	flows->most[NET_FLOW_TCP] = (unsigned)u64_min(tcp, all / 2);
+	flows->most[NET_FLOW_UDP] = (unsigned)u64_min(tcp, all / 4);
+	flows->most[NET_FLOW_ICMP] = (unsigned)u64_min(PINGS_MOST, all / 16);
 	flows->udp = calloc(PORTS, sizeof(*flows->udp));
 	return flows->udp ? 0 : error_set(err, -ENOMEM, "--net: out of memory");
 }
