@@ -99,13 +99,23 @@ static int store_text(struct parsing *parsing, const struct argument *argument, 
 	return 0;
 }
 
+static uint64_t maximum_of(const struct argument *argument)
+{
+	return argument->maximum ? argument->maximum : INT64_MAX;
+}
+
+static bool in_limits(const struct argument *argument, uint64_t number)
+{
+	return number >= argument->minimum && number <= maximum_of(argument);
+}
+
 static int take_number(struct parsing *parsing, const struct argument *argument, const char *text)
 {
-	uint64_t maximum = argument->maximum ? argument->maximum : INT64_MAX, number;
+	uint64_t maximum = maximum_of(argument), number;
 	int status = keyval_parse_number(text, &number);
 	const char *before = dashes(parsing, argument);
 
-	if (status == 0 && number >= argument->minimum && number <= maximum)
+	if (status == 0 && in_limits(argument, number))
 		return store_number(parsing, argument, number);
 	if (argument->type == ARGUMENT_DURATION)
 		return error_set(parsing->err, -EINVAL,
@@ -122,18 +132,18 @@ static int take_number(struct parsing *parsing, const struct argument *argument,
 
 static int take_size(struct parsing *parsing, const struct argument *argument, const char *text)
 {
-	uint64_t maximum = argument->maximum ? argument->maximum : INT64_MAX, size;
+	uint64_t size;
 	int status = keyval_parse_size(text, &size);
 	const char *before = dashes(parsing, argument);
 
-	if (status == 0 && size >= argument->minimum && size <= maximum)
+	if (status == 0 && in_limits(argument, size))
 		return store_number(parsing, argument, size);
 	if (status == -EINVAL)
 		return error_set(parsing->err, -EINVAL, "%s%s: '%s' is not a size", before,
 				 argument->name, text);
 	return error_set(parsing->err, -EINVAL, "%s%s: '%s' is outside of %llu to %llu bytes",
 			 before, argument->name, text, (unsigned long long)argument->minimum,
-			 (unsigned long long)maximum);
+			 (unsigned long long)maximum_of(argument));
 }
 
 static int refuse_choice(struct parsing *parsing, const struct argument *argument, const char *text)
