@@ -15,6 +15,7 @@
 
 #include "cli/arguments_help.h"
 #include "util/keyval.h"
+#include "util/word_list.h"
 
 #define KEY_HELP  256
 #define KEY_FIRST 257 /* of the options, by their position in the table */
@@ -150,18 +151,13 @@ static int refuse_choice(struct parsing *parsing, const struct argument *argumen
 {
 	const char *const *choices = argument->choices;
 	char list[256] = "";
-	size_t used = 0;
 
 	if (choices[0] && choices[1] && !choices[2])
 		return error_set(parsing->err, -EINVAL, "%s%s: '%s' is neither %s nor %s",
 				 dashes(parsing, argument), argument->name, text, choices[0],
 				 choices[1]);
-	for (size_t i = 0; choices[i] && used < sizeof(list); i++)
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
-					 i == 0		  ? ""
-					 : choices[i + 1] ? ", "
-							  : " or ",
-					 choices[i]);
+	for (size_t i = 0; choices[i]; i++)
+		word_list_add(list, sizeof(list), choices[i + 1] ? ", " : " or ", choices[i]);
 	return error_set(parsing->err, -EINVAL, "%s%s: '%s' is not %s", dashes(parsing, argument),
 			 argument->name, text, list);
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util/word_list.h"
+
 #define HELP_COLUMN  26u
 #define HELP_WIDTH   79u
 #define USAGE_LISTED 4u	  /* more options are "[OPTION]..." */
@@ -11,15 +13,11 @@
 
 const char *arguments_metavar(const struct argument *argument, char text[ARGUMENTS_METAVAR_MAX])
 {
-	size_t used = 0;
-
 	if (argument->metavar)
 		return argument->metavar;
 	text[0] = '\0';
 	for (size_t i = 0; argument->choices && argument->choices[i]; i++)
-		if (used < ARGUMENTS_METAVAR_MAX)
-			used += (size_t)snprintf(text + used, ARGUMENTS_METAVAR_MAX - used, "%s%s",
-						 i ? "|" : "", argument->choices[i]);
+		word_list_add(text, ARGUMENTS_METAVAR_MAX, "|", argument->choices[i]);
 	return text;
 }
 

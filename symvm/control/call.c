@@ -4,13 +4,13 @@
  * (named_call.h). Any other atomic call is given by its number, and its answer is a number.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "control/control.h"
 #include "control/named_call.h"
 #include "machine/vm.h"
 #include "services/guest.h"
+#include "util/word_list.h"
 
 REGISTRY_DECLARE(symvm_named_calls, struct named_call);
 
@@ -52,12 +52,9 @@ static int refuse_name(const char *name, struct error *err)
 {
 	const struct named_call *const *it;
 	char names[256] = "";
-	size_t used = 0;
 
 	REGISTRY_FOR_EACH(symvm_named_calls, it)
-		if (used < sizeof(names))
-			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
-						 used ? ", " : "", (*it)->name);
+		word_list_add(names, sizeof(names), ", ", (*it)->name);
 	return error_set(err, -EINVAL, "call: '%s' is none of %s", name, names);
 }
 

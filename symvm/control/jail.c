@@ -2,31 +2,22 @@
 /*
  * The section "jail" of `symvm info`: the parts of the jail that are really in force for this VM.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "control/control.h"
 #include "jail/jail.h"
 #include "machine/report.h"
 #include "machine/vm.h"
-
-static void append(char *text, size_t size, const char *word)
-{
-	size_t used = strlen(text);
-
-	snprintf(text + used, size - used, "%s%s", used ? ", " : "", word);
-}
+#include "util/word_list.h"
 
 static void set_namespaces(const struct jail_state *state, json_t *object)
 {
 	char text[64] = "";
 
 	if (state->user_namespace)
-		append(text, sizeof(text), "user");
+		word_list_add(text, sizeof(text), ", ", "user");
 	if (state->mount_namespace)
-		append(text, sizeof(text), "mount");
+		word_list_add(text, sizeof(text), ", ", "mount");
 	if (state->network_namespace)
-		append(text, sizeof(text), "network");
+		word_list_add(text, sizeof(text), ", ", "network");
 	json_object_set_new(object, "namespaces", json_string(*text ? text : "none"));
 	json_object_set_new(object, "root",
 			    json_string(state->mount_namespace ? "empty, read-only"
@@ -51,7 +42,7 @@ static void set_filters(const struct jail_state *state, json_t *object)
 
 	for (unsigned i = 0; i < JAIL_FEATURE_COUNT; i++)
 		if (state->features & (1u << i))
-			append(text, sizeof(text), names[i]);
+			word_list_add(text, sizeof(text), ", ", names[i]);
 	json_object_set_new(object, "filters", json_string(text));
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "swap/policy/policy.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "util/u64.h"
+#include "util/word_list.h"
 
 REGISTRY_DECLARE(symvm_swap_policies, struct swap_policy);
 
@@ -54,14 +54,10 @@ const struct swap_policy *swap_policy_find(const char *name)
 void swap_policy_names(char *text, size_t size)
 {
 	const struct swap_policy *const *it;
-	size_t used = 0;
 
 	text[0] = '\0';
-	REGISTRY_FOR_EACH(symvm_swap_policies, it) {
-		if (used < size)
-			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-						 (*it)->name);
-	}
+	REGISTRY_FOR_EACH(symvm_swap_policies, it)
+		word_list_add(text, size, ", ", (*it)->name);
 }
 
 static uint32_t credit_bounded(uint64_t credit)
