@@ -70,45 +70,65 @@ static void report_memory_lost(void *opaque)
 	vm_end(vm, VM_END_FAILURE);
 }
 
-static int vm_init(struct vm *vm, struct error *err)
+static int config_open(struct vm *vm, struct error *err)
 {
-	struct vm_config *config = &vm->config;
+	const struct vm_config *config = &vm->config;
 	int status;
 
 	if (config->cpus < 1 || config->cpus > VM_VCPUS_MAX)
 		return error_set(err, -EINVAL, "cpus: %u is not from 1 to %u", config->cpus,
 				 VM_VCPUS_MAX);
-	status = vm_panic_init(vm, err);
-	if (status == 0)
-		status = boot_source_open(&vm->boot, config->kernel, config->initrd,
-					  config->command_line, err);
-	if (status == 0)
-		boot_hints_log(&vm->log, vm->boot.command_line);
-	if (status == 0)
-		status = memory_check_config(&config->memory, err);
-	if (status == 0)
-		status = vcpu_signal_setup(err);
-	if (status == 0)
-		status = kvm_open(vm, err);
-	if (status == 0)
-		status = host_guard_enable(vm, err);
-	if (status == 0)
-		status = irq_init(&vm->irq, vm->fd, err);
-	if (status == 0)
-		status = memory_init(&vm->memory, vm->fd, &config->memory, err);
-	if (status == 0)
-		status = memory_lost_watch(&vm->memory, vm->main_loop, report_memory_lost, vm, err);
-	if (status == 0)
-		status = symbiotic_create(vm, err);
-	if (status == 0)
-		status = chip_state_capture(vm, &vm->chips, err);
-	for (unsigned id = 0; id < config->cpus && status == 0; id++) {
+	status = boot_source_open(&vm->boot, config->kernel, config->initrd, config->command_line,
+				  err);
+	if (status < 0)
+		return status;
+	boot_hints_log(&vm->log, vm->boot.command_line);
+	return memory_check_config(&config->memory, err);
+}
+
+static int irqchip_create(struct vm *vm, struct error *err)
+{
+	int status = irq_init(&vm->irq, vm->fd, err);
+
+	return status < 0 ? status : chip_state_capture(vm, &vm->chips, err);
+}
+
+static int memory_create(struct vm *vm, struct error *err)
+{
+	int status = memory_init(&vm->memory, vm->fd, &vm->config.memory, err);
+
+	if (status < 0)
+		return status;
+	return memory_lost_watch(&vm->memory, vm->main_loop, report_memory_lost, vm, err);
+}
+
+static int vcpus_create(struct vm *vm, struct error *err)
+{
+	int status = vcpu_signal_setup(err);
+
+	for (unsigned id = 0; id < vm->config.cpus && status == 0; id++) {
 		status = vcpu_create(vm, id, &vm->vcpus[id], err);
 		if (status == 0)
 			vm->vcpu_count++;
 	}
-	if (status == 0)
-		status = services_start(vm, err);
+	return status;
+}
+
+/*
+ * The first step that fails ends the creation, and vm_destroy() undoes what was done. The
+ * configuration comes first, so that a wrong option is reported on a host without KVM, too.
+ */
+static int (*const creation_steps[])(struct vm *vm, struct error *err) = {
+	config_open,   vm_panic_init,	 kvm_open,     host_guard_enable, irqchip_create,
+	memory_create, symbiotic_create, vcpus_create, services_start,
+};
+
+static int vm_init(struct vm *vm, struct error *err)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < sizeof(creation_steps) / sizeof(*creation_steps) && status == 0; i++)
+		status = creation_steps[i](vm, err);
 	return status;
 }
 
