@@ -178,10 +178,10 @@ static void try_contents(const uint8_t *data, size_t size)
 		abort();
 	slots_write(store, data, size);
 	for (unsigned i = 0; i < 4; i++)
-		swap_move_out(store, store->sync_mover, 0, BATCH_SLOTS);
+		swap_evict(store, store->sync_evictor, 0, BATCH_SLOTS);
 	pthread_mutex_lock(&store->lock);
 	for (unsigned i = 0; i < 2 * SLOTS; i++)
-		write_some_locked(store, 0, buffer);
+		writeback_some_locked(store, 0, buffer);
 	for (size_t i = 0; i + 4 <= size && i < 256; i += 4) {
 		off_t at = (off_t)MIB + (data[i] % SLOTS) * SLOT_SIZE +
 			   (data[i + 1] << 8 | data[i + 2]) % SLOT_SIZE;
@@ -196,7 +196,8 @@ static void try_contents(const uint8_t *data, size_t size)
 		pthread_mutex_unlock(&store->lock);
 		swap_store_fetch(store, slot);
 		pthread_mutex_lock(&store->lock);
-		fetch(store, store->mover, 0, fetch_next_locked(store) == slot ? slot : 0, buffer);
+		fetch_slots(store, store->evictor, 0, fetch_next_locked(store) == slot ? slot : 0,
+			    buffer);
 		slot_check(store, slot, data, size);
 	}
 	pthread_mutex_unlock(&store->lock);

@@ -27,7 +27,7 @@ static bool is_filled(const void *page, uint64_t *fill)
 }
 
 /* Claims one slot for copying. */
-static bool claim_locked(struct swap_store *store, uint32_t slot)
+static bool victim_claim_locked(struct swap_store *store, uint32_t slot)
 {
 	struct swap_slot *what = &store->slots[slot];
 
@@ -42,14 +42,14 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 	return true;
 }
 
-static void pick_locked(struct swap_store *store, struct swap_mover *mover, unsigned age,
-			unsigned most)
+static void victims_pick_locked(struct swap_store *store, struct swap_evictor *evictor,
+				unsigned age, unsigned most)
 {
 	unsigned looked = 0;
 
-	mover->count = 0;
+	evictor->count = 0;
 	for (uint32_t seen = 0;
-	     seen < store->slot_count && looked < LOOK_SLOTS && mover->count < most; seen++) {
+	     seen < store->slot_count && looked < LOOK_SLOTS && evictor->count < most; seen++) {
 		uint32_t slot = store->hand;
 
 		looked++;
@@ -60,32 +60,32 @@ static void pick_locked(struct swap_store *store, struct swap_mover *mover, unsi
 			continue;
 		}
 		store->hand = slot + 1 < store->slot_count ? slot + 1 : 0;
-		if (store->slots[slot].age >= age && claim_locked(store, slot))
-			mover->slots[mover->count++] = slot;
+		if (store->slots[slot].age >= age && victim_claim_locked(store, slot))
+			evictor->slots[evictor->count++] = slot;
 	}
 	swap_count(store, looked, looked);
 }
 
-/* Fills entry @i of the mover from the slot's page. */
-static void pack(struct swap_store *store, struct swap_mover *mover, unsigned i)
+/* Fills entry @i of the evictor from the slot's page. */
+static void victim_pack(struct swap_store *store, struct swap_evictor *evictor, unsigned i)
 {
-	mover->lengths[i] = SLOT_SIZE;
-	if (page_read(store, mover->slots[i], mover->page) < 0)
+	evictor->lengths[i] = SLOT_SIZE;
+	if (page_read(store, evictor->slots[i], evictor->page) < 0)
 		return;
-	if (is_filled(mover->page, &mover->fills[i])) {
-		mover->lengths[i] = 0;
+	if (is_filled(evictor->page, &evictor->fills[i])) {
+		evictor->lengths[i] = 0;
 		return;
 	}
-	mover->lengths[i] = (uint32_t)swap_codec_compress(mover->codec, mover->page, SLOT_SIZE,
-							  mover->out[i], ARENA_OBJECT_MAX);
-	if (mover->lengths[i] == 0)
-		mover->lengths[i] = SLOT_SIZE;
+	evictor->lengths[i] = (uint32_t)swap_codec_compress(
+		evictor->codec, evictor->page, SLOT_SIZE, evictor->out[i], ARENA_OBJECT_MAX);
+	if (evictor->lengths[i] == 0)
+		evictor->lengths[i] = SLOT_SIZE;
 }
 
 /* Takes the slot for good if the guest left it alone, and stores its copy. */
-static bool commit_locked(struct swap_store *store, struct swap_mover *mover, unsigned i)
+static bool victim_commit_locked(struct swap_store *store, struct swap_evictor *evictor, unsigned i)
 {
-	uint32_t slot = mover->slots[i], length = mover->lengths[i], handle = ARENA_NONE;
+	uint32_t slot = evictor->slots[i], length = evictor->lengths[i], handle = ARENA_NONE;
 	struct swap_slot *what = &store->slots[slot];
 
 	what->flags &= (uint8_t)~SLOT_BUSY;
@@ -110,14 +110,14 @@ static bool commit_locked(struct swap_store *store, struct swap_mover *mover, un
 		return false;
 	}
 	if (length)
-		memcpy(arena_data(store->arena, handle), mover->out[i], length);
+		memcpy(arena_data(store->arena, handle), evictor->out[i], length);
 	swap_copy_set_locked(store, slot, length ? WHERE_COMPRESSED : WHERE_FILLED,
-			     length ? handle : mover->fills[i], length);
+			     length ? handle : evictor->fills[i], length);
 	return true;
 }
 
 /* Sets the state that the guest sees. @gone: the page went; otherwise it could not go. */
-static void finish_locked(struct swap_store *store, uint32_t slot, bool gone)
+static void slot_release_locked(struct swap_store *store, uint32_t slot, bool gone)
 {
 	uint32_t state = swap_word_release_locked(store, slot,
 						  gone ? SYM_SLOT_STORED : SYM_SLOT_RESIDENT);
@@ -134,7 +134,7 @@ static void finish_locked(struct swap_store *store, uint32_t slot, bool gone)
 		swap_count(store, compressed, 1);
 }
 
-void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned count)
+void swap_evict_finish_locked(struct swap_store *store, const uint32_t *slots, unsigned count)
 {
 	for (unsigned i = 0, run; i < count; i += run) {
 		bool gone;
@@ -143,54 +143,54 @@ void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned
 			;
 		gone = swap_punch_locked(store, slots[i], run) == 0;
 		for (unsigned j = i; j < i + run; j++)
-			finish_locked(store, slots[j], gone);
+			slot_release_locked(store, slots[j], gone);
 	}
 	swap_pressure_update_locked(store);
 }
 
-static unsigned commit_all_locked(struct swap_store *store, struct swap_mover *mover)
+static unsigned victims_commit_locked(struct swap_store *store, struct swap_evictor *evictor)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < mover->count; i++)
-		if (commit_locked(store, mover, i))
-			mover->slots[count++] = mover->slots[i];
-	swap_leave_locked(store, mover->slots, count);
+	for (unsigned i = 0; i < evictor->count; i++)
+		if (victim_commit_locked(store, evictor, i))
+			evictor->slots[count++] = evictor->slots[i];
+	swap_evict_finish_locked(store, evictor->slots, count);
 	return count;
 }
 
-unsigned swap_move_out(struct swap_store *store, struct swap_mover *mover, unsigned age,
-		       unsigned most)
+unsigned swap_evict(struct swap_store *store, struct swap_evictor *evictor, unsigned age,
+		    unsigned most)
 {
 	unsigned count;
 
 	swap_lock(store);
-	pick_locked(store, mover, age, most < BATCH_SLOTS ? most : BATCH_SLOTS);
+	victims_pick_locked(store, evictor, age, most < BATCH_SLOTS ? most : BATCH_SLOTS);
 	swap_unlock(store);
-	if (mover->count == 0)
+	if (evictor->count == 0)
 		return 0;
-	for (unsigned i = 0; i < mover->count; i++)
-		pack(store, mover, i);
+	for (unsigned i = 0; i < evictor->count; i++)
+		victim_pack(store, evictor, i);
 	swap_lock(store);
-	count = commit_all_locked(store, mover);
+	count = victims_commit_locked(store, evictor);
 	pthread_cond_broadcast(&store->room);
 	swap_unlock(store);
 	return count;
 }
 
-bool swap_move_out_locked(struct swap_store *store, uint32_t slot)
+bool swap_evict_slot_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_mover *mover = store->mover;
+	struct swap_evictor *evictor = store->evictor;
 
-	if (!claim_locked(store, slot))
+	if (!victim_claim_locked(store, slot))
 		return false;
-	mover->count = 1;
-	mover->slots[0] = slot;
-	pack(store, mover, 0);
-	return commit_all_locked(store, mover) == 1;
+	evictor->count = 1;
+	evictor->slots[0] = slot;
+	victim_pack(store, evictor, 0);
+	return victims_commit_locked(store, evictor) == 1;
 }
 
-int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page)
+int swap_copy_expand_locked(struct swap_store *store, uint32_t slot, void *page)
 {
 	const struct swap_slot *what = &store->slots[slot];
 
@@ -200,7 +200,7 @@ int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page)
 			memcpy((uint64_t *)page + i, &what->value, sizeof(uint64_t));
 		return 0;
 	case WHERE_COMPRESSED:
-		return swap_codec_expand(store->mover->codec,
+		return swap_codec_expand(store->evictor->codec,
 					 arena_data(store->arena, (uint32_t)what->value),
 					 what->length, page, SLOT_SIZE);
 	default:
@@ -231,15 +231,15 @@ int swap_page_write_locked(struct swap_store *store, uint32_t slot, const void *
 	return put == SLOT_SIZE ? 0 : -ENOMEM;
 }
 
-int swap_move_in_locked(struct swap_store *store, uint32_t slot, const void *page)
+int swap_slot_restore_locked(struct swap_store *store, uint32_t slot, const void *page)
 {
 	int status;
 
 	if (store->slots[slot].flags & SLOT_BUSY)
 		return 0;
 	if (!page) {
-		page = store->mover->page;
-		if (swap_expand_locked(store, slot, store->mover->page) < 0) {
+		page = store->evictor->page;
+		if (swap_copy_expand_locked(store, slot, store->evictor->page) < 0) {
 			swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
 			return -EIO;
 		}

@@ -46,7 +46,7 @@ static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 	if (state == SYM_SLOT_FREE || state == SYM_SLOT_STORED || state == SYM_SLOT_FAILED)
 		return swap_punch_dead_locked(store, slot, word);
 	if (pass == 1 && state == SYM_SLOT_RESIDENT)
-		return swap_move_out_locked(store, slot);
+		return swap_evict_slot_locked(store, slot);
 	if (pass < 2 || (pass == 2 && state == SYM_SLOT_MAPPED))
 		return false;
 	/*
@@ -115,7 +115,7 @@ static uint32_t chunk_around(const struct swap_store *store, uint32_t slot, uint
 	return first;
 }
 
-uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *count)
+uint32_t swap_fault_serve(struct swap_store *store, uint32_t slot, uint32_t *count)
 {
 	uint32_t first = slot;
 	int status = 0;

@@ -23,7 +23,7 @@ static bool make_room_once(struct swap_store *store, unsigned age)
 	if (punched)
 		return true;
 	pthread_mutex_lock(&store->sync_lock);
-	moved = swap_move_out(store, store->sync_mover, age, TRY_SLOTS);
+	moved = swap_evict(store, store->sync_evictor, age, TRY_SLOTS);
 	pthread_mutex_unlock(&store->sync_lock);
 	return moved;
 }
@@ -130,7 +130,7 @@ static void fetch_ahead_locked(struct swap_store *store, uint32_t slot)
 
 		if ((what->where != WHERE_FILLED && what->where != WHERE_COMPRESSED) ||
 		    SYM_SLOT_STATE(swap_word(store, slot)) != SYM_SLOT_STORED ||
-		    swap_move_in_locked(store, slot, NULL) < 0)
+		    swap_slot_restore_locked(store, slot, NULL) < 0)
 			return;
 		swap_count(store, fetched_ahead, 1);
 	}
@@ -152,7 +152,7 @@ static int fetch_locked(struct swap_store *store, uint32_t slot)
 		swap_fetch_queue_locked(store, slot);
 		return -EAGAIN;
 	}
-	if (swap_move_in_locked(store, slot, NULL) == -ENOMEM)
+	if (swap_slot_restore_locked(store, slot, NULL) == -ENOMEM)
 		return -ENOSPC;
 	fetch_ahead_locked(store, slot);
 	return 0;

@@ -18,8 +18,8 @@ static int contents_get(struct swap_store *store, uint32_t slot, uint32_t state,
 			       ? 0
 			       : -EIO;
 	if (store->slots[slot].where == WHERE_SPILLED)
-		return swap_spill_load_locked(store, slot, page);
-	return swap_expand_locked(store, slot, page);
+		return swap_spill_read_locked(store, slot, page);
+	return swap_copy_expand_locked(store, slot, page);
 }
 
 static void slot_save(struct swap_store *store, uint32_t slot, struct serialize_writer *writer,
@@ -69,7 +69,7 @@ static void load_make_room(struct swap_store *store)
 	       swap_room_locked(store) < 4 * store->unit) {
 		swap_unlock(store);
 		pthread_mutex_lock(&store->sync_lock);
-		moved = swap_move_out(store, store->sync_mover, 0, BATCH_SLOTS);
+		moved = swap_evict(store, store->sync_evictor, 0, BATCH_SLOTS);
 		pthread_mutex_unlock(&store->sync_lock);
 		swap_lock(store);
 	}

@@ -84,7 +84,7 @@ unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
 	return punched;
 }
 
-static void grow_old(struct swap_slot *what, bool is_free)
+static void slot_grow_old(struct swap_slot *what, bool is_free)
 {
 	bool was_free = what->flags & SLOT_SEEN_FREE;
 
@@ -115,7 +115,7 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 	case SYM_SLOT_FREE:
 		what->flags &= (uint8_t)~SLOT_INCOMPRESSIBLE;
 		swap_copy_drop_locked(store, slot);
-		grow_old(what, true);
+		slot_grow_old(what, true);
 		break;
 	case SYM_SLOT_WRITING:
 		what->flags &= (uint8_t) ~(SLOT_INCOMPRESSIBLE | SLOT_SEEN_FREE);
@@ -128,7 +128,7 @@ static void scan_slot(struct swap_store *store, uint32_t slot)
 		break;
 	case SYM_SLOT_RESIDENT:
 		swap_copy_drop_locked(store, slot);
-		grow_old(what, false);
+		slot_grow_old(what, false);
 		break;
 	case SYM_SLOT_COPYING:
 		if (!(what->flags & SLOT_BUSY))
@@ -165,7 +165,7 @@ static void revoke_update_locked(struct swap_store *store)
 	__atomic_store_n(&store->header->revoke_wanted, wanted, __ATOMIC_RELAXED);
 }
 
-static void scan(struct swap_store *store)
+static void scan_all(struct swap_store *store)
 {
 	swap_lock(store);
 	memset(store->counting, 0, sizeof(store->counting));
@@ -205,7 +205,7 @@ static bool room_enough(struct swap_store *store)
 }
 
 /* Asks the spill threads to do the rest. */
-static void spill_ask(struct swap_store *store)
+static void writeback_request(struct swap_store *store)
 {
 	swap_lock(store);
 	if (store->spill && !store->stopping) {
@@ -230,12 +230,12 @@ static void punch_free_all(struct swap_store *store)
 }
 
 /* Moves slots out until there is enough room, or until none of all slots could go. */
-static void move_out_all(struct swap_store *store, struct swap_mover *mover, unsigned age)
+static void evict_all(struct swap_store *store, struct swap_evictor *evictor, unsigned age)
 {
 	unsigned looks = swap_looks(store);
 
 	for (unsigned left = looks; left && !room_enough(store); left--)
-		if (swap_move_out(store, mover, age, BATCH_SLOTS))
+		if (swap_evict(store, evictor, age, BATCH_SLOTS))
 			left = looks + 1;
 }
 
@@ -243,13 +243,13 @@ static void move_out_all(struct swap_store *store, struct swap_mover *mover, uns
  * Makes room until four units are free or nothing more can be done: first pages of freed slots,
  * then cold contents, then any contents, then the spill store.
  */
-static void make_room(struct swap_store *store, struct swap_mover *mover)
+static void make_room(struct swap_store *store, struct swap_evictor *evictor)
 {
 	punch_free_all(store);
-	move_out_all(store, mover, COLD_SCANS);
-	move_out_all(store, mover, 0);
+	evict_all(store, evictor, COLD_SCANS);
+	evict_all(store, evictor, 0);
 	if (!room_enough(store))
-		spill_ask(store);
+		writeback_request(store);
 	swap_lock(store);
 	revoke_update_locked(store);
 	store->room_wanted = false;
@@ -279,11 +279,11 @@ static bool wait_for_work(struct swap_store *store, uint64_t next_scan, bool tri
 void *swap_scan_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
-	struct swap_mover *mover = swap_mover_create(&store->codec);
+	struct swap_evictor *evictor = swap_evictor_create(&store->codec);
 	uint64_t next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
 
-	if (!swap_thread_enter(store, "swap-scan", mover)) {
-		swap_mover_destroy(mover);
+	if (!swap_thread_enter(store, "swap-scan", evictor)) {
+		swap_evictor_destroy(evictor);
 		return NULL;
 	}
 	swap_lock(store);
@@ -293,16 +293,16 @@ void *swap_scan_thread(void *opaque)
 
 		swap_unlock(store);
 		if (due) {
-			scan(store);
+			scan_all(store);
 			next_scan = clock_now_ns() + SCAN_MS * NS_PER_MS;
 			in_vain_set(store, false);
 		}
 		if (wanted)
-			make_room(store, mover);
+			make_room(store, evictor);
 		swap_lock(store);
 		revoke_update_locked(store);
 	}
 	swap_unlock(store);
-	swap_mover_destroy(mover);
+	swap_evictor_destroy(evictor);
 	return NULL;
 }

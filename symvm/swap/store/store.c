@@ -101,9 +101,10 @@ static int memory_create(struct swap_store *store)
 	store->slots = calloc(store->slot_count, sizeof(*store->slots));
 	store->groups = calloc(store->group_count, sizeof(*store->groups));
 	store->arena = arena_create(store->config.size);
-	store->mover = swap_mover_create(&store->codec);
-	store->sync_mover = swap_mover_create(&store->codec);
-	return store->slots && store->groups && store->arena && store->mover && store->sync_mover
+	store->evictor = swap_evictor_create(&store->codec);
+	store->sync_evictor = swap_evictor_create(&store->codec);
+	return store->slots && store->groups && store->arena && store->evictor &&
+			       store->sync_evictor
 		       ? 0
 		       : -ENOMEM;
 }
@@ -196,8 +197,8 @@ void swap_store_destroy(struct swap_store *store)
 		close(store->stop_fd);
 	if (store->fd >= 0)
 		close(store->fd);
-	swap_mover_destroy(store->mover);
-	swap_mover_destroy(store->sync_mover);
+	swap_evictor_destroy(store->evictor);
+	swap_evictor_destroy(store->sync_evictor);
 	arena_destroy(store->arena);
 	free(store->slots);
 	free(store->groups);
@@ -232,11 +233,11 @@ int swap_store_start(struct swap_store *store, struct jail *jail, struct error *
 		return error_set_errno(err, -errno, "--swap: eventfd");
 	status = thread_start(store, swap_scan_thread, err);
 	if (status == 0 && store->uffd >= 0)
-		status = thread_start(store, swap_event_thread, err);
+		status = thread_start(store, swap_uffd_event_thread, err);
 	if (status == 0 && store->uffd >= 0)
-		status = thread_start(store, swap_fault_thread, err);
+		status = thread_start(store, swap_uffd_fault_thread, err);
 	for (unsigned i = 0; status == 0 && store->spill && i < store->spill->lanes; i++)
-		status = thread_start(store, swap_spill_thread, err);
+		status = thread_start(store, swap_writeback_thread, err);
 	if (status < 0)
 		return status;
 	swap_lock(store);

@@ -94,7 +94,7 @@
  * Locks. One lock guards all that the store knows. A function named *_locked wants it held. Under
  * it words are read and changed, and pages are put behind slots and taken away. Compression of
  * batches and I/O run without it, on slots marked BUSY or IO; only saving, when vCPUs are stopped,
- * reads the spill store under it. sync_lock guards the vCPUs' mover and is taken before the lock.
+ * reads the spill store under it. sync_lock guards the vCPUs' evictor and is taken before the lock.
  * event_lock guards the queue of events and is never held with another.
  *
  * Files call downwards only: store > scan, writeback, uffd, reserve, save > fault > evict >
@@ -167,7 +167,7 @@ struct swap_group {
 };
 
 /* Buffers with which one thread moves slots out. */
-struct swap_mover {
+struct swap_evictor {
 	struct swap_codec *codec;
 	unsigned count;
 	uint32_t slots[BATCH_SLOTS];
@@ -220,10 +220,10 @@ struct swap_store {
 	uint32_t fetch_queue[FETCH_QUEUE];
 	unsigned fetch_count;
 	unsigned io_active;
-	struct swap_mover *mover; /* under the lock; also expands */
+	struct swap_evictor *evictor; /* under the lock; also expands */
 
-	pthread_mutex_t sync_lock;     /* around sync_mover; taken before lock */
-	struct swap_mover *sync_mover; /* for vCPUs that need room at once */
+	pthread_mutex_t sync_lock;	   /* around sync_evictor; taken before lock */
+	struct swap_evictor *sync_evictor; /* for vCPUs that need room at once */
 
 	int uffd;
 	uint64_t guard_base; /* address of the slots in the guest's mapping */
@@ -316,8 +316,8 @@ unsigned swap_looks(const struct swap_store *store);
 /* --- worker.c --- */
 
 /* NULL: out of memory. The caller destroys it. */
-struct swap_mover *swap_mover_create(const struct swap_codec_library *codec);
-void swap_mover_destroy(struct swap_mover *mover);
+struct swap_evictor *swap_evictor_create(const struct swap_codec_library *codec);
+void swap_evictor_destroy(struct swap_evictor *evictor);
 /*
  * Enters the store's jail and counts the thread for swap_store_start(), which waits for it. @ready:
  * the thread has what it needs. False: the thread must end.
@@ -351,23 +351,23 @@ bool swap_punch_dead_locked(struct swap_store *store, uint32_t slot, uint32_t wo
  * slots and starts where the last such look ended. Returns the number of slots moved. To be called
  * without the lock.
  */
-unsigned swap_move_out(struct swap_store *store, struct swap_mover *mover, unsigned age,
-		       unsigned most);
+unsigned swap_evict(struct swap_store *store, struct swap_evictor *evictor, unsigned age,
+		    unsigned most);
 /* The same for one slot. True: it was moved. */
-bool swap_move_out_locked(struct swap_store *store, uint32_t slot);
+bool swap_evict_slot_locked(struct swap_store *store, uint32_t slot);
 /*
  * Brings a STORED slot back into the window. @page: its contents; NULL: they are in the VMM's
  * memory. There must be room. 0 also if the guest changed its mind; -ENOMEM; -EIO: the slot is
  * FAILED now.
  */
-int swap_move_in_locked(struct swap_store *store, uint32_t slot, const void *page);
+int swap_slot_restore_locked(struct swap_store *store, uint32_t slot, const void *page);
 /*
  * Ends the way out of OWNED slots whose copies are set: gives back their pages, those of neighbours
  * together, and changes their words.
  */
-void swap_leave_locked(struct swap_store *store, const uint32_t *slots, unsigned count);
+void swap_evict_finish_locked(struct swap_store *store, const uint32_t *slots, unsigned count);
 /* Puts the stored contents of a slot that is not spilled into @page. -EIO. */
-int swap_expand_locked(struct swap_store *store, uint32_t slot, void *page);
+int swap_copy_expand_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Puts contents into the window; backs the slot first if it has no page. -ENOMEM, -errno. */
 int swap_page_write_locked(struct swap_store *store, uint32_t slot, const void *page);
 /* Drops the slot's copy and changes its word from @state to FAILED. */
@@ -386,20 +386,20 @@ void *swap_scan_thread(void *store);
 
 /* Serves a missing page. Returns the first slot to wake and their number in *@count; 0: no memory.
  */
-uint32_t swap_serve_fault(struct swap_store *store, uint32_t slot, uint32_t *count);
+uint32_t swap_fault_serve(struct swap_store *store, uint32_t slot, uint32_t *count);
 
 /* --- uffd.c --- */
 
-void *swap_event_thread(void *store);
-void *swap_fault_thread(void *store);
+void *swap_uffd_event_thread(void *store);
+void *swap_uffd_fault_thread(void *store);
 
 /* --- writeback.c --- */
 
-void *swap_spill_thread(void *store);
+void *swap_writeback_thread(void *store);
 /*
  * Reads the contents of a spilled slot and waits for the spill store; for saving. @page is aligned.
  */
-int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page);
+int swap_spill_read_locked(struct swap_store *store, uint32_t slot, void *page);
 /* Queues the read of a spilled slot. */
 void swap_fetch_queue_locked(struct swap_store *store, uint32_t slot);
 

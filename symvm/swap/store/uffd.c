@@ -109,7 +109,7 @@ static void events_read(struct swap_store *store)
 	}
 }
 
-void *swap_event_thread(void *opaque)
+void *swap_uffd_event_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
 	struct pollfd polls[2] = {{.fd = store->uffd, .events = POLLIN},
@@ -126,7 +126,7 @@ void *swap_event_thread(void *opaque)
 	return NULL;
 }
 
-static void wake(struct swap_store *store, uint32_t first, uint32_t count)
+static void waiters_wake(struct swap_store *store, uint32_t first, uint32_t count)
 {
 	struct uffdio_range range = {
 		.start = store->guard_base + (uint64_t)first * SLOT_SIZE,
@@ -138,7 +138,7 @@ static void wake(struct swap_store *store, uint32_t first, uint32_t count)
 			    store->config.index, strerror(errno));
 }
 
-void *swap_fault_thread(void *opaque)
+void *swap_uffd_fault_thread(void *opaque)
 {
 	const struct timespec pause = {.tv_nsec = NO_MEMORY_WAIT_MS * 1000000};
 	struct swap_store *store = opaque;
@@ -147,13 +147,13 @@ void *swap_fault_thread(void *opaque)
 	if (!swap_thread_enter(store, "swap-fault", true))
 		return NULL;
 	while (event_pop(store, &slot)) {
-		first = swap_serve_fault(store, slot, &count);
+		first = swap_fault_serve(store, slot, &count);
 		while (count == 0 && !store->stopping) {
 			nanosleep(&pause, NULL);
-			first = swap_serve_fault(store, slot, &count);
+			first = swap_fault_serve(store, slot, &count);
 		}
 		if (count)
-			wake(store, first, count);
+			waiters_wake(store, first, count);
 	}
 	return NULL;
 }

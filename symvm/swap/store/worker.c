@@ -6,26 +6,26 @@
 #include "jail/jail.h"
 #include "swap/store/store_internal.h"
 
-struct swap_mover *swap_mover_create(const struct swap_codec_library *codec)
+struct swap_evictor *swap_evictor_create(const struct swap_codec_library *codec)
 {
-	struct swap_mover *mover = aligned_alloc(SLOT_SIZE, sizeof(*mover));
+	struct swap_evictor *evictor = aligned_alloc(SLOT_SIZE, sizeof(*evictor));
 
-	if (!mover)
+	if (!evictor)
 		return NULL;
-	mover->count = 0;
-	mover->codec = swap_codec_create(codec);
-	if (!mover->codec) {
-		free(mover);
+	evictor->count = 0;
+	evictor->codec = swap_codec_create(codec);
+	if (!evictor->codec) {
+		free(evictor);
 		return NULL;
 	}
-	return mover;
+	return evictor;
 }
 
-void swap_mover_destroy(struct swap_mover *mover)
+void swap_evictor_destroy(struct swap_evictor *evictor)
 {
-	if (mover)
-		swap_codec_destroy(mover->codec);
-	free(mover);
+	if (evictor)
+		swap_codec_destroy(evictor->codec);
+	free(evictor);
 }
 
 bool swap_thread_enter(struct swap_store *store, const char *name, bool ready)

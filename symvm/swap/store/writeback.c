@@ -17,7 +17,7 @@
 
 #define PICK_LOOKS 4u /* looks for incompressible slots, before compressed ones */
 
-static uint64_t checksum(uint32_t slot, const void *data, size_t length)
+static uint64_t block_checksum(uint32_t slot, const void *data, size_t length)
 {
 	/* Seeded by the slot, so that another slot's block does not match. */
 	return XXH3_64bits_withSeed(data, length, slot);
@@ -93,10 +93,10 @@ static void write_ended_locked(struct swap_store *store, int status)
 }
 
 /* Checks and expands the data that was read; NULL: it differs from the data that was written. */
-static const void *unpack(struct swap_store *store, const struct swap_slot *what, uint32_t slot,
-			  const void *data, struct swap_mover *mover)
+static const void *fetch_expand(struct swap_store *store, const struct swap_slot *what,
+				uint32_t slot, const void *data, struct swap_evictor *evictor)
 {
-	if (checksum(slot, data, what->length) != what->value) {
+	if (block_checksum(slot, data, what->length) != what->value) {
 		swap_count(store, spill_mismatches, 1);
 		log_limited(store->log, LOG_LEVEL_ERROR,
 			    "swap%u: spill store: slot %u came back changed", store->config.index,
@@ -105,8 +105,8 @@ static const void *unpack(struct swap_store *store, const struct swap_slot *what
 	}
 	if (what->length == SLOT_SIZE)
 		return data;
-	return swap_codec_expand(mover->codec, data, what->length, mover->page, SLOT_SIZE) == 0
-		       ? mover->page
+	return swap_codec_expand(evictor->codec, data, what->length, evictor->page, SLOT_SIZE) == 0
+		       ? evictor->page
 		       : NULL;
 }
 
@@ -114,7 +114,7 @@ static const void *unpack(struct swap_store *store, const struct swap_slot *what
  * How many slots from @first on are read together: spilled neighbours, if there is ample room.
  * Marks them IO.
  */
-static unsigned fetch_run_locked(struct swap_store *store, uint32_t first)
+static unsigned fetch_claim_locked(struct swap_store *store, uint32_t first)
 {
 	uint64_t room = swap_room_locked(store), spare = 3 * store->unit;
 	unsigned most = room > spare + FETCH_AHEAD ? FETCH_AHEAD + 1 : 1, count = 0;
@@ -131,8 +131,8 @@ static unsigned fetch_run_locked(struct swap_store *store, uint32_t first)
 }
 
 /* Puts the data read for one slot back into the window; @data NULL: it could not be read. */
-static void fetched_locked(struct swap_store *store, struct swap_mover *mover, uint32_t slot,
-			   const void *data)
+static void fetch_finish_locked(struct swap_store *store, struct swap_evictor *evictor,
+				uint32_t slot, const void *data)
 {
 	struct swap_slot was = store->slots[slot];
 	const void *page;
@@ -140,19 +140,19 @@ static void fetched_locked(struct swap_store *store, struct swap_mover *mover, u
 	/* The contents died or were written over: the data may be anything. */
 	if (!io_end_locked(store, slot) || was.where != WHERE_SPILLED)
 		return;
-	page = data ? unpack(store, &was, slot, data, mover) : NULL;
+	page = data ? fetch_expand(store, &was, slot, data, evictor) : NULL;
 	if (!page)
 		swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
 	else if (swap_room_locked(store) || swap_used_locked(store) < store->ceiling + GROWTH_PAGES)
 		/* Without room it stays where it is, and the guest asks again. */
-		swap_move_in_locked(store, slot, page);
+		swap_slot_restore_locked(store, slot, page);
 }
 
 /* Reads a spilled slot back, perhaps with its neighbours. Called with the lock, returns with it. */
-static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned lane, uint32_t slot,
-		  uint8_t *data)
+static void fetch_slots(struct swap_store *store, struct swap_evictor *evictor, unsigned lane,
+			uint32_t slot, uint8_t *data)
 {
-	unsigned count = fetch_run_locked(store, slot), good;
+	unsigned count = fetch_claim_locked(store, slot), good;
 	int status;
 
 	if (count == 0)
@@ -170,18 +170,19 @@ static void fetch(struct swap_store *store, struct swap_mover *mover, unsigned l
 	swap_count(store, spill_reads, good);
 	for (unsigned i = 0; i < count; i++) {
 		if (i < good || i == 0)
-			fetched_locked(store, mover, slot + i,
-				       i < good ? data + (size_t)i * SPILL_BLOCK : NULL);
+			fetch_finish_locked(store, evictor, slot + i,
+					    i < good ? data + (size_t)i * SPILL_BLOCK : NULL);
 		else
 			io_end_locked(store, slot + i);
 	}
 }
 
-int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page)
+int swap_spill_read_locked(struct swap_store *store, uint32_t slot, void *page)
 {
 	const struct swap_slot *what = &store->slots[slot];
 	int status = store->spill->ops->read(store->spill, 0, slot, page, 1);
-	const void *contents = status < 0 ? NULL : unpack(store, what, slot, page, store->mover);
+	const void *contents = status < 0 ? NULL
+					  : fetch_expand(store, what, slot, page, store->evictor);
 
 	if (!contents)
 		return -EIO;
@@ -191,7 +192,7 @@ int swap_spill_load_locked(struct swap_store *store, uint32_t slot, void *page)
 }
 
 /* A compressed slot to write out, from the oldest slab. */
-static uint32_t pick_compressed_locked(struct swap_store *store)
+static uint32_t compressed_pick_locked(struct swap_store *store)
 {
 	for (unsigned skip = 0; skip < 2 * SPILL_LANES + 1; skip++) {
 		uint32_t slot = arena_oldest(store->arena, skip);
@@ -205,7 +206,7 @@ static uint32_t pick_compressed_locked(struct swap_store *store)
 }
 
 /* Claims a resident slot that compression does not help. */
-static bool claim_locked(struct swap_store *store, uint32_t slot)
+static bool resident_claim_locked(struct swap_store *store, uint32_t slot)
 {
 	struct swap_slot *what = &store->slots[slot];
 
@@ -219,7 +220,7 @@ static bool claim_locked(struct swap_store *store, uint32_t slot)
 }
 
 /* Claims up to SPILL_RUN neighbours from *@first on. Returns their number. */
-static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
+static unsigned resident_pick_locked(struct swap_store *store, uint32_t *first)
 {
 	uint32_t slot = store->spill_hand;
 	unsigned count = 0;
@@ -230,7 +231,8 @@ static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 			continue;
 		}
 		*first = slot;
-		while (count < SPILL_RUN && slot < store->slot_count && claim_locked(store, slot)) {
+		while (count < SPILL_RUN && slot < store->slot_count &&
+		       resident_claim_locked(store, slot)) {
 			count++;
 			slot++;
 		}
@@ -244,13 +246,13 @@ static unsigned pick_resident_locked(struct swap_store *store, uint32_t *first)
 }
 
 /* Up to @looks such looks, with the lock released in between. */
-static unsigned look_resident_locked(struct swap_store *store, unsigned looks, uint32_t *first)
+static unsigned resident_find_locked(struct swap_store *store, unsigned looks, uint32_t *first)
 {
 	unsigned count = 0, all = swap_looks(store);
 
 	looks = looks < all ? looks : all;
 	while (looks-- && !store->stopping && !store->fetch_count) {
-		count = pick_resident_locked(store, first);
+		count = resident_pick_locked(store, first);
 		if (count)
 			break;
 		swap_lock_pass(store);
@@ -269,7 +271,7 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 	memcpy(data, arena_data(store->arena, (uint32_t)what->value), length);
 	what->flags |= SLOT_IO;
 	swap_unlock(store);
-	sum = checksum(slot, data, length);
+	sum = block_checksum(slot, data, length);
 	status = store->spill->ops->write(store->spill, lane, slot, data, 1);
 	swap_lock(store);
 	write_ended_locked(store, status);
@@ -281,7 +283,7 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 }
 
 /* Ends the copying of one slot. True: the slot leaves the window. */
-static bool written_locked(struct swap_store *store, uint32_t slot, bool good, uint64_t sum)
+static bool write_finish_locked(struct swap_store *store, uint32_t slot, bool good, uint64_t sum)
 {
 	struct swap_slot *what = &store->slots[slot];
 
@@ -312,31 +314,31 @@ static void write_resident(struct swap_store *store, unsigned lane, uint32_t fir
 	if (pread(store->fd, data, (size_t)length, (off_t)swap_slot_offset(store, first)) != length)
 		status = -EIO;
 	for (unsigned i = 0; i < count && status == 0; i++)
-		sums[i] = checksum(first + i, data + (size_t)i * SLOT_SIZE, SLOT_SIZE);
+		sums[i] = block_checksum(first + i, data + (size_t)i * SLOT_SIZE, SLOT_SIZE);
 	if (status == 0)
 		status = store->spill->ops->write(store->spill, lane, first, data, count);
 	swap_lock(store);
 	write_ended_locked(store, status);
 	for (unsigned i = 0; i < count; i++)
-		if (written_locked(store, first + i, status == 0, status == 0 ? sums[i] : 0))
+		if (write_finish_locked(store, first + i, status == 0, status == 0 ? sums[i] : 0))
 			slots[gone++] = first + i;
-	swap_leave_locked(store, slots, gone);
+	swap_evict_finish_locked(store, slots, gone);
 }
 
 /*
  * Writes something out. False: there is nothing to write, or an error. Then the thread stops for
  * now instead of retrying forever.
  */
-static bool write_some_locked(struct swap_store *store, unsigned lane, void *data)
+static bool writeback_some_locked(struct swap_store *store, unsigned lane, void *data)
 {
 	uint64_t errors = store->counters.spill_errors;
 	uint32_t first, slot = NO_SLOT;
-	unsigned count = look_resident_locked(store, PICK_LOOKS, &first);
+	unsigned count = resident_find_locked(store, PICK_LOOKS, &first);
 
 	if (!count)
-		slot = pick_compressed_locked(store);
+		slot = compressed_pick_locked(store);
 	if (!count && slot == NO_SLOT)
-		count = look_resident_locked(store, swap_looks(store), &first);
+		count = resident_find_locked(store, swap_looks(store), &first);
 	if (!count && slot == NO_SLOT)
 		return false;
 	if (count)
@@ -348,15 +350,15 @@ static bool write_some_locked(struct swap_store *store, unsigned lane, void *dat
 	return errors == store->counters.spill_errors;
 }
 
-void *swap_spill_thread(void *opaque)
+void *swap_writeback_thread(void *opaque)
 {
 	struct swap_store *store = opaque;
-	struct swap_mover *mover = swap_mover_create(&store->codec);
+	struct swap_evictor *evictor = swap_evictor_create(&store->codec);
 	uint8_t *data = aligned_alloc(SPILL_BLOCK, (size_t)SPILL_RUN * SPILL_BLOCK);
 	unsigned lane;
 
-	if (!swap_thread_enter(store, "swap-spill", mover && data)) {
-		swap_mover_destroy(mover);
+	if (!swap_thread_enter(store, "swap-spill", evictor && data)) {
+		swap_evictor_destroy(evictor);
 		free(data);
 		return NULL;
 	}
@@ -366,15 +368,15 @@ void *swap_spill_thread(void *opaque)
 		uint32_t slot = fetch_next_locked(store);
 
 		if (slot != NO_SLOT)
-			fetch(store, mover, lane, slot, data);
-		else if (!store->spill_wanted || !write_some_locked(store, lane, data)) {
+			fetch_slots(store, evictor, lane, slot, data);
+		else if (!store->spill_wanted || !writeback_some_locked(store, lane, data)) {
 			store->spill_wanted = false;
 			if (!store->fetch_count && !store->stopping)
 				pthread_cond_wait(&store->io, &store->lock);
 		}
 	}
 	swap_unlock(store);
-	swap_mover_destroy(mover);
+	swap_evictor_destroy(evictor);
 	free(data);
 	return NULL;
 }
