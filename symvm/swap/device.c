@@ -26,7 +26,7 @@ struct swap_device {
 
 static const struct device_ops swap_ops;
 
-static struct swap_device *find(struct vm *vm, unsigned index)
+static struct swap_device *window_find(struct vm *vm, unsigned index)
 {
 	struct device *device = device_find(vm, &swap_ops);
 
@@ -37,20 +37,20 @@ static struct swap_device *find(struct vm *vm, unsigned index)
 
 struct swap_store *swap_store_find(struct vm *vm, unsigned index)
 {
-	struct swap_device *swap = find(vm, index);
+	struct swap_device *swap = window_find(vm, index);
 
 	return swap ? swap->store : NULL;
 }
 
-static void fill_windows(struct vm *vm, struct sym_publication *what)
+static void windows_fill(struct vm *vm, struct sym_publication *publication)
 {
 	struct swap_device *swap;
 
-	for (unsigned i = 0; i < SYM_SWAP_WINDOWS_MAX && (swap = find(vm, i)); i++)
-		what->swap_windows[i] = swap->gpa;
+	for (unsigned i = 0; i < SYM_SWAP_WINDOWS_MAX && (swap = window_find(vm, i)); i++)
+		publication->swap_windows[i] = swap->gpa;
 }
 
-static const struct publisher swap_publisher = {.name = "swap", .fill = fill_windows};
+static const struct publisher swap_publisher = {.name = "swap", .fill = windows_fill};
 PUBLISHER(swap_publisher);
 
 static uint64_t on_reserve(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
@@ -73,7 +73,7 @@ static uint64_t on_fetch(void *opaque, struct sym_vcpu *vcpu, void *vcpu_opaque,
 	return (uint64_t)(int64_t)(store ? swap_store_fetch(store, request[1]) : -EINVAL);
 }
 
-static void set_verdicts(void *opaque, uint32_t verdicts)
+static void windows_set_verdicts(void *opaque, uint32_t verdicts)
 {
 	struct swap_store *store;
 
@@ -85,7 +85,7 @@ static void set_verdicts(void *opaque, uint32_t verdicts)
  * If a window has a budget of its own, the VM's budget is its boot-time RAM plus the budgets of all
  * windows.
  */
-static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
+static void windows_usage(void *opaque, uint64_t *budget, uint64_t *slots)
 {
 	struct vm *vm = opaque;
 	struct swap_device *swap;
@@ -93,7 +93,7 @@ static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
 
 	*budget = vm->memory.ram_size;
 	*slots = 0;
-	for (unsigned i = 0; (swap = find(vm, i)); i++) {
+	for (unsigned i = 0; (swap = window_find(vm, i)); i++) {
 		*budget += swap_store_budget(swap->store);
 		*slots += swap_store_used(swap->store);
 		bounded = bounded || swap->has_budget;
@@ -102,7 +102,8 @@ static void usage(void *opaque, uint64_t *budget, uint64_t *slots)
 		*budget = 0;
 }
 
-static const struct swap_store_ops store_ops = {.set_verdicts = set_verdicts, .usage = usage};
+static const struct swap_store_ops store_ops = {.set_verdicts = windows_set_verdicts,
+						.usage = windows_usage};
 
 static int swap_start(struct device *device, struct error *err)
 {
@@ -120,7 +121,7 @@ static void swap_destroy(struct device *device)
 	free(device);
 }
 
-static void describe_counters(struct swap_store *store, json_t *object)
+static void counters_describe(struct swap_store *store, json_t *object)
 {
 	const struct swap_counters *counters = swap_store_counters(store);
 
@@ -142,7 +143,7 @@ static void swap_describe(struct device *device, json_t *object)
 			    json_integer((json_int_t)swap_store_budget(swap->store)));
 	json_object_set_new(object, "used", json_integer((json_int_t)swap_store_used(swap->store)));
 	json_object_set_new(object, "compress", json_string(swap_codec_name(config->codec)));
-	describe_counters(swap->store, object);
+	counters_describe(swap->store, object);
 }
 
 static int swap_save(struct device *device, struct serialize_writer *writer)
@@ -238,7 +239,7 @@ static int doorbells_connect(struct vm *vm, struct error *err)
 	return status < 0 ? error_set_errno(err, status, "--swap: doorbells") : 0;
 }
 
-static int decide_attach(struct vm *vm, const struct swap_options *options, struct error *err)
+static int manager_attach(struct vm *vm, const struct swap_options *options, struct error *err)
 {
 	struct error inner = {0};
 	int status = swap_manager_attach(vm, &store_ops, vm, options->policy, options->pressure,
@@ -266,7 +267,7 @@ static int device_create(struct vm *vm, struct swap_options *options, struct err
 		return error_set(err, -EINVAL,
 				 "--swap: needs the symbiotic interface "
 				 "(--symbiotic on)");
-	while (find(vm, config->index))
+	while (window_find(vm, config->index))
 		config->index++;
 	if (config->index >= SYM_SWAP_WINDOWS_MAX)
 		return error_set(err, -E2BIG, "--swap: more than %u windows", SYM_SWAP_WINDOWS_MAX);
@@ -298,7 +299,7 @@ static int device_create(struct vm *vm, struct swap_options *options, struct err
 	device_add(vm, &swap->device, &swap_ops, "swap", true);
 	add_jail_needs(vm, config);
 	if (config->index == 0)
-		status = decide_attach(vm, options, err);
+		status = manager_attach(vm, options, err);
 	else
 		swap_store_set_verdicts(swap->store, swap_store_verdicts(swap_store_find(vm, 0)));
 	publish_refresh(vm);

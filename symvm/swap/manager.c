@@ -58,7 +58,7 @@ static const char *const taken_names[SWAP_SHRINK_COUNT] = {
 };
 
 /* Limits a guest's number, so that sums and products of it cannot overflow. */
-static void bound(uint64_t *value, uint64_t most)
+static void value_bound(uint64_t *value, uint64_t most)
 {
 	if (*value > most)
 		*value = most;
@@ -67,11 +67,11 @@ static void bound(uint64_t *value, uint64_t most)
 /* Limits the guest's answer to possible values, whatever it says. */
 static void query_bound(struct sym_swap_query *query)
 {
-	bound(&query->mem_total, SIZE_MAX_SANE);
-	bound(&query->mem_free, query->mem_total);
-	bound(&query->mem_available, query->mem_total);
-	bound(&query->high_watermark, query->mem_total);
-	bound(&query->swap_used, SIZE_MAX_SANE);
+	value_bound(&query->mem_total, SIZE_MAX_SANE);
+	value_bound(&query->mem_free, query->mem_total);
+	value_bound(&query->mem_available, query->mem_total);
+	value_bound(&query->high_watermark, query->mem_total);
+	value_bound(&query->swap_used, SIZE_MAX_SANE);
 	if (query->weight < 1)
 		query->weight = 1;
 	if (query->weight > 10000)
@@ -137,11 +137,11 @@ static void situation_host(struct swap_manager *manager, struct swap_situation *
 	pthread_mutex_unlock(&manager->lock);
 }
 
-static uint64_t progress(uint64_t now, uint64_t before)
+static uint64_t counter_gain(uint64_t now, uint64_t before)
 {
 	uint64_t pages = now > before ? now - before : 0;
 
-	bound(&pages, SIZE_MAX_SANE / SWAP_PAGE);
+	value_bound(&pages, SIZE_MAX_SANE / SWAP_PAGE);
 	return pages;
 }
 
@@ -155,8 +155,8 @@ static void situation_history(struct swap_manager *manager, struct swap_situatio
 		manager->known = false;
 	situation->first = !manager->known;
 	if (manager->known) {
-		situation->swap_ins = progress(query->swap_in, manager->last_swap_in);
-		situation->refaults = progress(query->refault_anon, manager->last_refault);
+		situation->swap_ins = counter_gain(query->swap_in, manager->last_swap_in);
+		situation->refaults = counter_gain(query->refault_anon, manager->last_refault);
 	}
 	manager->known = true;
 	manager->last_swap_in = query->swap_in;
@@ -167,7 +167,7 @@ static void situation_history(struct swap_manager *manager, struct swap_situatio
  * Gives @grow more than @requested, the sum at the decision; another vCPU may have given RAM
  * meanwhile.
  */
-static void grant(struct swap_manager *manager, uint64_t requested, uint64_t grow)
+static void ram_grant(struct swap_manager *manager, uint64_t requested, uint64_t grow)
 {
 	struct virtio_mem_state mem;
 
@@ -201,7 +201,7 @@ static uint64_t doorbell_decide(void *opaque, struct sym_vcpu *vcpu, void *vcpu_
 	/* If the policy was changed meanwhile, it is not the one that wanted the answer. */
 	manager->policy->decide(manager->policy_state, &situation, &decision);
 	if (decision.grow)
-		grant(manager, situation.requested, decision.grow);
+		ram_grant(manager, situation.requested, decision.grow);
 	manager->decisions[decision.reason]++;
 	pthread_mutex_unlock(&manager->lock);
 	return SYM_VERDICT(decision.kind, decision.credit, decision.around);
@@ -230,16 +230,17 @@ static void pressure_update(struct swap_manager *manager)
  * structures. A guest that swaps does not find them for minutes. So the first block is there in
  * advance, by the smallest request that adds it.
  */
-static uint64_t primer(const struct swap_manager *manager, const struct virtio_mem_state *mem)
+static uint64_t first_block_size(const struct swap_manager *manager,
+				 const struct virtio_mem_state *mem)
 {
 	bool grants = manager->policy->verdicts & 1u << SYM_VERDICT_GRANT;
 
 	return grants && mem->driver && mem->limit >= mem->block_size ? mem->block_size : 0;
 }
 
-static void prime(struct swap_manager *manager, struct virtio_mem_state *mem)
+static void first_block_request(struct swap_manager *manager, struct virtio_mem_state *mem)
 {
-	uint64_t least = primer(manager, mem);
+	uint64_t least = first_block_size(manager, mem);
 
 	if (mem->floor < least)
 		mem->floor = least;
@@ -247,8 +248,8 @@ static void prime(struct swap_manager *manager, struct virtio_mem_state *mem)
 		mem->requested = least;
 }
 
-static void take_back(struct swap_manager *manager, const struct virtio_mem_state *mem,
-		      uint64_t over)
+static void ram_take_back(struct swap_manager *manager, const struct virtio_mem_state *mem,
+			  uint64_t over)
 {
 	struct swap_shrink_view view = {
 		.boot = manager->vm->memory.ram_size,
@@ -265,7 +266,7 @@ static void take_back(struct swap_manager *manager, const struct virtio_mem_stat
 
 	if (sym_vm_spy_read(manager->vm->symbiotic, &guest) == 0)
 		view.mem_free = guest.mem_free;
-	bound(&view.mem_free, view.boot + view.plugged);
+	value_bound(&view.mem_free, view.boot + view.plugged);
 	reason = manager->policy->shrink(manager->policy_state, &manager->shrink, &view,
 					 &requested);
 	if (reason == SWAP_SHRINK_NONE || virtio_mem_request(manager->vm, requested) != 1)
@@ -289,7 +290,7 @@ static void follow_plugging(struct swap_manager *manager, const struct virtio_me
 	manager->last_plugged = mem->plugged;
 }
 
-static void tick(void *opaque, uint32_t events)
+static void manager_tick(void *opaque, uint32_t events)
 {
 	struct swap_manager *manager = opaque;
 	struct virtio_mem_state mem;
@@ -302,15 +303,15 @@ static void tick(void *opaque, uint32_t events)
 	pressure_update(manager);
 	if (virtio_mem_get(manager->vm, &mem) == 0) {
 		follow_plugging(manager, &mem);
-		prime(manager, &mem);
-		take_back(manager, &mem, over);
+		first_block_request(manager, &mem);
+		ram_take_back(manager, &mem, over);
 	}
 	pthread_mutex_unlock(&manager->lock);
 }
 
 static const struct service_ops manager_ops;
 
-static struct swap_manager *find(struct vm *vm)
+static struct swap_manager *manager_find(struct vm *vm)
 {
 	return service_find(vm, &manager_ops);
 }
@@ -318,7 +319,7 @@ static struct swap_manager *find(struct vm *vm)
 int swap_policy_set(struct vm *vm, const char *name, struct error *err)
 {
 	const struct swap_policy *policy = swap_policy_find(name);
-	struct swap_manager *manager = find(vm);
+	struct swap_manager *manager = manager_find(vm);
 	void *state = NULL;
 	char names[128];
 
@@ -355,7 +356,7 @@ static void pressure_close(struct swap_manager *manager)
 int swap_manager_attach(struct vm *vm, const struct swap_store_ops *ops, void *opaque,
 			const char *policy, const char *pressure, struct error *err)
 {
-	struct swap_manager *manager = find(vm);
+	struct swap_manager *manager = manager_find(vm);
 	int fd;
 
 	if (!manager)
@@ -375,7 +376,7 @@ int swap_manager_attach(struct vm *vm, const struct swap_store_ops *ops, void *o
 json_t *swap_policy_describe(struct vm *vm)
 {
 	json_t *decisions = json_object(), *taken = json_object(), *object;
-	struct swap_manager *manager = find(vm);
+	struct swap_manager *manager = manager_find(vm);
 
 	if (!manager || !manager->store) {
 		json_decref(decisions);
@@ -431,8 +432,8 @@ static int manager_start(struct vm *vm, void **state, struct error *err)
 	manager->pressure_fds[1] = psi_open_cgroup();
 	manager->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (manager->timer_fd >= 0 && timerfd_settime(manager->timer_fd, 0, &period, NULL) == 0)
-		manager->source = event_loop_add(vm->main_loop, manager->timer_fd, EPOLLIN, tick,
-						 manager);
+		manager->source = event_loop_add(vm->main_loop, manager->timer_fd, EPOLLIN,
+						 manager_tick, manager);
 	if (!manager->source || sym_vm_set_doorbell(vm->symbiotic, SYM_DOORBELL_SWAP_DECIDE,
 						    doorbell_decide, manager) < 0) {
 		manager_stop(manager);
@@ -451,7 +452,7 @@ SERVICE(manager_ops);
 
 static void manager_metrics(struct vm *vm, FILE *out)
 {
-	struct swap_manager *manager = find(vm);
+	struct swap_manager *manager = manager_find(vm);
 
 	if (!manager || !manager->store)
 		return;

@@ -29,16 +29,16 @@ static bool is_filled(const void *page, uint64_t *fill)
 /* Claims one slot for copying. */
 static bool victim_claim_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
-	if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE)) != SLOT_POPULATED)
+	if ((record->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE)) != SLOT_POPULATED)
 		return false;
 	/* The word counts readers: this fails if there is one. */
 	if (!swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING))
 		return false;
 	/* A stored copy next to resident contents is an old one. */
 	swap_copy_drop_locked(store, slot);
-	what->flags |= SLOT_BUSY;
+	record->flags |= SLOT_BUSY;
 	return true;
 }
 
@@ -86,11 +86,11 @@ static void victim_pack(struct swap_store *store, struct swap_evictor *evictor, 
 static bool victim_commit_locked(struct swap_store *store, struct swap_evictor *evictor, unsigned i)
 {
 	uint32_t slot = evictor->slots[i], length = evictor->lengths[i], handle = ARENA_NONE;
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
-	what->flags &= (uint8_t)~SLOT_BUSY;
+	record->flags &= (uint8_t)~SLOT_BUSY;
 	if (length == SLOT_SIZE) {
-		what->flags |= SLOT_INCOMPRESSIBLE;
+		record->flags |= SLOT_INCOMPRESSIBLE;
 		swap_count(store, incompressible, 1);
 	} else if (length) {
 		bool may_grow = swap_used_locked(store) + ARENA_SLAB_PAGES <=
@@ -103,7 +103,7 @@ static bool victim_commit_locked(struct swap_store *store, struct swap_evictor *
 		return false;
 	}
 	/* Not populated: a reset came between. */
-	if (!(what->flags & SLOT_POPULATED) ||
+	if (!(record->flags & SLOT_POPULATED) ||
 	    !swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_OWNED)) {
 		if (handle != ARENA_NONE)
 			arena_free(store->arena, handle);
@@ -192,17 +192,17 @@ bool swap_evict_slot_locked(struct swap_store *store, uint32_t slot)
 
 int swap_copy_expand_locked(struct swap_store *store, uint32_t slot, void *page)
 {
-	const struct swap_slot *what = &store->slots[slot];
+	const struct swap_slot *record = &store->slots[slot];
 
-	switch (what->where) {
+	switch (record->where) {
 	case WHERE_FILLED:
 		for (size_t i = 0; i < SLOT_SIZE / sizeof(uint64_t); i++)
-			memcpy((uint64_t *)page + i, &what->value, sizeof(uint64_t));
+			memcpy((uint64_t *)page + i, &record->value, sizeof(uint64_t));
 		return 0;
 	case WHERE_COMPRESSED:
 		return swap_codec_expand(store->evictor->codec,
-					 arena_data(store->arena, (uint32_t)what->value),
-					 what->length, page, SLOT_SIZE);
+					 arena_data(store->arena, (uint32_t)record->value),
+					 record->length, page, SLOT_SIZE);
 	default:
 		return -EIO;
 	}

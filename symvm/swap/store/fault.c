@@ -21,11 +21,11 @@ static void ring_prune(struct swap_store *store)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < store->ring_count; i++) {
-		struct swap_slot *what = &store->slots[store->ring[i]];
+		struct swap_slot *record = &store->slots[store->ring[i]];
 
 		if (all)
-			what->flags &= (uint8_t)~SLOT_RING;
-		else if (what->flags & SLOT_RING)
+			record->flags &= (uint8_t)~SLOT_RING;
+		else if (record->flags & SLOT_RING)
 			store->ring[kept++] = store->ring[i];
 	}
 	store->ring_count = kept;
@@ -38,10 +38,10 @@ static void ring_prune(struct swap_store *store)
  */
 static bool ring_take(struct swap_store *store, uint32_t slot, unsigned pass)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 	uint32_t word = swap_word(store, slot), state = SYM_SLOT_STATE(word);
 
-	if (what->flags & SLOT_BUSY)
+	if (record->flags & SLOT_BUSY)
 		return false;
 	if (state == SYM_SLOT_FREE || state == SYM_SLOT_STORED || state == SYM_SLOT_FAILED)
 		return swap_punch_dead_locked(store, slot, word);
@@ -89,10 +89,10 @@ static int populate_over_locked(struct swap_store *store, uint32_t slot)
 /* Whether a fault nearby may put a page behind this slot, too. */
 static bool wants_page(const struct swap_store *store, uint32_t slot)
 {
-	const struct swap_slot *what = &store->slots[slot];
+	const struct swap_slot *record = &store->slots[slot];
 	uint32_t state;
 
-	if ((what->flags & SLOT_POPULATED) || what->where != WHERE_NONE)
+	if ((record->flags & SLOT_POPULATED) || record->where != WHERE_NONE)
 		return false;
 	state = SYM_SLOT_STATE(swap_word(store, slot));
 	return state == SYM_SLOT_FREE || state == SYM_SLOT_WRITING;

@@ -126,9 +126,9 @@ static void fetch_ahead_locked(struct swap_store *store, uint32_t slot)
 
 	end = end < store->slot_count ? end : store->slot_count;
 	while (++slot < end && swap_room_locked(store) > 3 * store->unit) {
-		const struct swap_slot *what = &store->slots[slot];
+		const struct swap_slot *record = &store->slots[slot];
 
-		if ((what->where != WHERE_FILLED && what->where != WHERE_COMPRESSED) ||
+		if ((record->where != WHERE_FILLED && record->where != WHERE_COMPRESSED) ||
 		    SYM_SLOT_STATE(swap_word(store, slot)) != SYM_SLOT_STORED ||
 		    swap_slot_restore_locked(store, slot, NULL) < 0)
 			return;
@@ -139,16 +139,16 @@ static void fetch_ahead_locked(struct swap_store *store, uint32_t slot)
 /* With the lock held and room for a page. */
 static int fetch_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
 	if (SYM_SLOT_STATE(swap_word(store, slot)) != SYM_SLOT_STORED)
 		return 0;
-	if (what->where == WHERE_NONE) {
+	if (record->where == WHERE_NONE) {
 		swap_count(store, violations, 1);
 		swap_slot_fail_locked(store, slot, SYM_SLOT_STORED);
 		return 0;
 	}
-	if (what->where == WHERE_SPILLED) {
+	if (record->where == WHERE_SPILLED) {
 		swap_fetch_queue_locked(store, slot);
 		return -EAGAIN;
 	}

@@ -53,10 +53,10 @@ static unsigned punch_free_group(struct swap_store *store, uint32_t group, unsig
 	end = end < store->slot_count ? end : store->slot_count;
 	swap_count(store, looked, end - slot);
 	for (; slot < end; slot++) {
-		const struct swap_slot *what = &store->slots[slot];
-		bool old = age == 0 || ((what->flags & SLOT_SEEN_FREE) && what->age >= age);
+		const struct swap_slot *record = &store->slots[slot];
+		bool old = age == 0 || ((record->flags & SLOT_SEEN_FREE) && record->age >= age);
 
-		if ((what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED && old &&
+		if ((record->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED && old &&
 		    swap_word(store, slot) == SYM_SLOT_FREE)
 			run_add(store, &run, slot);
 	}
@@ -84,16 +84,16 @@ unsigned swap_punch_free_locked(struct swap_store *store, unsigned most)
 	return punched;
 }
 
-static void slot_grow_old(struct swap_slot *what, bool is_free)
+static void slot_grow_old(struct swap_slot *record, bool is_free)
 {
-	bool was_free = what->flags & SLOT_SEEN_FREE;
+	bool was_free = record->flags & SLOT_SEEN_FREE;
 
 	if (was_free != is_free) {
-		what->age = 0;
-		what->flags ^= SLOT_SEEN_FREE;
+		record->age = 0;
+		record->flags ^= SLOT_SEEN_FREE;
 	}
-	if (what->age < UINT8_MAX)
-		what->age++;
+	if (record->age < UINT8_MAX)
+		record->age++;
 }
 
 /* Repairs a word that the rules do not allow: the guest harmed a slot of its own. */
@@ -105,37 +105,37 @@ static void repair_word(struct swap_store *store, uint32_t slot, uint32_t word, 
 
 static void scan_slot(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 	uint32_t word = swap_word(store, slot), state = SYM_SLOT_STATE(word);
-	bool idle_page = (what->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED;
+	bool idle_page = (record->flags & (SLOT_POPULATED | SLOT_BUSY)) == SLOT_POPULATED;
 
 	if (state < SWAP_STATES)
 		store->counting[state]++;
 	switch (state) {
 	case SYM_SLOT_FREE:
-		what->flags &= (uint8_t)~SLOT_INCOMPRESSIBLE;
+		record->flags &= (uint8_t)~SLOT_INCOMPRESSIBLE;
 		swap_copy_drop_locked(store, slot);
-		slot_grow_old(what, true);
+		slot_grow_old(record, true);
 		break;
 	case SYM_SLOT_WRITING:
-		what->flags &= (uint8_t) ~(SLOT_INCOMPRESSIBLE | SLOT_SEEN_FREE);
-		what->age = 0;
+		record->flags &= (uint8_t) ~(SLOT_INCOMPRESSIBLE | SLOT_SEEN_FREE);
+		record->age = 0;
 		swap_copy_drop_locked(store, slot);
 		break;
 	case SYM_SLOT_MAPPED:
-		what->age = 0;
+		record->age = 0;
 		swap_copy_drop_locked(store, slot);
 		break;
 	case SYM_SLOT_RESIDENT:
 		swap_copy_drop_locked(store, slot);
-		slot_grow_old(what, false);
+		slot_grow_old(record, false);
 		break;
 	case SYM_SLOT_COPYING:
-		if (!(what->flags & SLOT_BUSY))
+		if (!(record->flags & SLOT_BUSY))
 			repair_word(store, slot, word, SYM_SLOT_RESIDENT);
 		break;
 	case SYM_SLOT_STORED:
-		if (what->where == WHERE_NONE)
+		if (record->where == WHERE_NONE)
 			repair_word(store, slot, word, SYM_SLOT_FAILED);
 		else if (idle_page && swap_punch_dead_locked(store, slot, word))
 			swap_count(store, punched, 1);

@@ -22,28 +22,28 @@ uint32_t swap_word_release_locked(struct swap_store *store, uint32_t slot, uint3
 
 void swap_copy_drop_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
-	if (what->where == WHERE_NONE)
+	if (record->where == WHERE_NONE)
 		return;
-	if (what->where == WHERE_COMPRESSED)
-		arena_free(store->arena, (uint32_t)what->value);
-	if (what->where == WHERE_SPILLED)
+	if (record->where == WHERE_COMPRESSED)
+		arena_free(store->arena, (uint32_t)record->value);
+	if (record->where == WHERE_SPILLED)
 		store->spilled--;
-	if (what->flags & SLOT_IO)
-		what->flags |= SLOT_STALE;
-	what->where = WHERE_NONE;
+	if (record->flags & SLOT_IO)
+		record->flags |= SLOT_STALE;
+	record->where = WHERE_NONE;
 	store->groups[slot / GROUP_SLOTS].stored--;
 }
 
 void swap_copy_set_locked(struct swap_store *store, uint32_t slot, enum slot_where where,
 			  uint64_t value, uint32_t length)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
-	what->where = (uint8_t)where;
-	what->value = value;
-	what->length = (uint16_t)length;
+	record->where = (uint8_t)where;
+	record->value = value;
+	record->length = (uint16_t)length;
 	store->spilled += where == WHERE_SPILLED;
 	store->groups[slot / GROUP_SLOTS].stored++;
 }

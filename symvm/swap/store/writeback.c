@@ -52,10 +52,10 @@ static uint32_t fetch_next_locked(struct swap_store *store)
 /* Ends the I/O of a slot; false: its contents died meanwhile. */
 static bool io_end_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
-	bool stale = what->flags & SLOT_STALE;
+	struct swap_slot *record = &store->slots[slot];
+	bool stale = record->flags & SLOT_STALE;
 
-	what->flags &= (uint8_t) ~(SLOT_IO | SLOT_STALE);
+	record->flags &= (uint8_t) ~(SLOT_IO | SLOT_STALE);
 	return !stale;
 }
 
@@ -63,7 +63,7 @@ static bool io_end_locked(struct swap_store *store, uint32_t slot)
  * Notes the end of a transfer. A full disk or a dead server fails every transfer: the log gets one
  * line when that begins, and one when it ends.
  */
-static void transfer_ended_locked(struct swap_store *store, const char *what, const char *outcome,
+static void transfer_ended_locked(struct swap_store *store, const char *action, const char *outcome,
 				  bool *failing, int status)
 {
 	if (status < 0)
@@ -73,10 +73,10 @@ static void transfer_ended_locked(struct swap_store *store, const char *what, co
 	*failing = status < 0;
 	if (status < 0)
 		log_error(store->log, "swap%u: spill store: cannot %s: %s; %s", store->config.index,
-			  what, strerror(-status), outcome);
+			  action, strerror(-status), outcome);
 	else
 		log_warn(store->log, "swap%u: spill store: can %s again", store->config.index,
-			 what);
+			 action);
 }
 
 static void read_ended_locked(struct swap_store *store, int status)
@@ -93,19 +93,20 @@ static void write_ended_locked(struct swap_store *store, int status)
 }
 
 /* Checks and expands the data that was read; NULL: it differs from the data that was written. */
-static const void *fetch_expand(struct swap_store *store, const struct swap_slot *what,
+static const void *fetch_expand(struct swap_store *store, const struct swap_slot *record,
 				uint32_t slot, const void *data, struct swap_evictor *evictor)
 {
-	if (block_checksum(slot, data, what->length) != what->value) {
+	if (block_checksum(slot, data, record->length) != record->value) {
 		swap_count(store, spill_mismatches, 1);
 		log_limited(store->log, LOG_LEVEL_ERROR,
 			    "swap%u: spill store: slot %u came back changed", store->config.index,
 			    slot);
 		return NULL;
 	}
-	if (what->length == SLOT_SIZE)
+	if (record->length == SLOT_SIZE)
 		return data;
-	return swap_codec_expand(evictor->codec, data, what->length, evictor->page, SLOT_SIZE) == 0
+	return swap_codec_expand(evictor->codec, data, record->length, evictor->page, SLOT_SIZE) ==
+			       0
 		       ? evictor->page
 		       : NULL;
 }
@@ -120,12 +121,12 @@ static unsigned fetch_claim_locked(struct swap_store *store, uint32_t first)
 	unsigned most = room > spare + FETCH_AHEAD ? FETCH_AHEAD + 1 : 1, count = 0;
 
 	for (; count < most && first + count < store->slot_count; count++) {
-		struct swap_slot *what = &store->slots[first + count];
+		struct swap_slot *record = &store->slots[first + count];
 
-		if (what->where != WHERE_SPILLED || (what->flags & SLOT_IO) ||
+		if (record->where != WHERE_SPILLED || (record->flags & SLOT_IO) ||
 		    SYM_SLOT_STATE(swap_word(store, first + count)) != SYM_SLOT_STORED)
 			break;
-		what->flags |= SLOT_IO;
+		record->flags |= SLOT_IO;
 	}
 	return count;
 }
@@ -179,10 +180,10 @@ static void fetch_slots(struct swap_store *store, struct swap_evictor *evictor, 
 
 int swap_spill_read_locked(struct swap_store *store, uint32_t slot, void *page)
 {
-	const struct swap_slot *what = &store->slots[slot];
+	const struct swap_slot *record = &store->slots[slot];
 	int status = store->spill->ops->read(store->spill, 0, slot, page, 1);
 	const void *contents = status < 0 ? NULL
-					  : fetch_expand(store, what, slot, page, store->evictor);
+					  : fetch_expand(store, record, slot, page, store->evictor);
 
 	if (!contents)
 		return -EIO;
@@ -208,14 +209,14 @@ static uint32_t compressed_pick_locked(struct swap_store *store)
 /* Claims a resident slot that compression does not help. */
 static bool resident_claim_locked(struct swap_store *store, uint32_t slot)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
-	if ((what->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE | SLOT_IO)) !=
+	if ((record->flags & (SLOT_POPULATED | SLOT_BUSY | SLOT_INCOMPRESSIBLE | SLOT_IO)) !=
 		    (SLOT_POPULATED | SLOT_INCOMPRESSIBLE) ||
 	    !swap_word_change(store, slot, SYM_SLOT_RESIDENT, SYM_SLOT_COPYING))
 		return false;
 	swap_copy_drop_locked(store, slot);
-	what->flags |= SLOT_BUSY | SLOT_IO;
+	record->flags |= SLOT_BUSY | SLOT_IO;
 	return true;
 }
 
@@ -263,13 +264,13 @@ static unsigned resident_find_locked(struct swap_store *store, unsigned looks, u
 /* Called with the lock, returns with it. */
 static void write_compressed(struct swap_store *store, unsigned lane, uint32_t slot, void *data)
 {
-	struct swap_slot *what = &store->slots[slot];
-	size_t length = what->length;
+	struct swap_slot *record = &store->slots[slot];
+	size_t length = record->length;
 	uint64_t sum;
 	int status;
 
-	memcpy(data, arena_data(store->arena, (uint32_t)what->value), length);
-	what->flags |= SLOT_IO;
+	memcpy(data, arena_data(store->arena, (uint32_t)record->value), length);
+	record->flags |= SLOT_IO;
 	swap_unlock(store);
 	sum = block_checksum(slot, data, length);
 	status = store->spill->ops->write(store->spill, lane, slot, data, 1);
@@ -285,12 +286,12 @@ static void write_compressed(struct swap_store *store, unsigned lane, uint32_t s
 /* Ends the copying of one slot. True: the slot leaves the window. */
 static bool write_finish_locked(struct swap_store *store, uint32_t slot, bool good, uint64_t sum)
 {
-	struct swap_slot *what = &store->slots[slot];
+	struct swap_slot *record = &store->slots[slot];
 
 	io_end_locked(store, slot);
-	what->flags &= (uint8_t)~SLOT_BUSY;
+	record->flags &= (uint8_t)~SLOT_BUSY;
 	/* Not populated: a reset came between. */
-	if (!good || !(what->flags & SLOT_POPULATED)) {
+	if (!good || !(record->flags & SLOT_POPULATED)) {
 		swap_word_change(store, slot, SYM_SLOT_COPYING, SYM_SLOT_RESIDENT);
 		return false;
 	}
