@@ -13,8 +13,8 @@
  * No core file, so that guest memory never reaches a disk, and no debugger of the same user. At
  * most JAIL_HEAP_MAX more private memory than now; beyond it malloc() gives NULL. No descriptors
  * beyond the present limit, no locked memory. RLIMIT_NPROC stays: clone() is refused by the
- * filters, and a lower limit would count other VMs of the same user and stop io_uring's workers.
- * *@heap_limit: RLIMIT_DATA; 0 if it cannot be set. -errno.
+ * filters, and a lower limit would count other VMs of the same user. *@heap_limit: RLIMIT_DATA; 0
+ * if it cannot be set. -errno.
  */
 int jail_limits_set(uint64_t *heap_limit);
 

@@ -145,7 +145,7 @@ const struct jail_rule jail_rules[] = {
 	CALL(pwrite64, IO | MAIN | SWAP),
 	CALL_WITH(pread64, VCPU, STORE), /* a page that the guest asks for by a doorbell */
 	CALL_WITH(pwrite64, VCPU, STORE),
-	CALL(preadv, IO | MAIN | SWAP), /* if io_uring is not available */
+	CALL(preadv, IO | MAIN | SWAP), /* a disk's threads; files in memory */
 	CALL(pwritev, IO | MAIN | SWAP),
 	CALL(preadv2, IO | MAIN),
 	CALL(pwritev2, IO | MAIN),

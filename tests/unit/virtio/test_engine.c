@@ -32,12 +32,13 @@ static void done(void *opaque, struct blk_operation *operation, int status)
 	fixture->status = status;
 }
 
-static int setup_access(void **state, bool ring, const struct blk_access *access)
+static int setup_file(void **state, bool ring, const struct blk_access *access, int fd)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct error err;
 
-	fixture->fd = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fixture->fd = fd;
+	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fixture->fd, SIZE), 0);
 	assert_int_equal(blk_engine_create(fixture->fd, 8, access, ring, done, fixture,
 					   &fixture->engine, &err),
@@ -47,6 +48,12 @@ static int setup_access(void **state, bool ring, const struct blk_access *access
 		assert_false(blk_engine_has_ring(fixture->engine));
 	*state = fixture;
 	return 0;
+}
+
+static int setup_access(void **state, bool ring, const struct blk_access *access)
+{
+	return setup_file(state, ring, access,
+			  memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
 
 static int setup_with(void **state, bool ring, bool direct)
@@ -77,6 +84,17 @@ static int setup_ring(void **state)
 {
 	/* "direct" keeps operations from being carried out at once. */
 	return setup_with(state, true, true);
+}
+
+/* The ring's calls would have to wait now and then, and the threads make them again. */
+static int setup_both(void **state)
+{
+	const struct blk_access access = {.direct = true, .offset_align = 1, .memory_align = 1};
+	char path[] = "/tmp/symvm-test-XXXXXX";
+	int fd = mkstemp(path);
+
+	unlink(path);
+	return setup_file(state, true, &access, fd);
 }
 
 static int setup_inline(void **state)
@@ -287,15 +305,18 @@ int main(void)
 		TEST(test_all_kinds, ring),
 		TEST(test_all_kinds, inline),
 		TEST(test_all_kinds, plain),
+		TEST(test_all_kinds, both),
 		TEST(test_end_of_file, ring),
 		TEST(test_end_of_file, inline),
 		TEST(test_end_of_file, plain),
+		TEST(test_end_of_file, both),
 		TEST(test_errors, ring),
 		TEST(test_errors, inline),
 		TEST(test_errors, plain),
 		TEST(test_more_than_fit, ring),
 		TEST(test_more_than_fit, inline),
 		TEST(test_more_than_fit, plain),
+		TEST(test_more_than_fit, both),
 		TEST(test_small_sectors_on_large_blocks, coarse_ring),
 		TEST(test_small_sectors_on_large_blocks, coarse_plain),
 		TEST(test_no_holes, coarse_ring),

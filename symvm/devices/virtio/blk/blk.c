@@ -365,7 +365,8 @@ static bool blk_holds(struct virtio_device *device, const void *memory, uint64_t
 
 void blk_free(struct blk *blk)
 {
-	event_source_remove(blk->engine_source);
+	for (unsigned i = 0; i < BLK_ENGINE_FDS; i++)
+		event_source_remove(blk->engine_sources[i]);
 	if (blk->engine && blk_engine_busy(blk->engine)) {
 		/* The host's disk does not answer. The kernel may still use all of it. */
 		log_warn(&blk->virtio.vm->log, "%s: the host did not complete all requests",

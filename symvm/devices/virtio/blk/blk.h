@@ -25,7 +25,7 @@ struct blk {
 	struct virtio_device virtio;
 	struct blk_image image;
 	struct blk_engine *engine;
-	struct event_source *engine_source;
+	struct event_source *engine_sources[BLK_ENGINE_FDS];
 	char *path;
 	bool discard; /* the guest may discard and write zeroes */
 	char id[VIRTIO_BLK_ID_BYTES];

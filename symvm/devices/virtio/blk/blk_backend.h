@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two ways to make system calls on a disk's file off the I/O loop: io_uring (blk_ring.c), or a
- * few threads if the host has no io_uring (blk_pool.c).
+ * The two ways to make system calls on a disk's file without waiting on the I/O loop: an io_uring
+ * for calls that the kernel can make without waiting (blk_ring.c), and the disk's own threads for
+ * all others (blk_pool.c).
  */
 #ifndef SYMVM_DEVICES_VIRTIO_BLK_BACKEND_H
 #define SYMVM_DEVICES_VIRTIO_BLK_BACKEND_H
@@ -30,6 +31,7 @@ struct blk_call {
 	unsigned count;
 	uint64_t offset;
 	uint64_t length; /* bytes; of a range, for the last two */
+	bool may_wait;	 /* a thread makes it */
 	int result;	 /* bytes or -errno, once it is completed */
 	STAILQ_ENTRY(blk_call) next;
 };
@@ -66,8 +68,11 @@ struct blk_backend {
 
 /*
  * Creates the back end that uses io_uring, for at most @depth calls at once. @file is not owned.
- * -errno if the host has no io_uring, or does not allow it to us. Main thread, before the jail
- * closes.
+ * It takes reads and writes alone. A call that would have to wait completes with -EAGAIN, and one
+ * that the file can only make by waiting with -EOPNOTSUPP (RWF_NOWAIT of preadv2(2)). So the
+ * kernel's workers never get one: all rings of a thread share them, and a disk that does not answer
+ * would take them away from other disks. -errno if the host has no io_uring, or does not allow it
+ * to us. Main thread, before the jail closes.
  */
 int blk_ring_create(int file, unsigned depth, struct blk_backend **backend);
 /*

@@ -57,6 +57,21 @@ static uint64_t blk_features(const struct blk *blk, unsigned queues)
 	return features;
 }
 
+/* Has @loop call the disk when operations completed. */
+static int blk_watch(struct blk *blk, struct event_loop *loop, struct error *err)
+{
+	int fds[BLK_ENGINE_FDS];
+	unsigned count = blk_engine_fds(blk->engine, fds);
+
+	for (unsigned i = 0; i < count; i++) {
+		blk->engine_sources[i] = event_loop_add(loop, fds[i], EPOLLIN, blk_engine_ready,
+							blk);
+		if (!blk->engine_sources[i])
+			return error_set_errno(err, -ENOMEM, "disk: event loop");
+	}
+	return 0;
+}
+
 /* The engine and the memory for requests. */
 static int blk_prepare(struct blk *blk, struct vm *vm, unsigned depth, bool ring, struct error *err)
 {
@@ -75,9 +90,7 @@ static int blk_prepare(struct blk *blk, struct vm *vm, unsigned depth, bool ring
 		return status;
 	if (ring && !blk_engine_has_ring(blk->engine))
 		log_warn(&vm->log, "disks: this host does not have io_uring; I/O will be slower");
-	blk->engine_source = event_loop_add(vm->io_loop, blk_engine_fd(blk->engine), EPOLLIN,
-					    blk_engine_ready, blk);
-	return blk->engine_source ? 0 : error_set_errno(err, -ENOMEM, "disk: event loop");
+	return blk_watch(blk, vm->io_loop, err);
 }
 
 struct blk_options {

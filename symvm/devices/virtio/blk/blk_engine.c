@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Carries out a disk's operations through a back end (blk_backend.h).
+ * Carries out a disk's operations through two back ends (blk_backend.h): the ring makes calls that
+ * need not wait, and the disk's own threads make the others.
  *
  * An operation becomes one system call, or several: after a short transfer the rest is sent again,
  * and zeroes that the file system cannot allocate by itself are written in pieces of a megabyte. An
  * operation whose blocks or memory do not suit direct I/O waits for the one bounce buffer. If it
  * has to read and write back a part of a block, it waits until no other change is under way, and
- * changes that arrive meanwhile are held. Files in memory are read and written at once, without the
+ * changes that arrive meanwhile are held. Files in memory are read and written at once, without a
  * back end.
  */
 #include "devices/virtio/blk/blk_engine.h"
@@ -42,12 +43,13 @@ STAILQ_HEAD(operations, blk_operation);
 
 struct blk_engine {
 	int fd;
-	bool has_ring;
 	struct blk_access access;
 	struct inline_policy reads, writes;
-	struct blk_backend *backend;
-	unsigned under_way; /* with the back end */
-	unsigned changes;   /* so many of them change the file */
+	struct blk_backend *threads;
+	struct blk_backend *ring;     /* NULL: the threads make all calls */
+	bool read_waits, write_waits; /* of no use to the ring */
+	unsigned under_way;	      /* with the back ends */
+	unsigned changes;	      /* so many of them change the file */
 	blk_done done;
 	void *opaque;
 
@@ -89,7 +91,7 @@ int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, b
 		      blk_done done, void *opaque, struct blk_engine **out, struct error *err)
 {
 	struct blk_engine *engine = calloc(1, sizeof(*engine));
-	int status = 0;
+	int status;
 
 	if (!engine)
 		return error_set(err, -ENOMEM, "disk: out of memory");
@@ -102,43 +104,52 @@ int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, b
 	engine->writes.wanted = !access->direct && lies_in_memory(fd);
 	engine->reads.wanted = engine->writes.wanted && !reads_without_waiting(fd);
 	/*
-	 * It may be off by sysctl or by a container's seccomp filter: then it is slower, but works.
+	 * A write to the page cache can wait for one that is on its way to the disk (stable pages),
+	 * although it was told not to wait.
 	 */
-	engine->has_ring = ring && blk_ring_create(fd, depth, &engine->backend) == 0;
-	if (!engine->has_ring)
-		status = blk_pool_create(fd, &engine->backend);
+	engine->write_waits = !access->direct;
+	status = blk_pool_create(fd, &engine->threads);
 	if (status < 0) {
 		free(engine);
 		return error_set_errno(err, status, "disk: threads");
 	}
+	/*
+	 * It may be off by sysctl or by a container's seccomp filter: then it is slower, but works.
+	 */
+	if (ring && blk_ring_create(fd, depth, &engine->ring) < 0)
+		engine->ring = NULL;
 	*out = engine;
 	return 0;
 }
 
 int blk_engine_start(struct blk_engine *engine, struct jail *jail, struct error *err)
 {
-	const struct blk_backend_ops *ops = engine->backend->ops;
-
-	return ops->start ? ops->start(engine->backend, jail, err) : 0;
+	return engine->threads->ops->start(engine->threads, jail, err);
 }
 
 void blk_engine_destroy(struct blk_engine *engine)
 {
 	if (!engine)
 		return;
-	engine->backend->ops->destroy(engine->backend);
+	if (engine->ring)
+		engine->ring->ops->destroy(engine->ring);
+	engine->threads->ops->destroy(engine->threads);
 	blk_bounce_free(&engine->bounce);
 	free(engine);
 }
 
-int blk_engine_fd(const struct blk_engine *engine)
+unsigned blk_engine_fds(const struct blk_engine *engine, int fds[BLK_ENGINE_FDS])
 {
-	return engine->backend->fd;
+	fds[0] = engine->threads->fd;
+	if (!engine->ring)
+		return 1;
+	fds[1] = engine->ring->fd;
+	return 2;
 }
 
 bool blk_engine_has_ring(const struct blk_engine *engine)
 {
-	return engine->has_ring;
+	return engine->ring;
 }
 
 static bool changes_file(const struct blk_operation *operation)
@@ -146,12 +157,45 @@ static bool changes_file(const struct blk_operation *operation)
 	return operation->kind != BLK_READ && operation->kind != BLK_FLUSH;
 }
 
-/* Sends operation->call to the back end. */
+/* Whether a thread has to make @call, as far as is known. */
+static bool call_may_wait(const struct blk_engine *engine, const struct blk_call *call)
+{
+	if (!engine->ring)
+		return true;
+	if (call->kind == BLK_CALL_READ)
+		return engine->read_waits;
+	return call->kind != BLK_CALL_WRITE || engine->write_waits;
+}
+
+static void call_send(struct blk_engine *engine, struct blk_call *call)
+{
+	struct blk_backend *backend = call->may_wait ? engine->threads : engine->ring;
+
+	backend->ops->add(backend, call);
+}
+
+/* Sends operation->call to a back end. */
 static void call_add(struct blk_engine *engine, struct blk_operation *operation)
 {
 	engine->under_way++;
 	engine->changes += changes_file(operation);
-	engine->backend->ops->add(engine->backend, &operation->call);
+	operation->call.may_wait = call_may_wait(engine, &operation->call);
+	call_send(engine, &operation->call);
+}
+
+/* Gives @call to the threads if the ring could not make it without waiting. */
+static bool call_waits(struct blk_engine *engine, struct blk_call *call)
+{
+	if (call->may_wait || (call->result != -EAGAIN && call->result != -EOPNOTSUPP))
+		return false;
+	/* This file, or the device below it, has no calls that do not wait. */
+	if (call->result == -EOPNOTSUPP && call->kind == BLK_CALL_READ)
+		engine->read_waits = true;
+	else if (call->result == -EOPNOTSUPP)
+		engine->write_waits = true;
+	call->may_wait = true;
+	call_send(engine, call);
+	return true;
 }
 
 /* The next megabyte of zeroes, if the file system has no call for the whole range. */
@@ -372,6 +416,8 @@ static void call_completed(struct blk_engine *engine, struct blk_call *call)
 	struct blk_operation *operation = container_of(call, struct blk_operation, call);
 	int status;
 
+	if (call_waits(engine, call))
+		return;
 	engine->under_way--;
 	engine->changes -= changes_file(operation);
 	if (operation == engine->bounced)
@@ -385,19 +431,29 @@ static void call_completed(struct blk_engine *engine, struct blk_call *call)
 	bounce_next(engine);
 }
 
-bool blk_engine_reap(struct blk_engine *engine)
+/* Completes what is ready, and begins what was added. False: call it again. */
+static bool backend_turn(struct blk_engine *engine, struct blk_backend *backend)
 {
 	struct blk_call *call;
 
-	while ((call = engine->backend->ops->next(engine->backend)))
+	while ((call = backend->ops->next(backend)))
 		call_completed(engine, call);
 	/* The rest of short transfers. */
-	return engine->backend->ops->submit(engine->backend);
+	return backend->ops->submit(backend);
+}
+
+bool blk_engine_reap(struct blk_engine *engine)
+{
+	bool all = !engine->ring || backend_turn(engine, engine->ring);
+
+	/* After the ring, which leaves calls for the threads. */
+	return backend_turn(engine, engine->threads) && all;
 }
 
 bool blk_engine_submit(struct blk_engine *engine)
 {
-	engine->backend->ops->submit(engine->backend);
+	if (engine->ring)
+		engine->ring->ops->submit(engine->ring);
 	return blk_engine_reap(engine);
 }
 
@@ -409,9 +465,13 @@ bool blk_engine_busy(const struct blk_engine *engine)
 
 void blk_engine_wait(struct blk_engine *engine, unsigned ms)
 {
-	struct pollfd ready = {.fd = engine->backend->fd, .events = POLLIN};
+	struct pollfd ready[BLK_ENGINE_FDS];
+	int fds[BLK_ENGINE_FDS];
+	unsigned count = blk_engine_fds(engine, fds);
 
+	for (unsigned i = 0; i < count; i++)
+		ready[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 	blk_engine_submit(engine);
-	if (blk_engine_busy(engine) && ms && poll(&ready, 1, (int)ms) > 0)
+	if (blk_engine_busy(engine) && ms && poll(ready, count, (int)ms) > 0)
 		blk_engine_reap(engine);
 }

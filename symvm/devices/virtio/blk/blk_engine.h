@@ -64,9 +64,13 @@ int blk_engine_create(int fd, unsigned depth, const struct blk_access *access, b
 int blk_engine_start(struct blk_engine *engine, struct jail *jail, struct error *err);
 /* Frees the engine. No operation is under way. NULL is allowed. Main thread. */
 void blk_engine_destroy(struct blk_engine *engine);
-/* The descriptor that becomes readable when operations completed. The engine's. Any thread. */
-int blk_engine_fd(const struct blk_engine *engine);
-/* Whether it uses io_uring. Any thread. */
+#define BLK_ENGINE_FDS 2u
+/*
+ * The descriptors, of which one becomes readable when operations completed. Returns their number.
+ * The engine's. Any thread.
+ */
+unsigned blk_engine_fds(const struct blk_engine *engine, int fds[BLK_ENGINE_FDS]);
+/* Whether it uses io_uring for calls that do not wait. Any thread. */
 bool blk_engine_has_ring(const struct blk_engine *engine);
 /*
  * Takes an operation, which must stay until it is done. May call done at once. After -ENOSPC and
