@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Run a command with limits of time that a busy machine makes longer. lab/limit says how it is called."""
 import os

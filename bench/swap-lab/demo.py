@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """demo.py SYMVM CACHE DISKS, where KVM works: `make run`'s look at SwapBypass. The same over-committed
 work in guests that swap to a virtio disk, to zram and to the VMM, and in one with RAM enough."""

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """measure.py full|small SYMVM CACHE DISKS [NAME...], where KVM works: the contenders of contenders.py,
 those named or all, by turns. Prints a table, `row` lines for plots, and `result NAME VALUE UNIT`."""

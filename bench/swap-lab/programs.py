@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """programs.py SYMVM CACHE DISKS IMAGES ROUNDS CONTENDERS PROGRAM..., where KVM works: programs of Debian on
 more data than a guest has RAM, with each kind of swap, by turns. Their results are compared with those

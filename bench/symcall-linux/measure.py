@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """measure.py SYMVM KERNEL INITRD AGENT.tar OUTSIDE SECONDS PAIRS, where KVM works: one Linux guest with and
 without the symbiotic interface. Memory counters by symbiotic call against an agent over

@@ -23,7 +23,7 @@ teardown() {
 
 # make_bzimage FILE SIZE: make a file whose header says that it is a whole 64-bit bzImage.
 make_bzimage() {
-	python3 - "$1" "$2" <<'PYTHON'
+	/usr/bin/python3 - "$1" "$2" <<'PYTHON'
 import struct, sys
 path, size = sys.argv[1], int(sys.argv[2])
 image = bytearray(size)
@@ -152,7 +152,7 @@ refused() {
 # hold NAME: take the lock of that name as a live VMM does, and keep it until killed.
 hold() {
 	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
-	python3 - "$SYMVM_RUNTIME_DIR/$1" 3>&- <<'PYTHON' &
+	/usr/bin/python3 - "$SYMVM_RUNTIME_DIR/$1" 3>&- <<'PYTHON' &
 import fcntl, os, socket, struct, sys, time
 fd = os.open(sys.argv[1] + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
 F_OFD_SETLK = 37

@@ -23,7 +23,7 @@ teardown() {
 # sends a byte now and then and never ends; MODE mute takes no connection; MODE raw sends the file.
 play() {
 	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
-	python3 - "$SYMVM_RUNTIME_DIR/$1" "$work/answers" "${2:-answer}" 3>&- <<'PYTHON' &
+	/usr/bin/python3 - "$SYMVM_RUNTIME_DIR/$1" "$work/answers" "${2:-answer}" 3>&- <<'PYTHON' &
 import fcntl, json, os, socket, struct, sys, time
 place, answers, mode = sys.argv[1:]
 lock = os.open(place + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -65,7 +65,7 @@ PYTHON
 
 # hostile TEXT...: make every text that the VM sends one of these, in turn.
 hostile() {
-	python3 - "$work/answers" <<'PYTHON'
+	/usr/bin/python3 - "$work/answers" <<'PYTHON'
 import itertools, json, sys
 texts = itertools.cycle([
     "\x1b]52;c;bHM=\x07", "a\rb\nc\td", "x\x7fy", "\x9b31m", "\u0085\u009d", "\u202egnp.exe",
@@ -98,7 +98,7 @@ PYTHON
 
 # shown FILE: check that it has only printable text and ends of lines.
 shown() {
-	python3 - "$1" <<'PYTHON'
+	/usr/bin/python3 - "$1" <<'PYTHON'
 import sys, unicodedata
 text = open(sys.argv[1], "rb").read().decode("utf-8")
 for character in text:
@@ -155,7 +155,7 @@ commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "
 	for command in info ps memory swap; do
 		"$symvm" $command vm --json >"$work/out"
 		run ! env LC_ALL=C grep -q $'[\x7f-\xff]' "$work/out"
-		python3 - "$work" $command <<'PYTHON'
+		/usr/bin/python3 - "$work" $command <<'PYTHON'
 import json, sys
 got = json.load(open(sys.argv[1] + "/out"))
 assert got == json.load(open(sys.argv[1] + "/answers"))[sys.argv[2]]["result"]
@@ -267,10 +267,10 @@ JSON
 }
 
 @test "on a terminal the last column ends at the edge; elsewhere nothing is cut" {
-	python3 -c 'import json; print(json.dumps({"ps": {"result": {"tasks": [{"comm": "x" * 300}]}}}))' >"$work/answers"
+	/usr/bin/python3 -c 'import json; print(json.dumps({"ps": {"result": {"tasks": [{"comm": "x" * 300}]}}}))' >"$work/answers"
 	play vm
 	"$symvm" ps vm | grep -q 'x\{300\}$'
-	python3 - "$symvm" <<'PYTHON'
+	/usr/bin/python3 - "$symvm" <<'PYTHON'
 import fcntl, os, pty, struct, sys, termios
 for width in (50, 200):
     pid, fd = pty.fork()

@@ -108,7 +108,7 @@ vmm_pid() {
 	"$symvm" metrics web >"$scratch/metrics"
 	"$symvm" stop --force web
 	guest_ended 5
-	python3 - "$scratch/metrics" <<'PYTHON'
+	/usr/bin/python3 - "$scratch/metrics" <<'PYTHON'
 import re, sys
 families, seen = {}, set()
 for line in open(sys.argv[1], encoding="utf-8"):
@@ -218,7 +218,7 @@ disk_refused() {
 
 @test "clients that misbehave are answered or dropped, the guest goes on" {
 	guest_start busy
-	python3 - "$SYMVM_RUNTIME_DIR/busy.sock" <<'PYTHON'
+	/usr/bin/python3 - "$SYMVM_RUNTIME_DIR/busy.sock" <<'PYTHON'
 import json, os, random, socket, sys
 path = sys.argv[1]
 def connect():

@@ -35,7 +35,7 @@ random_file() {
 # dns_serve: start a name server on the loopback, to which the host's resolv.conf points. Each name has
 # the address 192.0.2.77.
 dns_serve() {
-	python3 -u - >"$scratch/dns.log" 2>&1 3>&- <<'PYTHON' &
+	/usr/bin/python3 -u - >"$scratch/dns.log" 2>&1 3>&- <<'PYTHON' &
 import socket, struct
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("127.0.0.1", 53))

@@ -5,15 +5,9 @@
 
 bats_require_minimum_version 1.5.0
 
-setup() {
-	cd "$BATS_TEST_DIRNAME/../.."
-	. tests/lib/archive.bash
-	archive_open bookworm
-	export SYMVM_KERNELS_KNOWN=$BATS_TEST_TMPDIR/known SYMVM_KERNEL_BOOT=true
-	: >"$SYMVM_KERNELS_KNOWN"
-	recipe=$'\ttouch $(M)/$(notdir $(M)).ko $(M)/Module.symvers'
-	# A bzImage whose payload is the first bytes of an ELF file.
-	python3 - "$BATS_TEST_TMPDIR/vmlinuz" <<-'PYTHON'
+# Make a bzImage whose payload is the first bytes of an ELF file.
+setup_file() {
+	/usr/bin/python3 - "$BATS_FILE_TMPDIR/vmlinuz" <<-'PYTHON'
 		import struct, sys
 		image = bytearray(5 * 512 + 64)
 		image[0x1F1] = 4
@@ -24,6 +18,16 @@ setup() {
 	PYTHON
 }
 
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.."
+	. tests/lib/archive.bash
+	archive_open bookworm
+	export SYMVM_KERNELS_KNOWN=$BATS_TEST_TMPDIR/known SYMVM_KERNEL_BOOT=true
+	: >"$SYMVM_KERNELS_KNOWN"
+	recipe=$'\ttouch $(M)/$(notdir $(M)).ko $(M)/Module.symvers'
+	vmlinuz=$BATS_FILE_TMPDIR/vmlinuz
+}
+
 # kernel UPSTREAM [MORE_DEPENDS [IMAGE_FILES...]]: make the packages of UPSTREAM+deb12-amd64, version
 # UPSTREAM-1. $recipe is the recipe in its makefile that makes modules.
 kernel() {
@@ -31,7 +35,7 @@ kernel() {
 	local tree=$BATS_TEST_TMPDIR/headers
 	shift $(($# < 2 ? $# : 2))
 	files=("$@")
-	[ ${#files[@]} -gt 0 ] || files=("boot/vmlinuz-$release=$BATS_TEST_TMPDIR/vmlinuz"
+	[ ${#files[@]} -gt 0 ] || files=("boot/vmlinuz-$release=$vmlinuz"
 		"boot/config-$release" "lib/modules/$release/kernel/x" "lib/modules/$release/modules.order")
 	rm -rf "$tree"
 	mkdir -p "$tree"
@@ -155,7 +159,7 @@ fetched() {
 	sed -i "/^Package: linux-image-$release\$/,/^\$/s/^Source:/Depends: linux-binary-$release (= 6.12.7-1), linux-modules-$release\nSource:/" \
 		"$archive_lists/Packages"
 	SOURCE_PACKAGE=linux-signed-amd64 archive_package "linux-binary-$release" 6.12.7-1 '' \
-		"usr/lib/modules/$release/vmlinuz=$BATS_TEST_TMPDIR/vmlinuz" "usr/lib/modules/$release/config"
+		"usr/lib/modules/$release/vmlinuz=$vmlinuz" "usr/lib/modules/$release/config"
 	SOURCE_PACKAGE=linux archive_package "linux-modules-$release" 6.12.7-1 '' "usr/lib/modules/$release/kernel/x"
 	archive_publish
 	run -0 --separate-stderr scripts/kernel-fetch 6.12

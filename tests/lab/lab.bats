@@ -173,7 +173,7 @@ setup() {
 }
 
 @test "on a terminal the command gets a terminal of the same size, keys reach it" {
-	run -0 timeout 1200 python3 - "$lab" <<'PYTHON'
+	run -0 timeout 1200 /usr/bin/python3 - "$lab" <<'PYTHON'
 import os, pty, sys, fcntl, termios, struct, time
 pid, fd = pty.fork()
 if pid == 0:

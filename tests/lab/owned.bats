@@ -37,7 +37,7 @@ programs() {
 		"ninth-command 'it is'" 'command -v optional-command && optional-command' >"$file"
 	run -1 tests/lib/owned --commands "$file"
 	[ "$(sed 's/.*: //' <<<"$output" | sort | tr '\n' ' ')" = 'eighth-command fifth-command first-command fourth-command ninth-command second-command seventh-command sixth-command third-command ' ]
-	printf '#!/usr/bin/env python3\nimport subprocess\nsubprocess.run(["no-such-one", "x"])\n' >"$file"
+	printf '#!/usr/bin/python3\nimport subprocess\nsubprocess.run(["no-such-one", "x"])\n' >"$file"
 	run -1 tests/lib/owned --commands "$file"
 	[[ $output == *': no-such-one' ]]
 }

@@ -41,7 +41,7 @@ said() {
 
 # http_serve DIRECTORY: serve it on a free port of the loopback, set http_port.
 http_serve() {
-	python3 -u - "$1" >"$scratch/http.log" 2>&1 3>&- <<'PYTHON' &
+	/usr/bin/python3 -u - "$1" >"$scratch/http.log" 2>&1 3>&- <<'PYTHON' &
 import functools, http.server, sys
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """keep_calling.py SOCKET CONSOLE WORDS: symbiotic calls of 300 ms on vCPU 1 of a VM that restarts,
 nearly without a pause, until its console says WORDS; then both vCPUs must answer pings. A reset waits for

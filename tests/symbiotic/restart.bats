@@ -84,7 +84,7 @@ GUEST
 		--append "console=ttyS0 quiet panic=1 symvm.net=off symvm.cmd=$command" \
 		</dev/null >"$scratch/log" 2>&1 3>&- &
 	vm=$!
-	run lab/limit 280 python3 tests/symbiotic/keep_calling.py "$scratch/again.sock" \
+	run lab/limit 280 /usr/bin/python3 tests/symbiotic/keep_calling.py "$scratch/again.sock" \
 		"$scratch/console" "boot 3"
 	echo "$output"
 	tail -n 5 "$scratch/console" "$scratch/log"
