@@ -30,9 +30,9 @@ struct guest_listing {
  *   -EPROTO     the guest gave no listing, or a piece that ends inside a record
  *   -EIO        the guest could not make its listing; its own errno is in the words
  */
-int guest_fetch(const struct guest *guest, const struct guest_limit *limit,
-		const struct guest_listing *listing,
-		int (*each)(const void *record, void *opaque, struct guest_error *err),
-		void *opaque, bool *complete, struct guest_error *err);
+GUEST_API int guest_fetch(const struct guest *guest, const struct guest_limit *limit,
+			  const struct guest_listing *listing,
+			  int (*each)(const void *record, void *opaque, struct guest_error *err),
+			  void *opaque, bool *complete, struct guest_error *err);
 
 #endif

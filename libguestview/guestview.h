@@ -26,6 +26,8 @@
 #include <stdint.h>
 #include <symbiotic/symcall.h>
 
+#define GUEST_API __attribute__((visibility("default")))
+
 struct guest_error {
 	char text[256]; /* one line, NUL terminated */
 };
@@ -34,7 +36,7 @@ struct guest_error {
  * Sets the text of @err (printf style; what does not fit is cut) and returns @status, a negative
  * errno. @err may be NULL. The embedder's operations may use it, too. Any thread.
  */
-int guest_error_set(struct guest_error *err, int status, const char *format, ...)
+GUEST_API int guest_error_set(struct guest_error *err, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* The operations that the embedder implements. All but `log` must be there. */
@@ -80,7 +82,7 @@ struct guest_limit {
 };
 
 /* Milliseconds that are left, rounded up; 0: it is over. Any thread. */
-uint64_t guest_limit_left_ms(const struct guest_limit *limit);
+GUEST_API uint64_t guest_limit_left_ms(const struct guest_limit *limit);
 
 /* guest_call() never takes longer, whatever the limit says. */
 #define GUEST_CALL_TIMEOUT_MS 2000u
@@ -95,22 +97,23 @@ uint64_t guest_limit_left_ms(const struct guest_limit *limit);
  *   (other)           those of sym_call()
  * A negative errno of the guest's handler is in result->value, and is not an error here.
  */
-int guest_call(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
-	       const struct sym_call_request *request, struct sym_call_result *result,
-	       struct guest_error *err);
+GUEST_API int guest_call(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
+			 const struct sym_call_request *request, struct sym_call_result *result,
+			 struct guest_error *err);
 
 /*
  * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h),
  * which goes to @message. In addition: -EPROTO if the guest sent another length; the errno with
  * which the guest refused the call.
  */
-int guest_call_message(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
-		       uint64_t number, void *message, size_t size, struct guest_error *err);
+GUEST_API int guest_call_message(const struct guest *guest, unsigned vcpu,
+				 const struct guest_limit *limit, uint64_t number, void *message,
+				 size_t size, struct guest_error *err);
 
 /*
  * For decoders: copies the guest's text in @size bytes at @text, up to its first NUL if it has one,
  * to @out, which has room for @size + 1 bytes, and ends it with a NUL. Any thread.
  */
-void guest_text_copy(char *out, const void *text, size_t size);
+GUEST_API void guest_text_copy(char *out, const void *text, size_t size);
 
 #endif

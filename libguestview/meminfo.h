@@ -17,10 +17,12 @@ struct guest_meminfo {
 };
 
 /* Asks for them, by a call on @vcpu. Errors: those of guest_call_message(). */
-int guest_meminfo(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
-		  struct guest_meminfo *memory, struct guest_error *err);
+GUEST_API int guest_meminfo(const struct guest *guest, unsigned vcpu,
+			    const struct guest_limit *limit, struct guest_meminfo *memory,
+			    struct guest_error *err);
 
 /* Decodes @length bytes at @message. -EPROTO: they are not one struct sym_meminfo. Any thread. */
-int guest_meminfo_decode(const void *message, size_t length, struct guest_meminfo *memory);
+GUEST_API int guest_meminfo_decode(const void *message, size_t length,
+				   struct guest_meminfo *memory);
 
 #endif

@@ -35,12 +35,12 @@ struct guest_ps {
  * Lists the guest's processes, with @threads all threads. On success the caller frees @list; on
  * failure nothing is left in it. Errors: those of guest_fetch() (fetch.h); -ENOMEM.
  */
-int guest_ps(const struct guest *guest, const struct guest_limit *limit, bool threads,
-	     struct guest_ps *list, struct guest_error *err);
+GUEST_API int guest_ps(const struct guest *guest, const struct guest_limit *limit, bool threads,
+		       struct guest_ps *list, struct guest_error *err);
 /* Frees the tasks of @list, not @list itself. Any thread; does not wait. */
-void guest_ps_free(struct guest_ps *list);
+GUEST_API void guest_ps_free(struct guest_ps *list);
 
 /* Decodes one record of sizeof(struct sym_task) bytes. Any thread; does not wait. */
-void guest_task_decode(const void *record, struct guest_task *task);
+GUEST_API void guest_task_decode(const void *record, struct guest_task *task);
 
 #endif

@@ -22,17 +22,17 @@ static inline const char *guest_stack_frame(const struct guest_stack *stack, uns
 }
 
 /* Asks for the kernel stack of @vcpu. In addition: -EIO, the guest could not give its stack. */
-int guest_stack(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
-		struct guest_stack *stack, struct guest_error *err);
+GUEST_API int guest_stack(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
+			  struct guest_stack *stack, struct guest_error *err);
 
 /* The request for it, for a caller that makes the call itself, with @stack->text as the message. */
-struct sym_call_request guest_stack_request(struct guest_stack *stack);
+GUEST_API struct sym_call_request guest_stack_request(struct guest_stack *stack);
 
 /*
  * Decodes its answer in place: @value as the handler returned it, @length bytes in @stack->text. A
  * frame is a line of text; empty lines, and what follows a NUL, are left out. -EPROTO if @length is
  * above SYM_MESSAGE_SIZE, -EIO if @value is negative: @stack is then empty. Any thread.
  */
-int guest_stack_decode(int64_t value, size_t length, struct guest_stack *stack);
+GUEST_API int guest_stack_decode(int64_t value, size_t length, struct guest_stack *stack);
 
 #endif

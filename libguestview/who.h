@@ -29,8 +29,8 @@ struct guest_who {
  * -EPROTO if the answer is malformed. -EBUSY means that the handler of a call caused the exit, not
  * a task.
  */
-int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
-		  struct guest_who *record);
+GUEST_API int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run,
+			    bool stack, struct guest_who *record);
 
 /*
  * Records on their way from the vCPUs' threads to the thread that takes them, oldest first. A full
@@ -42,17 +42,17 @@ struct guest_who_ring;
 #define GUEST_WHO_RING_MAX 4096u
 
 /* A ring for @capacity records, 1 to GUEST_WHO_RING_MAX. NULL: no memory, or another capacity. */
-struct guest_who_ring *guest_who_ring_create(unsigned capacity);
+GUEST_API struct guest_who_ring *guest_who_ring_create(unsigned capacity);
 /* Frees @ring with its records. NULL is allowed. */
-void guest_who_ring_destroy(struct guest_who_ring *ring);
+GUEST_API void guest_who_ring_destroy(struct guest_who_ring *ring);
 
 /* Copies @record into the ring. False if the ring is full: the record is lost. */
-bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *record);
+GUEST_API bool guest_who_ring_put(struct guest_who_ring *ring, const struct guest_who *record);
 /* Moves the oldest record to @record. False if the ring is empty. */
-bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *record);
+GUEST_API bool guest_who_ring_take(struct guest_who_ring *ring, struct guest_who *record);
 
 /* The number of records in the ring now, and of those lost since it was created. */
-unsigned guest_who_ring_count(const struct guest_who_ring *ring);
-uint64_t guest_who_ring_lost(const struct guest_who_ring *ring);
+GUEST_API unsigned guest_who_ring_count(const struct guest_who_ring *ring);
+GUEST_API uint64_t guest_who_ring_lost(const struct guest_who_ring *ring);
 
 #endif

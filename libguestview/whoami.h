@@ -22,17 +22,18 @@ struct guest_whoami {
 };
 
 /* Asks which task @vcpu runs now. Errors: those of guest_call_message(). */
-int guest_whoami(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
-		 struct guest_whoami *task, struct guest_error *err);
+GUEST_API int guest_whoami(const struct guest *guest, unsigned vcpu,
+			   const struct guest_limit *limit, struct guest_whoami *task,
+			   struct guest_error *err);
 
 /* The request for it, for a caller that makes the call itself. @message: sizeof(*message) bytes. */
-struct sym_call_request guest_whoami_request(struct sym_whoami *message);
+GUEST_API struct sym_call_request guest_whoami_request(struct sym_whoami *message);
 
 /*
  * Decodes its answer: @value as the handler returned it, @length bytes at @message. -EPROTO if they
  * are not one struct sym_whoami. Any thread; does not wait.
  */
-int guest_whoami_decode(int64_t value, const void *message, size_t length,
-			struct guest_whoami *task);
+GUEST_API int guest_whoami_decode(int64_t value, const void *message, size_t length,
+				  struct guest_whoami *task);
 
 #endif
