@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A clock that goes slower where a process does not get the CPU that it asks for.
+"""A clock that runs slower while a process does not get the CPU that it asks for.
 
 Time limits of tests count its seconds. On a machine that is busy with other things a command takes
 longer by the clock on the wall, but not by this one. For a process that sleeps or runs the two agree.
@@ -25,7 +25,7 @@ def threads_seen(pid):
 
 
 def stolen_seen():
-    """(ticks that the machine's own host kept, ticks in all), since it started; proc(5), stat."""
+    """(ticks that the machine's own host took, all ticks) since its start; proc(5), stat."""
     try:
         with open("/proc/stat", encoding="ascii") as handle:
             words = [int(word) for word in handle.readline().split()[1:9]]

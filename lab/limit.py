@@ -17,7 +17,7 @@ KILL_SECONDS = 5
 
 
 def descendants(top):
-    """`top` and all that it started, as far as their parents live."""
+    """The process `top` and all processes that it started, as long as their parents live."""
     children = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -38,7 +38,7 @@ def status_of(process):
 
 
 def pass_on(output, limits):
-    """What is there within a moment. False at the end of it, None if there is nothing."""
+    """The data that come within a moment. False at the end of the data, None if none came."""
     if not select.select([output], [], [], LOOK_SECONDS)[0]:
         return None
     data = os.read(output, 65536)
@@ -49,8 +49,8 @@ def pass_on(output, limits):
 
 
 def watch(process, output, limits):
-    """Until the command has ended; raises Stopped at a limit. `output`: what to pass on, or None.
-    Something that the command left behind may still hold it: what is there is taken, no more."""
+    """Wait until the command has ended. Raises Stopped at a limit. `output`: a pipe to pass on, or None.
+    A process that the command left behind may still hold the pipe: what it has by then is taken."""
     while True:
         limits.clock.look()
         limits.left(True)
@@ -94,7 +94,7 @@ def main():
     process = None
 
     def group(number, _frame=None):
-        """To all but this process."""
+        """Send the signal to all processes but this one."""
         if process is None:
             return
         if os.getpgrp() != pid:

@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class NotUp(Exception):
-    """The lab said nothing in the time that it has to come up: nothing of the command has run."""
+    """The lab said nothing in the time that it has to come up. The command has not begun."""
 
 
 class Hung(Exception):
@@ -37,7 +37,7 @@ class Hung(Exception):
 
 
 class Limits:
-    """What may take how long, in seconds of `clock` (lab/fairclock.py); 0 is no limit.
+    """The limits of time, in seconds of `clock` (lab/fairclock.py); 0: no limit.
 
     total: the command; each: from one TAP result line of its output to the next; up: until the lab is
     there; still: without output or an answer to the pulse. `alive()` notes a sign of life."""
@@ -67,7 +67,7 @@ class Limits:
             self.result = self.clock.seconds
 
     def left(self, ready):
-        """Seconds until something is late, None if nothing can be; raises if it is."""
+        """Seconds until the next limit, None if there is none. Raises if one is reached."""
         now = self.clock.seconds
         if not ready:
             if now >= self.up_by:
@@ -139,7 +139,7 @@ class Relay:
         self.send(b"i", data)
 
     def read_link(self):
-        """Handle what came. Returns the exit status once it is known, else None."""
+        """Handle one message. Returns the exit status once it is known, else None."""
         try:
             data = self.link.recv(1 << 18)
         except BlockingIOError:
@@ -185,7 +185,7 @@ class Relay:
         return None if left is None else min(max(left, 0.05), 1) * 1000
 
     def run(self):
-        """Until the command has ended: its status. EOFError if the lab went away before."""
+        """Wait until the command has ended, and return its status. EOFError: the lab went away before."""
         link = self.link.fileno()
         while True:
             poller = select.poll()
@@ -211,7 +211,7 @@ class Relay:
 
 
 def on_signal(number, _frame):
-    """Handler for what ends us: everything is undone on the way out."""
+    """Handler of the signals that end this process. It undoes everything on the way out."""
     raise Stopped(128 + number)
 
 

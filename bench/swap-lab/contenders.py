@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who is compared: guests that are the same but for where they swap to and who decides about it."""
+"""The guests that are compared. They differ only in where they swap to and in who decides about it."""
 import sys
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def symbiotic(policy, mib, most, store):
 
 
 def all_contenders(mib, working_set):
-    """By name, in the order of the table. Sizes in MiB."""
+    """The contenders by name, in the order of the table. Sizes in MiB."""
     enough = (working_set * 5 // 4 + 96) // 16 * 16
     most = (mib + working_set + 255) // 256 * 256
     store = working_set + 128
@@ -51,7 +51,7 @@ def all_contenders(mib, working_set):
 
 
 def main():
-    """contenders.py NAME...: whether these can be compared."""
+    """contenders.py NAME...: say whether these can be compared."""
     known = all_contenders(0, 0)
     names = sys.argv[1:]
     if names and ("ram" not in names or any(name not in known for name in names)):

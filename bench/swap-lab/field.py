@@ -18,7 +18,7 @@ def say(text):
 
 
 class Entrant:
-    """A contender at work: its guest, and what was measured in its turns."""
+    """A contender at work: its guest, and the measurements of its turns."""
 
     def __init__(self, contender, guest, working_set):
         self.contender = contender
@@ -35,7 +35,7 @@ class Entrant:
         self.failed = None
 
     def run(self, order, seconds, pages):
-        """A run of the agent, with the VM's exits and its host memory."""
+        """Run the agent, and note the VM's exits and its host memory."""
         exits = self.guest.exits()
         answer = self.guest.ask("run %s %g %d" % (order, seconds, pages), 90 + seconds)
         answer["exits"] = self.guest.exits() - exits
@@ -44,7 +44,7 @@ class Entrant:
         return answer
 
     def settle(self, order, limit, tick=None):
-        """Until a whole pass swaps (nearly) nothing in, or so many seconds are over. `tick` is called
+        """Run until a whole pass swaps in (nearly) nothing, or so many seconds are over. `tick` is called
         each second of it."""
         start = time.monotonic()
         swapped = pages = 0
@@ -63,25 +63,25 @@ class Entrant:
         self.settled[order] = (False, time.monotonic() - start)
 
     def turn(self, order, seconds):
-        """Timed: passes for so long."""
+        """Run timed passes for so long."""
         self.turns[order].append(self.run(order, seconds, 1 << 40))
 
     def first_touch(self, mib):
         self.touches.append(self.guest.ask("touch %d" % mib))
 
     def ns_per_page(self, order):
-        """The middle of all turns of that order."""
+        """The median of all turns of that order."""
         return statistics.median(turn["ns"] / turn["pages"] for turn in self.turns[order])
 
     def times(self, base, order):
-        """Time per page in that of `base`: the middle of the rounds' ratios."""
+        """Time per page as a multiple of that of `base`: the median of the rounds' ratios."""
         return statistics.median(
             (ours["ns"] * theirs["pages"]) / (ours["pages"] * theirs["ns"])
             for ours, theirs in zip(self.turns[order], base.turns[order]))
 
     def touch_ns(self):
-        """Of a first touch, per page; None where the pages had not gone to the swap device: those of
-        a disk are still in the guest's swap cache. (A page that is mapped is no swap-in.)"""
+        """The time of a first touch, per page. None if the pages had not gone to the swap device: those of
+        a disk are still in the guest's swap cache. (A mapped page is not a swap-in.)"""
         if not self.touches:
             return None
         if self.contender.disk and any(t["swap_ins"] < t["pages"] * 0.9 for t in self.touches):
@@ -113,7 +113,7 @@ class Field:
         return path
 
     def start(self, contenders):
-        """Those that don't start are entrants all the same, with the reason in `failed`."""
+        """Start all guests. One that does not start stays an entrant, with the reason in `failed`."""
         for contender in contenders:
             guest = Guest(self.symvm, self.place, contender, self.disk_of(contender))
             self.entrants.append(Entrant(contender, guest, self.mib * 256))
@@ -132,7 +132,7 @@ class Field:
             entrant.guest.end()
 
     def each(self, what, function):
-        """Do that to every entrant that is still there, one after the other."""
+        """Call the function for each entrant that is still there, one after the other."""
         for entrant in self.entrants:
             start = time.monotonic()
             self.attempt(entrant, lambda e=entrant: function(e))
@@ -148,7 +148,7 @@ class Field:
                 self.attempt(entrant, lambda e=entrant: e.guest.ask("check"))
 
     def collect(self):
-        """Before the guests end: how VMM and guest dealt with swap-ins."""
+        """Ask, before the guests end, how VMM and guest dealt with swap-ins."""
         for entrant in self.entrants:
             self.attempt(entrant, lambda e=entrant: self.collect_from(e))
             entrant.guest.end()

@@ -19,7 +19,7 @@ START_SECONDS = 60
 
 
 class GuestFailed(Exception):
-    """The guest did not do what was asked of it; says why."""
+    """The guest did not do what it was asked to do. The text says why."""
 
 
 @functools.lru_cache

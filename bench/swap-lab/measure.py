@@ -84,7 +84,7 @@ def measure(field, scale, contenders):
 
 
 def settled(entrant):
-    """For how long it went on swapping, in words."""
+    """For how long the guest continued to swap, in words."""
     if not entrant.contender.settles:
         return "-"
     return " ".join("%s%.0f" % ("" if ended else ">", seconds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where members of a kernel's structures lie, out of the .BTF section of its ELF file
+"""Offsets of members of a kernel's structures, from the .BTF section of its ELF file
 (Documentation/bpf/btf.rst)."""
 import struct
 

@@ -100,7 +100,7 @@ class Guest:
         return answer["result"]
 
     def exits(self):
-        """All exits of this VM, those that KVM serves itself included."""
+        """All exits of this VM, with those that KVM serves itself."""
         counters = glob.glob("%s/kvm/%d-*/exits" % (debugfs(), self.process.pid))
         if not counters:
             fail("no exit counters of KVM in debugfs")
@@ -139,7 +139,7 @@ def compare_with_agent(guest):
 
 
 def compare_with_outside(guest):
-    """Its rows and its result are outside's own, which makes both by turns."""
+    """`outside` measures both in turns, and its rows and result are shown as they are."""
     addresses = {}
     with open(guest.console, "rb") as console:
         for line in console.read().decode(errors="replace").split("\n"):

@@ -24,7 +24,7 @@ def texts(tree):
 
 
 def is_there(tree, source, path):
-    """As a path of the tree, of a source folder, or as a name without its ending."""
+    """Look for it as a path of the tree, as one of a source folder, and as a name without its ending."""
     for base in ("", "symvm", os.path.dirname(source)):
         full = os.path.join(base, path)
         if tree.exists(full) or any(tree.exists(full + end) for end in (".c", ".h", ".bats")):

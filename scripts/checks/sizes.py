@@ -11,7 +11,7 @@ ENDINGS = (".c", ".h", ".S", ".py", ".sh", ".bats")
 
 
 def functions(text):
-    """(line, name, number of lines) of each function: its braces stand in column 0."""
+    """(line, name, number of lines) of each function: its braces are in column 0."""
     lines = text.splitlines()
     start = None
     for number, line in enumerate(lines):

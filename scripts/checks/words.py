@@ -17,7 +17,7 @@ def read_list(tree):
 
 
 def without_code(text):
-    """Code and the targets of links as blanks, so that lines keep their numbers."""
+    """The text with blanks for code and link targets, so that lines keep their numbers."""
     return CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
 
 

@@ -29,7 +29,7 @@ has_result() {
 
 @test "bench/boot refuses a number of rounds that is none" {
 	run ! bench/boot 0
-	[[ $output == *"'0' is no number of rounds from 1 to 999"* ]]
+	[[ $output == *"'0' is not a number of rounds from 1 to 999"* ]]
 	run ! bench/boot five
-	[[ $output == *"'five' is no number of rounds"* ]]
+	[[ $output == *"'five' is not a number of rounds"* ]]
 }

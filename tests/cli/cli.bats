@@ -204,7 +204,7 @@ PYTHON
 	[[ $stderr == "symvm: info: no VM named 'dead' is running" ]]
 }
 
-@test "run: a state directory that is no good" {
+@test "run: a state directory that cannot be used" {
 	mkdir -m 777 "$work/open"
 	chmod 777 "$work/open"
 	SYMVM_RUNTIME_DIR=$work/open refused 1 "must belong to you" run --kernel "$kernel"

@@ -51,7 +51,7 @@ vmm_pid() {
 	field "$1" .pid
 }
 
-@test "ask a running guest, pause it, let it go on, press its power button" {
+@test "ask a running guest, pause it, resume it, press its power button" {
 	guest_start web
 	wait_until 120 guest_is_up web
 	[ "$(stat -c %a "$SYMVM_RUNTIME_DIR/web.sock")" = 600 ]
@@ -216,7 +216,7 @@ disk_refused() {
 	disk_refused "nokey" "path=$scratch/image,nokey=1"
 }
 
-@test "clients that misbehave are answered or dropped, the guest goes on" {
+@test "clients that misbehave are answered or dropped, the guest continues" {
 	guest_start busy
 	/usr/bin/python3 - "$SYMVM_RUNTIME_DIR/busy.sock" <<'PYTHON'
 import json, os, random, socket, sys

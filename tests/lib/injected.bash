@@ -12,6 +12,6 @@ run_again_if_injected() {
 	for try in 1 2 3; do
 		run "$@"
 		injected_twice || break
-		echo "# try $try: the emulator injected an interrupt twice, of which the guest died" >&3
+		echo "# try $try: the emulator injected an interrupt twice, which killed the guest" >&3
 	done
 }

@@ -4,7 +4,7 @@ import time
 
 
 def seconds():
-    """From any beginning; in an emulated host those of lab/run's limits (lab/fairclock.py)."""
+    """Seconds since any point. In an emulated host they are those of lab/run's limits (lab/fairclock.py)."""
     try:
         with open("/run/symvm-lab/clock", encoding="ascii") as handle:
             return int(handle.read()) / 1000

@@ -51,7 +51,7 @@ def call(stream, number, vcpu, *values):
 
 
 def said(text):
-    """How often the console shows it."""
+    """How often the console shows the words."""
     return open(console, "rb").read().count(text.encode()) if os.path.exists(console) else 0
 
 
