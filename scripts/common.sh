@@ -4,7 +4,7 @@
 # SYMVM_ROOT   the checkout
 # SYMVM_CACHE  downloads and built images, kept between runs (default: .cache)
 
-SYMVM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SYMVM_ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 export SYMVM_ROOT
 export SYMVM_CACHE=${SYMVM_CACHE:-$SYMVM_ROOT/.cache}
 

@@ -16,7 +16,9 @@ programs() {
 	git ls-files scripts lab images bench .ci tests/lab tests/cli tests/stages tests/lib |
 		grep -vE '^(images/(guest|rootdisk)|lab/guest|bench/swap-lab/programs)/' |
 		while read -r file; do
-			if [[ $file == *.sh ]] || head -n 1 "$file" | grep -qE '^#!.*(sh|bats|python3)$'; then
+			first=
+			read -r first <"$file" || true
+			if [[ $file == *.sh || $first =~ ^#!.*(sh|bats|python3)$ ]]; then
 				echo "$file"
 			fi
 		done

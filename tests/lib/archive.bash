@@ -24,16 +24,16 @@ archive_suite() {
 # archive_package NAME VERSION DEPENDS FILE...: make a package of executable files that print their names.
 # A FILE in the form PATH=SOURCE has the content of this machine's file SOURCE. SOURCE_PACKAGE: its Source.
 archive_package() {
-	local name=$1 version=$2 depends=$3 tree path
+	local name=$1 version=$2 depends=$3 tree=$BATS_TEST_TMPDIR/package path directory
 	shift 3
-	tree=$(mktemp -d "$BATS_TEST_TMPDIR/package.XXXXXX")
-	mkdir "$tree/DEBIAN"
+	mkdir -p "$tree/DEBIAN"
 	printf 'Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: a test\nDescription: a test\n' \
 		"$name" "$version" >"$tree/DEBIAN/control"
 	[ -z "$depends" ] || echo "Depends: $depends" >>"$tree/DEBIAN/control"
 	[ -z "${SOURCE_PACKAGE:-}" ] || echo "Source: $SOURCE_PACKAGE" >>"$tree/DEBIAN/control"
 	for path; do
-		mkdir -p "$tree/$(dirname "${path%%=*}")"
+		directory=$tree/${path%%=*}
+		mkdir -p "${directory%/*}"
 		if [[ $path == *=* ]]; then
 			cp -a "${path#*=}" "$tree/${path%%=*}"
 		else
@@ -41,19 +41,16 @@ archive_package() {
 			chmod 755 "$tree/$path"
 		fi
 	done
-	archive_stanza "$name" "$tree"
+	archive_stanza "pool/${name}_${version}_amd64.deb" "$tree"
 }
 
-# archive_stanza NAME TREE: build the package, and add it to the list of the suite.
+# archive_stanza FILE TREE: build the package FILE of the archive, and add it to the list of the suite.
 archive_stanza() {
-	local file
-	file=pool/${1}_$(sed -n 's/^Version: //p' "$2/DEBIAN/control")_amd64.deb
-	dpkg-deb --root-owner-group -Znone -b "$2" "$ARCHIVE/$file" >/dev/null
-	{
-		cat "$2/DEBIAN/control"
-		printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' "$file" "$(stat -c %s "$ARCHIVE/$file")" \
-			"$(sha256sum "$ARCHIVE/$file" | cut -d' ' -f1)"
-	} >>"$archive_lists/Packages"
+	local sum
+	dpkg-deb --root-owner-group -Znone -b "$2" "$ARCHIVE/$1" >/dev/null
+	read -r sum _ < <(sha256sum "$ARCHIVE/$1")
+	printf '%s\nFilename: %s\nSize: %s\nSHA256: %s\n\n' "$(<"$2/DEBIAN/control")" "$1" \
+		"$(stat -c %s "$ARCHIVE/$1")" "$sum" >>"$archive_lists/Packages"
 	rm -rf "$2"
 }
 
