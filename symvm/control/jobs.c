@@ -114,7 +114,7 @@ static enum lane lane_of(const struct control_command *command)
 }
 
 /* Removes @job from its queue if it is still there; the lock is held. */
-static bool unqueue(struct control_job *job)
+static bool job_unqueue(struct control_job *job)
 {
 	struct control_job **link = &job->jobs->queues[lane_of(job->command)];
 
@@ -163,7 +163,7 @@ void control_job_forget(struct control_job *job)
 	job->client = NULL;
 	atomic_store(&job->limit.cut, true);
 	pthread_mutex_lock(&jobs->lock);
-	queued = unqueue(job);
+	queued = job_unqueue(job);
 	pthread_mutex_unlock(&jobs->lock);
 	if (queued)
 		job_free(job);

@@ -27,7 +27,7 @@ static uint64_t host_bytes(const struct vm *vm)
 	return bytes;
 }
 
-static json_t *describe(struct vm *vm)
+static json_t *memory_describe(struct vm *vm)
 {
 	uint64_t boot = vm->memory.ram_size;
 	struct virtio_mem_state state = {0};
@@ -41,7 +41,7 @@ static json_t *describe(struct vm *vm)
 			 "driver", state.driver);
 }
 
-static int resize(struct vm *vm, uint64_t size, struct error *err)
+static int memory_resize(struct vm *vm, uint64_t size, struct error *err)
 {
 	uint64_t boot = vm->memory.ram_size;
 	struct virtio_mem_state state;
@@ -65,9 +65,9 @@ static int handle_memory(struct vm *vm, json_t *arguments, json_t **result, stru
 	if (status == 0)
 		status = control_argument_integer(arguments, "size", 0, INT64_MAX, &size, err);
 	if (status == 0 && size >= 0)
-		status = resize(vm, (uint64_t)size, err);
+		status = memory_resize(vm, (uint64_t)size, err);
 	if (status == 0)
-		*result = describe(vm);
+		*result = memory_describe(vm);
 	return status;
 }
 

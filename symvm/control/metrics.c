@@ -15,7 +15,7 @@
 
 REGISTRY_DECLARE(symvm_reports, struct report);
 
-static double load(const _Atomic uint64_t *counter)
+static double counter_load(const _Atomic uint64_t *counter)
 {
 	return (double)atomic_load_explicit(counter, memory_order_relaxed);
 }
@@ -29,7 +29,7 @@ static void write_exits(struct vm *vm, FILE *out)
 
 		snprintf(id, sizeof(id), "%u", i);
 		for (unsigned reason = 0; reason < VCPU_EXIT_KINDS; reason++) {
-			double count = load(&vm->vcpus[i]->counters.exits[reason]);
+			double count = counter_load(&vm->vcpus[i]->counters.exits[reason]);
 			const char *name = vcpu_exit_name(reason);
 			char number[24];
 
@@ -67,9 +67,10 @@ static void write_vcpus(struct vm *vm, FILE *out)
 			char id[12];
 
 			snprintf(id, sizeof(id), "%u", i);
-			metrics_sample(out, vm, families[f].name,
-				       load((const _Atomic uint64_t *)(base + families[f].offset)),
-				       "vcpu", id, NULL);
+			metrics_sample(
+				out, vm, families[f].name,
+				counter_load((const _Atomic uint64_t *)(base + families[f].offset)),
+				"vcpu", id, NULL);
 		}
 	}
 }

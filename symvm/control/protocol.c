@@ -45,7 +45,7 @@ ssize_t control_input_put(struct control_input *input, const char *data, size_t 
 }
 
 /* Drops the first @count bytes. A line handed out before must not be used any more. */
-static void consume(struct control_input *input, size_t count)
+static void input_consume(struct control_input *input, size_t count)
 {
 	input->length -= count;
 	memmove(input->data, input->data + count, input->length);
@@ -57,12 +57,12 @@ enum control_line control_input_take(struct control_input *input, const char **l
 	size_t used;
 
 	if (input->taken) {
-		consume(input, input->taken);
+		input_consume(input, input->taken);
 		input->taken = 0;
 	}
 	newline = input->length ? memchr(input->data, '\n', input->length) : NULL;
 	if (input->skipping) {
-		consume(input, newline ? (size_t)(newline - input->data) + 1 : input->length);
+		input_consume(input, newline ? (size_t)(newline - input->data) + 1 : input->length);
 		input->skipping = !newline;
 		return newline ? control_input_take(input, line, length) : CONTROL_LINE_NONE;
 	}
@@ -73,7 +73,7 @@ enum control_line control_input_take(struct control_input *input, const char **l
 	if (newline && used > 0 && newline[-1] == '\r')
 		used--;
 	if (used > CONTROL_LINE_MAX) {
-		consume(input, newline ? (size_t)(newline - input->data) + 1 : input->length);
+		input_consume(input, newline ? (size_t)(newline - input->data) + 1 : input->length);
 		input->skipping = !newline;
 		return CONTROL_LINE_TOO_LONG;
 	}

@@ -21,7 +21,7 @@ struct state_watch {
 	bool missed; /* logged already */
 };
 
-static void look(void *opaque, uint32_t events)
+static void state_look(void *opaque, uint32_t events)
 {
 	struct state_watch *watch = opaque;
 	uint64_t expirations;
@@ -54,7 +54,7 @@ int state_watch_create(struct event_loop *loop, struct state_name *name, struct 
 	watch->log = log;
 	watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (watch->timer_fd >= 0 && timerfd_settime(watch->timer_fd, 0, &period, NULL) == 0)
-		watch->source = event_loop_add(loop, watch->timer_fd, EPOLLIN, look, watch);
+		watch->source = event_loop_add(loop, watch->timer_fd, EPOLLIN, state_look, watch);
 	if (!watch->source) {
 		state_watch_destroy(watch);
 		return error_set(err, -ENOMEM, "state files: no timer");

@@ -47,7 +47,7 @@ static json_t *describe_window(struct swap_store *store)
 	return object;
 }
 
-static json_t *describe(struct vm *vm)
+static json_t *stores_describe(struct vm *vm)
 {
 	json_t *windows = json_array(), *policy = swap_policy_describe(vm);
 	struct swap_store *store;
@@ -89,7 +89,7 @@ static int handle_swap(struct vm *vm, json_t *arguments, json_t **result, struct
 	if (status == 0 && budget >= 0)
 		status = set_budget(vm, window, budget, err);
 	if (status == 0)
-		*result = describe(vm);
+		*result = stores_describe(vm);
 	return status;
 }
 

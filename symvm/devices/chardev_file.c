@@ -12,7 +12,7 @@
 #define FILE_ALIGN   65536u /* a multiple of every file system's block size */
 #define COMPLAINT_NS (60 * NS_PER_SECOND)
 
-static void complain(struct chardev_file *file, int status, struct log *log)
+static void file_complain(struct chardev_file *file, int status, struct log *log)
 {
 	uint64_t now = clock_now_ns();
 
@@ -62,7 +62,7 @@ size_t chardev_file_write(struct chardev_file *file, const uint8_t *data, size_t
 		if (done < 0 && status == 0 && errno == EINTR)
 			continue;
 		if (done < 0) {
-			complain(file, status < 0 ? status : -errno, log);
+			file_complain(file, status < 0 ? status : -errno, log);
 			return length;
 		}
 		file->taken += (uint64_t)done;

@@ -71,7 +71,7 @@ int chardev_write_pending(struct chardev *chardev)
 	return 0;
 }
 
-static void append(struct chardev *chardev, const uint8_t *data, size_t length)
+static void output_append(struct chardev *chardev, const uint8_t *data, size_t length)
 {
 	size_t tail = (chardev->head + chardev->count) % CHARDEV_OUTPUT_SIZE;
 	size_t run = CHARDEV_OUTPUT_SIZE - tail;
@@ -140,7 +140,7 @@ static size_t write_locked(struct chardev *chardev, const uint8_t *data, size_t 
 		}
 		if (piece > space)
 			piece = space;
-		append(chardev, data + taken, piece);
+		output_append(chardev, data + taken, piece);
 		taken += piece;
 	}
 	return taken;

@@ -104,7 +104,7 @@ static void bars_follow(struct pci_function *function)
 	}
 }
 
-static bool touches(unsigned offset, unsigned length, unsigned first, unsigned size)
+static bool access_touches(unsigned offset, unsigned length, unsigned first, unsigned size)
 {
 	return offset < first + size && first < offset + length;
 }
@@ -118,8 +118,8 @@ static void config_write(struct pci_function *function, unsigned offset, const u
 
 		*byte = (uint8_t)((*byte & ~mask) | (data[i] & mask));
 	}
-	if (touches(offset, length, PCI_COMMAND, 2) ||
-	    touches(offset, length, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
+	if (access_touches(offset, length, PCI_COMMAND, 2) ||
+	    access_touches(offset, length, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
 		bars_follow(function);
 	if (function->config_written)
 		function->config_written(function, offset, length);

@@ -216,7 +216,7 @@ static void second_passes(void *opaque, uint32_t events)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-static bool updating(void)
+static bool rtc_is_updating(void)
 {
 	struct timespec now;
 
@@ -231,7 +231,7 @@ static uint8_t read_register(struct rtc *rtc, unsigned index)
 	if (is_clock_register(index) && !(rtc->memory[REG_B] & B_SET))
 		latch_time(rtc);
 	value = rtc->memory[index];
-	if (index == REG_A && !(rtc->memory[REG_B] & B_SET) && updating())
+	if (index == REG_A && !(rtc->memory[REG_B] & B_SET) && rtc_is_updating())
 		value |= A_UPDATING;
 	if (index == REG_C) {
 		rtc->memory[REG_C] = 0;

@@ -98,7 +98,7 @@ static void look_for(struct terminal_watch *watch, long ns)
 }
 
 /* Finds out whether the VM is in the foreground, and sets the mode for that. */
-static void look(struct terminal_watch *watch)
+static void terminal_look(struct terminal_watch *watch)
 {
 	bool foreground = terminal_is_foreground(watch->terminal);
 
@@ -121,7 +121,7 @@ static void timer_expired(void *opaque, uint32_t events)
 	uint64_t expirations;
 
 	if (read(watch->timer_fd, &expirations, sizeof(expirations)) > 0)
-		look(watch);
+		terminal_look(watch);
 }
 
 static void signal_arrived(void *opaque, uint32_t events)
@@ -136,14 +136,14 @@ static void signal_arrived(void *opaque, uint32_t events)
 		/* Stops all threads; execution continues here. */
 		raise(SIGSTOP);
 	}
-	look(watch);
+	terminal_look(watch);
 }
 
 bool terminal_watch_lost(struct terminal_watch *watch)
 {
 	if (terminal_is_foreground(watch->terminal))
 		return false;
-	look(watch);
+	terminal_look(watch);
 	return true;
 }
 

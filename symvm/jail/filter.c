@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const struct sock_fprog *find(enum jail_thread kind, unsigned features)
+static const struct sock_fprog *filter_find(enum jail_thread kind, unsigned features)
 {
 	features &= jail_filter_features[kind];
 	for (size_t i = 0; i < jail_filter_count; i++)
@@ -18,7 +18,7 @@ static const struct sock_fprog *find(enum jail_thread kind, unsigned features)
 int jail_filter_make(enum jail_thread kind, unsigned features, uint32_t refusal,
 		     struct sock_fprog *program)
 {
-	const struct sock_fprog *built = find(kind, features);
+	const struct sock_fprog *built = filter_find(kind, features);
 
 	if (!built)
 		return -ENOENT;

@@ -47,7 +47,7 @@ int landlock_abi(void)
 	return abi < 0 ? 0 : abi;
 }
 
-static int allow(int ruleset_fd, int fd, uint64_t rights)
+static int path_allow(int ruleset_fd, int fd, uint64_t rights)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
 
@@ -82,9 +82,9 @@ int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock
 	if (ruleset_fd < 0)
 		return -errno;
 	if (exceptions->clear_dir >= 0)
-		status = allow(ruleset_fd, exceptions->clear_dir,
-			       LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
-				       LANDLOCK_ACCESS_FS_WRITE_FILE);
+		status = path_allow(ruleset_fd, exceptions->clear_dir,
+				    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
+					    LANDLOCK_ACCESS_FS_WRITE_FILE);
 	if (status == 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
 		status = -errno;
 	close(ruleset_fd);

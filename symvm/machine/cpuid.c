@@ -110,7 +110,7 @@ static void hide_what_calls_cannot_enter(struct kvm_cpuid_entry2 *entry)
 	}
 }
 
-static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *entry)
+static void entry_adjust(const struct topology *topology, struct kvm_cpuid_entry2 *entry)
 {
 	switch (entry->function) {
 	case 1:
@@ -148,8 +148,8 @@ static void adjust(const struct topology *topology, struct kvm_cpuid_entry2 *ent
 	}
 }
 
-static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *table, uint32_t function,
-					   uint32_t index)
+static const struct kvm_cpuid_entry2 *entry_find(const struct kvm_cpuid2 *table, uint32_t function,
+						 uint32_t index)
 {
 	for (uint32_t i = 0; i < table->nent; i++)
 		if (table->entries[i].function == function && table->entries[i].index == index)
@@ -164,14 +164,14 @@ static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *table, uint3
 static int add_extended_topology(const struct topology *topology, struct kvm_cpuid2 *table,
 				 uint32_t function)
 {
-	const struct kvm_cpuid_entry2 *basic = find(table, 0, 0);
+	const struct kvm_cpuid_entry2 *basic = entry_find(table, 0, 0);
 
 	if (basic && basic->eax < function)
 		return 0;
 	for (uint32_t index = 0; index < 3; index++) {
 		struct kvm_cpuid_entry2 *entry;
 
-		if (find(table, function, index))
+		if (entry_find(table, function, index))
 			continue;
 		if (table->nent >= CPUID_ENTRIES_MAX)
 			return -ENOSPC;
@@ -191,7 +191,7 @@ static int add_extended_topology(const struct topology *topology, struct kvm_cpu
  */
 static unsigned physical_address_bits(const struct kvm_cpuid2 *table)
 {
-	const struct kvm_cpuid_entry2 *entry = find(table, 0x80000008, 0);
+	const struct kvm_cpuid_entry2 *entry = entry_find(table, 0x80000008, 0);
 	unsigned all = entry ? entry->eax & 0xff : 0;
 	unsigned guest = entry ? entry->eax >> 16 & 0xff : 0;
 
@@ -215,7 +215,7 @@ int cpuid_build(struct vm *vm, unsigned id, struct kvm_cpuid2 *table, struct err
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, table) < 0)
 		return error_set_errno(err, -errno, "KVM_GET_SUPPORTED_CPUID");
 	for (uint32_t i = 0; i < table->nent; i++) {
-		adjust(&topology, &table->entries[i]);
+		entry_adjust(&topology, &table->entries[i]);
 		if (topology.symbiotic)
 			hide_what_calls_cannot_enter(&table->entries[i]);
 	}

@@ -67,7 +67,7 @@ void exit_observer_remove(struct exit_observers *observers, struct exit_observer
 	pthread_mutex_unlock(&observers->lock);
 }
 
-static bool matches(const struct exit_match *match, const struct kvm_run *run)
+static bool observer_matches(const struct exit_match *match, const struct kvm_run *run)
 {
 	uint64_t at;
 
@@ -89,7 +89,7 @@ void exit_observers_show(struct exit_observers *observers, struct vcpu *vcpu, st
 
 	pthread_mutex_lock(&observers->lock);
 	for (unsigned i = 0; i < observers->count; i++) {
-		if (!matches(&observers->list[i]->match, run))
+		if (!observer_matches(&observers->list[i]->match, run))
 			continue;
 		wanting[count++] = observers->list[i];
 		observers->list[i]->users++;

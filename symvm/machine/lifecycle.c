@@ -65,7 +65,7 @@ enum lifecycle_task {
 	LIFECYCLE_QUIT = 1 << 2,
 };
 
-static bool ended(const struct vm *vm)
+static bool vm_has_ended(const struct vm *vm)
 {
 	return atomic_load(&vm->end) != VM_END_NONE;
 }
@@ -80,7 +80,7 @@ static int wait_parked(struct vm *vm, enum vm_state state, unsigned ms)
 	int status = 0;
 
 	for (;;) {
-		if (ended(vm))
+		if (vm_has_ended(vm))
 			return -ESHUTDOWN;
 		if (state != VM_STATE_ENDED && vm->state != state)
 			return -ECANCELED;
@@ -190,7 +190,7 @@ int vm_check_runs(struct vm *vm, struct error *err)
 {
 	enum vm_state state;
 
-	if (ended(vm))
+	if (vm_has_ended(vm))
 		return error_set(err, -ESHUTDOWN, "the VM has ended");
 	pthread_mutex_lock(&vm->state_lock);
 	state = vm->state;
@@ -227,7 +227,7 @@ static void wipe_memory(struct vm *vm)
 
 		if (!region->ram || region->blocks)
 			continue;
-		for (uint64_t at = 0; at < region->size && !ended(vm); at += WIPE_CHUNK) {
+		for (uint64_t at = 0; at < region->size && !vm_has_ended(vm); at += WIPE_CHUNK) {
 			uint64_t left = region->size - at;
 
 			memory_discard(&vm->memory, region->gpa + at,
@@ -263,7 +263,7 @@ static void keep_interval(struct vm *vm)
 {
 	struct timespec until = clock_timespec(vm->reset_ns + RESET_INTERVAL_MS * NS_PER_MS);
 
-	while (vm->reset_ns && !ended(vm) &&
+	while (vm->reset_ns && !vm_has_ended(vm) &&
 	       pthread_cond_timedwait(&vm->state_changed, &vm->state_lock, &until) != ETIMEDOUT)
 		;
 }
@@ -282,7 +282,7 @@ static void do_reset(struct vm *vm)
 	while (status == -ETIMEDOUT)
 		status = wait_parked(vm, VM_STATE_ENDED, RESET_COMPLAIN_MS);
 	pthread_mutex_unlock(&vm->state_lock);
-	if (status < 0 || ended(vm))
+	if (status < 0 || vm_has_ended(vm))
 		return;
 	vm_panic_note(vm);
 	if (reset_all(vm, &err) < 0) {
@@ -318,9 +318,9 @@ static unsigned take_tasks(struct vm *vm)
 	unsigned tasks;
 
 	pthread_mutex_lock(&vm->state_lock);
-	while (!vm->lifecycle_tasks && !ended(vm))
+	while (!vm->lifecycle_tasks && !vm_has_ended(vm))
 		pthread_cond_wait(&vm->state_changed, &vm->state_lock);
-	tasks = ended(vm) ? LIFECYCLE_QUIT : vm->lifecycle_tasks;
+	tasks = vm_has_ended(vm) ? LIFECYCLE_QUIT : vm->lifecycle_tasks;
 	vm->lifecycle_tasks = 0;
 	pthread_mutex_unlock(&vm->state_lock);
 	return tasks;

@@ -9,12 +9,12 @@ REGISTRY_DECLARE(symvm_publishers, struct publisher);
 
 void publish_refresh(struct vm *vm)
 {
-	struct sym_publication what = {0};
+	struct sym_publication publication = {0};
 	const struct publisher *const *it;
 
 	if (!vm->symbiotic)
 		return;
 	REGISTRY_FOR_EACH(symvm_publishers, it)
-		(*it)->fill(vm, &what);
-	sym_vm_publish(vm->symbiotic, &what);
+		(*it)->fill(vm, &publication);
+	sym_vm_publish(vm->symbiotic, &publication);
 }

@@ -13,8 +13,9 @@ struct sym_publication;
 
 struct publisher {
 	const char *name;
-	/* Fills its own fields of @what. Main thread or, by publish_refresh(), any thread. */
-	void (*fill)(struct vm *vm, struct sym_publication *what);
+	/* Fills its own fields of @publication. Main thread or, by publish_refresh(), any thread.
+	 */
+	void (*fill)(struct vm *vm, struct sym_publication *publication);
 };
 #define PUBLISHER(object) REGISTRY_ENTRY(symvm_publishers, struct publisher, object)
 

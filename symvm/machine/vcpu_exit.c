@@ -36,7 +36,7 @@ const char *vcpu_exit_name(unsigned reason)
 	return reason < sizeof(exit_names) / sizeof(exit_names[0]) ? exit_names[reason] : NULL;
 }
 
-static void count(_Atomic uint64_t *counter)
+static void exit_count(_Atomic uint64_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
@@ -67,13 +67,13 @@ static void handle_pio(struct vcpu *vcpu, struct kvm_run *run)
 
 	if (length > sizeof(copy))
 		return;
-	count(is_write ? &vcpu->counters.pio_writes : &vcpu->counters.pio_reads);
+	exit_count(is_write ? &vcpu->counters.pio_writes : &vcpu->counters.pio_reads);
 	if (is_write)
 		memcpy(copy, data, length);
 	for (size_t at = 0; at < length; at += run->io.size)
 		taken &= bus_dispatch(&vcpu->vm->pio, port, copy + at, run->io.size, is_write);
 	if (!taken)
-		count(&vcpu->counters.unclaimed);
+		exit_count(&vcpu->counters.unclaimed);
 	if (!is_write)
 		answer_read(vcpu, data, copy, length);
 }
@@ -86,10 +86,10 @@ static void handle_mmio(struct vcpu *vcpu, struct kvm_run *run)
 
 	if (length == 0 || length > sizeof(copy))
 		return;
-	count(is_write ? &vcpu->counters.mmio_writes : &vcpu->counters.mmio_reads);
+	exit_count(is_write ? &vcpu->counters.mmio_writes : &vcpu->counters.mmio_reads);
 	memcpy(copy, run->mmio.data, sizeof(copy));
 	if (!bus_dispatch(&vcpu->vm->mmio, run->mmio.phys_addr, copy, length, is_write))
-		count(&vcpu->counters.unclaimed);
+		exit_count(&vcpu->counters.unclaimed);
 	if (!is_write)
 		answer_read(vcpu, run->mmio.data, copy, length);
 }
@@ -164,7 +164,7 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 {
 	unsigned reason = run->exit_reason;
 
-	count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);
+	exit_count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);
 	host_guard_on_exit(vcpu, run);
 	if (exit_is_observed(&vcpu->vm->exit_observers, reason))
 		exit_observers_show(&vcpu->vm->exit_observers, vcpu, run);

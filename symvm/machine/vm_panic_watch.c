@@ -38,7 +38,7 @@ static void timer_set(struct vm *vm, long ns)
 }
 
 /* On the main loop's thread: the guest continues with its notifiers meanwhile. */
-static void look(void *opaque, uint32_t events)
+static void panic_look(void *opaque, uint32_t events)
 {
 	struct vm *vm = opaque;
 	char text[SYM_PANIC_SIZE];
@@ -59,7 +59,7 @@ int vm_panic_init(struct vm *vm, struct error *err)
 	vm->panic.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (vm->panic.timer < 0)
 		return error_set_errno(err, -errno, "panic: timerfd_create");
-	vm->panic.source = event_loop_add(vm->main_loop, vm->panic.timer, EPOLLIN, look, vm);
+	vm->panic.source = event_loop_add(vm->main_loop, vm->panic.timer, EPOLLIN, panic_look, vm);
 	return vm->panic.source ? 0 : error_set(err, -ENOMEM, "panic: out of memory");
 }
 

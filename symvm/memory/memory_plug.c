@@ -133,7 +133,7 @@ static void blocks_mark(struct memory_region *region, uint64_t offset, uint64_t 
 		atomic_fetch_sub(&blocks->plugged, length);
 }
 
-static int punch(const struct memory_region *region, uint64_t offset, uint64_t length)
+static int block_punch(const struct memory_region *region, uint64_t offset, uint64_t length)
 {
 	return fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			 (off_t)(region->fd_offset + offset), (off_t)length);
@@ -154,7 +154,7 @@ int memory_plug(struct memory_region *region, uint64_t gpa, uint64_t length)
 	if (status == 0)
 		status = mprotect(region->hva + offset, length, PROT_READ | PROT_WRITE);
 	if (status < 0) {
-		punch(region, offset, length);
+		block_punch(region, offset, length);
 		return -ENOMEM;
 	}
 	blocks_mark(region, offset, length, true);
@@ -168,7 +168,7 @@ int memory_unplug(struct memory_region *region, uint64_t gpa, uint64_t length)
 	/* First, so that nothing translates the memory any more when it goes. */
 	blocks_mark(region, offset, length, false);
 	if (mprotect(region->hva + offset, length, PROT_NONE) == 0 &&
-	    punch(region, offset, length) == 0)
+	    block_punch(region, offset, length) == 0)
 		return 0;
 	mprotect(region->hva + offset, length, PROT_READ | PROT_WRITE);
 	blocks_mark(region, offset, length, true);

@@ -33,7 +33,7 @@ struct publish {
 
 static const struct service_ops publish_ops;
 
-static void fill_host(struct vm *vm, struct sym_publication *what)
+static void fill_host(struct vm *vm, struct sym_publication *publication)
 {
 	struct publish *publish = service_find(vm, &publish_ops);
 	struct psi pressure;
@@ -42,12 +42,12 @@ static void fill_host(struct vm *vm, struct sym_publication *what)
 	if (!publish)
 		return;
 	/* With --publish-host no the files are not open, and all values stay 0. */
-	what->host_cpus = publish->host_cpus;
+	publication->host_cpus = publish->host_cpus;
 	if (text_file_read_fd(publish->load_fd, text, sizeof(text)) > 0)
-		what->host_load = psi_hundredths(text);
+		publication->host_load = psi_hundredths(text);
 	pressure = psi_read(publish->pressure_fd);
-	what->psi_some = pressure.some;
-	what->psi_full = pressure.full;
+	publication->psi_some = pressure.some;
+	publication->psi_full = pressure.full;
 }
 
 static const struct publisher host_publisher = {.name = "host", .fill = fill_host};

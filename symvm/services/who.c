@@ -116,8 +116,8 @@ static int wait_caught(struct vm *vm, struct who_service *service, const struct 
  * is removed, because that waits for a vCPU which may be in exit_seen(). service->watch is set all
  * the time, so no other client comes in between.
  */
-static int observe(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
-		   struct error *err)
+static int who_observe(struct vm *vm, struct who_service *service, const struct wait_limit *limit,
+		       struct error *err)
 {
 	struct exit_observer observer = {
 		.match = service->watch->exits,
@@ -156,7 +156,7 @@ int who_watch_wait(struct vm *vm, struct who_watch *watch, const struct wait_lim
 		return error_set(err, -EBUSY, "who: another client watches exits of this VM");
 	}
 	service->watch = watch;
-	status = observe(vm, service, limit, err);
+	status = who_observe(vm, service, limit, err);
 	service->watch = NULL;
 	pthread_mutex_unlock(&service->lock);
 	return status;

@@ -25,7 +25,7 @@ uint32_t psi_hundredths(const char *text)
 }
 
 /* The avg10 of the line that starts with @kind. */
-static uint32_t average(const char *text, const char *kind)
+static uint32_t average_read(const char *text, const char *kind)
 {
 	const char *line = strstr(text, kind);
 	const char *value = line ? strstr(line, "avg10=") : NULL;
@@ -83,5 +83,5 @@ struct psi psi_read(int fd)
 
 	if (text_file_read_fd(fd, text, sizeof(text)) <= 0)
 		return (struct psi){0};
-	return (struct psi){.some = average(text, "some"), .full = average(text, "full")};
+	return (struct psi){.some = average_read(text, "some"), .full = average_read(text, "full")};
 }

@@ -28,7 +28,7 @@ struct watchdog {
 	int result;
 };
 
-static void wake(struct watchdog *watchdog)
+static void watchdog_wake(struct watchdog *watchdog)
 {
 	const uint64_t one = 1;
 
@@ -122,7 +122,7 @@ void watchdog_destroy(struct watchdog *watchdog)
 	if (!watchdog)
 		return;
 	atomic_store(&watchdog->quit, true);
-	wake(watchdog);
+	watchdog_wake(watchdog);
 	pthread_join(watchdog->thread, NULL);
 	close(watchdog->wake_fd);
 	pthread_mutex_destroy(&watchdog->lock);
@@ -137,7 +137,7 @@ int watchdog_call(struct watchdog *watchdog, int (*function)(void *opaque), void
 	pthread_mutex_lock(&watchdog->lock);
 	watchdog->function = function;
 	watchdog->opaque = opaque;
-	wake(watchdog);
+	watchdog_wake(watchdog);
 	while (watchdog->function)
 		pthread_cond_wait(&watchdog->called, &watchdog->lock);
 	result = watchdog->result;
@@ -152,7 +152,7 @@ void watchdog_arm(struct watchdog *watchdog, uint64_t ms)
 
 	while (end < old && !atomic_compare_exchange_weak(&watchdog->end_ns, &old, end))
 		;
-	wake(watchdog);
+	watchdog_wake(watchdog);
 }
 
 void watchdog_phase(struct watchdog *watchdog, const char *phase)

@@ -63,8 +63,8 @@ static enum transmitted transmit_one(struct console *console, const struct virti
  * Writes the guest's output. A request that is not completely written stays in the queue. The guest
  * waits, and nothing is lost.
  */
-static enum transmitted transmit(struct console *console, struct virtio_queue *queue,
-				 size_t *budget)
+static enum transmitted console_transmit(struct console *console, struct virtio_queue *queue,
+					 size_t *budget)
 {
 	struct virtio_chain chain = {.iov = console->iov, .iov_max = QUEUE_SIZE};
 	enum transmitted status = TRANSMIT_DONE;
@@ -103,7 +103,7 @@ static void console_notified(struct virtio_device *virtio, struct virtio_queue *
 	}
 	do {
 		virtio_queue_notify_disable(queue);
-		status = transmit(console, queue, &budget);
+		status = console_transmit(console, queue, &budget);
 	} while (status == TRANSMIT_DONE && virtio_queue_notify_enable(queue));
 	if (status == TRANSMIT_BUDGET)
 		virtio_queue_again(queue);
@@ -117,7 +117,7 @@ static void console_writable(void *opaque)
 		virtio_queue_run(&console->virtio.queues[QUEUE_TRANSMIT]);
 }
 
-static bool receiving(struct console *console)
+static bool console_is_receiving(struct console *console)
 {
 	return atomic_load(&console->virtio.active) && !console->quiesced &&
 	       console->virtio.queues[QUEUE_RECEIVE].enabled;
@@ -130,7 +130,7 @@ static size_t console_room(void *opaque)
 	struct virtio_chain chain = {.iov = console->iov, .iov_max = QUEUE_SIZE};
 	size_t room;
 
-	if (!receiving(console))
+	if (!console_is_receiving(console))
 		return 0;
 	while (virtio_queue_pop(queue, &chain) <= 0) {
 		if (!virtio_queue_notify_enable(queue))
@@ -148,13 +148,14 @@ static void console_input(void *opaque, const uint8_t *data, size_t length)
 	struct virtio_chain chain = {.iov = console->iov, .iov_max = QUEUE_SIZE};
 	size_t done = 0;
 
-	while (done < length && receiving(console) && virtio_queue_pop(queue, &chain) > 0) {
+	while (done < length && console_is_receiving(console) &&
+	       virtio_queue_pop(queue, &chain) > 0) {
 		size_t step = virtio_chain_write(&chain, 0, data + done, length - done);
 
 		virtio_queue_push(queue, &chain, (uint32_t)step);
 		done += step;
 	}
-	if (receiving(console))
+	if (console_is_receiving(console))
 		virtio_queue_flush(queue);
 }
 

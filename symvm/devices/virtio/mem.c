@@ -158,7 +158,7 @@ static bool range_take(const struct mem *mem, const struct virtio_mem_req *reque
 	       range->length <= region->size - (range->gpa - region->gpa);
 }
 
-static void count(struct mem *mem, uint16_t type, uint16_t response)
+static void request_count(struct mem *mem, uint16_t type, uint16_t response)
 {
 	if (response == VIRTIO_MEM_RESP_ERROR)
 		atomic_fetch_add(&mem->errors, 1);
@@ -189,7 +189,7 @@ static void request_handle(struct mem *mem, const struct virtio_mem_req *request
 		else
 			response->type = do_state(mem, &range, response);
 	}
-	count(mem, request->type, response->type);
+	request_count(mem, request->type, response->type);
 	publish_plugged(mem);
 }
 
@@ -429,7 +429,7 @@ static const struct virtio_ops mem_ops = {
 	.describe = mem_describe,
 };
 
-static struct mem *find(struct vm *vm)
+static struct mem *mem_find(struct vm *vm)
 {
 	struct virtio_device *device = virtio_device_find(vm, &mem_ops);
 
@@ -438,7 +438,7 @@ static struct mem *find(struct vm *vm)
 
 int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state)
 {
-	struct mem *mem = find(vm);
+	struct mem *mem = mem_find(vm);
 
 	if (!mem)
 		return -EOPNOTSUPP;
@@ -457,7 +457,7 @@ int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state)
 
 int virtio_mem_request(struct vm *vm, uint64_t size)
 {
-	struct mem *mem = find(vm);
+	struct mem *mem = mem_find(vm);
 	bool changed;
 
 	if (!mem)
@@ -473,7 +473,7 @@ int virtio_mem_request(struct vm *vm, uint64_t size)
 
 void virtio_mem_remind(struct vm *vm)
 {
-	struct mem *mem = find(vm);
+	struct mem *mem = mem_find(vm);
 
 	if (!mem)
 		return;
@@ -485,7 +485,7 @@ void virtio_mem_remind(struct vm *vm)
 
 int virtio_mem_set_floor(struct vm *vm, uint64_t size)
 {
-	struct mem *mem = find(vm);
+	struct mem *mem = mem_find(vm);
 
 	if (!mem)
 		return -EOPNOTSUPP;

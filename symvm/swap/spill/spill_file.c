@@ -31,7 +31,7 @@ static off_t offset_of(uint64_t block)
 }
 
 /* Transfers all of it: the next try reports what stopped a transfer half-way. */
-static int transfer(int fd, bool write, uint8_t *data, size_t length, off_t offset)
+static int file_transfer(int fd, bool write, uint8_t *data, size_t length, off_t offset)
 {
 	size_t done = 0;
 
@@ -54,7 +54,7 @@ static int file_read(struct spill *spill, unsigned lane, uint64_t block, void *d
 {
 	struct spill_file *file = (struct spill_file *)spill;
 
-	return transfer(file->fd, false, data, (size_t)count * SPILL_BLOCK, offset_of(block));
+	return file_transfer(file->fd, false, data, (size_t)count * SPILL_BLOCK, offset_of(block));
 }
 
 static int file_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
@@ -62,8 +62,8 @@ static int file_write(struct spill *spill, unsigned lane, uint64_t block, const 
 {
 	struct spill_file *file = (struct spill_file *)spill;
 
-	return transfer(file->fd, true, (uint8_t *)data, (size_t)count * SPILL_BLOCK,
-			offset_of(block));
+	return file_transfer(file->fd, true, (uint8_t *)data, (size_t)count * SPILL_BLOCK,
+			     offset_of(block));
 }
 
 static void file_close(struct spill *spill)
@@ -137,11 +137,12 @@ int spill_device_check(int fd, const char *path, uint64_t size, uint64_t blocks,
 	data = aligned_alloc(SPILL_BLOCK, SPILL_FILE_START);
 	if (!data)
 		return error_set(err, -ENOMEM, "--swap: out of memory");
-	status = transfer(fd, false, data, SPILL_FILE_START, 0);
+	status = file_transfer(fd, false, data, SPILL_FILE_START, 0);
 	if (status == 0)
 		ours = start_is_ours(data);
 	if (status == 0)
-		status = transfer(fd, false, data, SPILL_FILE_END, (off_t)(size - SPILL_FILE_END));
+		status = file_transfer(fd, false, data, SPILL_FILE_END,
+				       (off_t)(size - SPILL_FILE_END));
 	ours = ours && is_zero(data, SPILL_FILE_END);
 	free(data);
 	if (status < 0)
@@ -179,7 +180,8 @@ static int regular_check(int fd, const char *path, uint64_t blocks, uint8_t *blo
 	if (fstat(fd, &what) < 0)
 		return error_set_errno(err, -errno, "--swap: spill=%s", path);
 	if (what.st_size) {
-		if (what.st_size < SPILL_BLOCK || transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
+		if (what.st_size < SPILL_BLOCK ||
+		    file_transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
 		    memcmp(block, MAGIC, sizeof(MAGIC)) != 0)
 			return error_set(err, -EEXIST,
 					 "--swap: spill=%s exists and is not a spill file of symvm",
@@ -239,7 +241,7 @@ static int open_and_check(struct spill_file *file, const char *path, uint64_t bl
 	if (status < 0)
 		return status;
 	header_make(block);
-	status = transfer(file->fd, true, block, SPILL_BLOCK, 0);
+	status = file_transfer(file->fd, true, block, SPILL_BLOCK, 0);
 	return status < 0 ? error_set_errno(err, status, "--swap: spill=%s", path) : 0;
 }
 

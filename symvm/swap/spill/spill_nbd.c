@@ -98,8 +98,8 @@ static int wait_for(struct spill_nbd *nbd, struct nbd_lane *lane, int64_t cookie
 	}
 }
 
-static int transfer(struct spill *spill, unsigned number, uint64_t block, unsigned count, void *in,
-		    const void *out)
+static int nbd_transfer(struct spill *spill, unsigned number, uint64_t block, unsigned count,
+			void *in, const void *out)
 {
 	struct spill_nbd *nbd = (struct spill_nbd *)spill;
 	struct nbd_lane *lane = &nbd->lane[number % spill->lanes];
@@ -122,13 +122,13 @@ static int transfer(struct spill *spill, unsigned number, uint64_t block, unsign
 
 static int nbd_read(struct spill *spill, unsigned lane, uint64_t block, void *data, unsigned count)
 {
-	return transfer(spill, lane, block, count, data, NULL);
+	return nbd_transfer(spill, lane, block, count, data, NULL);
 }
 
 static int nbd_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
 		     unsigned count)
 {
-	return transfer(spill, lane, block, count, NULL, data);
+	return nbd_transfer(spill, lane, block, count, NULL, data);
 }
 
 static void nbd_stop(struct spill *spill)

@@ -41,8 +41,8 @@ static int calls_load(struct blkid_calls *calls, struct error *err)
 }
 
 /* Names what was found; several formats at once count as found, too. */
-static void describe(const struct blkid_calls *blkid, blkid_probe probe, int found, char *text,
-		     size_t size)
+static void signature_describe(const struct blkid_calls *blkid, blkid_probe probe, int found,
+			       char *text, size_t size)
 {
 	const char *name = NULL;
 
@@ -75,7 +75,7 @@ int spill_signature_find(int fd, char *text, size_t size, struct error *err)
 	blkid.probe_enable_partitions(probe, 1);
 	found = blkid.do_safeprobe(probe); /* 0: found, 1: nothing, -1: error, -2: ambivalent */
 	if (found == 0 || found == -2)
-		describe(&blkid, probe, found, text, size);
+		signature_describe(&blkid, probe, found, text, size);
 	blkid.free_probe(probe);
 	return found == -1 ? error_set(err, -EIO, "--swap: libblkid cannot read the spill device")
 			   : 0;

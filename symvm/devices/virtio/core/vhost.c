@@ -7,7 +7,7 @@
 #include "devices/virtio/core/virtqueue.h"
 #include "machine/vm.h"
 
-static int tell(struct vhost *vhost, struct virtio_device *device, unsigned count)
+static int vhost_tell(struct vhost *vhost, struct virtio_device *device, unsigned count)
 {
 	/* Features that the other side does not implement (MAC, STATUS, ...) are handled here. */
 	uint64_t features = device->features & vhost->features;
@@ -34,7 +34,7 @@ int vhost_start(struct vhost *vhost, struct virtio_device *device, unsigned coun
 	for (unsigned i = 0; i < count; i++)
 		if (!device->queues[i].enabled)
 			return -EINVAL;
-	status = tell(vhost, device, count);
+	status = vhost_tell(vhost, device, count);
 	if (status < 0)
 		vhost_stop(vhost);
 	return status;

@@ -222,7 +222,7 @@ static void resolver_ready(void *opaque, uint32_t events)
  * Whether the name servers are being read. If the process hangs (a dead network file system under
  * /etc), queries wait for it no longer than REFRESH_NS.
  */
-static bool refresh(struct net_dns *dns)
+static bool servers_refresh(struct net_dns *dns)
 {
 	uint64_t now = clock_now_ns();
 
@@ -313,7 +313,7 @@ void net_dns_query(struct net_dns *dns, const struct net_packet *packet)
 		query->tried = 0;
 	if (!again)
 		query_begin(dns, query, packet, data, length);
-	if (refresh(dns))
+	if (servers_refresh(dns))
 		query->waiting = true;
 	else
 		query_send(dns, query);
@@ -321,7 +321,7 @@ void net_dns_query(struct net_dns *dns, const struct net_packet *packet)
 
 uint32_t net_dns_server(struct net_dns *dns)
 {
-	refresh(dns);
+	servers_refresh(dns);
 	for (unsigned i = 0; i < dns->resolvers.count; i++)
 		if (dns->resolvers.servers[i].family == AF_INET)
 			return ntohl(dns->resolvers.servers[i].in4.sin_addr.s_addr);

@@ -13,7 +13,7 @@
 #define PINGS_MOST 64u
 
 /* Half of the process's descriptors: the process needs the rest itself. */
-static unsigned descriptors(void)
+static unsigned descriptors_spare(void)
 {
 	struct rlimit limit;
 
@@ -24,7 +24,7 @@ static unsigned descriptors(void)
 
 int net_flows_init(struct net_flows *flows, uint64_t tcp, struct error *err)
 {
-	unsigned all = descriptors();
+	unsigned all = descriptors_spare();
 
 	*flows = (struct net_flows){0};
 	if (tcp < NET_FLOWS_MIN || tcp > NET_FLOWS_MAX)

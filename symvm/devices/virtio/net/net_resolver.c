@@ -86,7 +86,7 @@ static void rights_drop(void)
 		_exit(1);
 }
 
-static __attribute__((noreturn)) void serve(int fd, const char *path)
+static __attribute__((noreturn)) void resolver_serve(int fd, const char *path)
 {
 	struct net_resolvers resolvers;
 	sigset_t all;
@@ -124,7 +124,7 @@ int net_resolver_start(const char *path, struct error *err)
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
-		serve(ends[1], path);
+		resolver_serve(ends[1], path);
 	}
 	close(ends[1]);
 	if (pid < 0) {

@@ -303,7 +303,8 @@ void net_user_timer_ready(void *opaque, uint32_t events)
 }
 
 /* Reports to the guest that @packet cannot be delivered. */
-static void refuse(struct net_user *user, const struct net_packet *packet, _Atomic uint64_t *count)
+static void packet_refuse(struct net_user *user, const struct net_packet *packet,
+			  _Atomic uint64_t *count)
 {
 	uint8_t answer[NET_ANSWER_MAX];
 	size_t length = packet->protocol == IPPROTO_TCP
@@ -325,7 +326,7 @@ static void user_input(struct net_user *user, const uint8_t *frame, size_t lengt
 			log_limited(&user->backend.vm->log, LOG_LEVEL_WARN,
 				    "net: the guest has reached its limit of flows; new ones are "
 				    "refused (see 'symvm info')");
-		refuse(user, packet, &user->flows.refused);
+		packet_refuse(user, packet, &user->flows.refused);
 		return;
 	}
 	user->packet_now = packet;
@@ -347,7 +348,7 @@ static void user_dns(struct net_user *user, const uint8_t *frame, size_t length,
 	if (net_begins_connection(packet))
 		*server = net_dns_server(user->dns);
 	if (*server == 0 || length > sizeof(user->frame)) {
-		refuse(user, packet, &user->refused);
+		packet_refuse(user, packet, &user->refused);
 		return;
 	}
 	memcpy(user->frame, frame, length);
@@ -362,7 +363,7 @@ static void user_packet(struct net_user *user, const uint8_t *frame, size_t leng
 {
 	switch (net_policy_judge(&user->policy, packet)) {
 	case NET_REFUSE:
-		refuse(user, packet, &user->refused);
+		packet_refuse(user, packet, &user->refused);
 		break;
 	case NET_DNS:
 		user_dns(user, frame, length, packet);
