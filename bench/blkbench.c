@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io.h"
+
 #define DEPTH_MAX  32u
 #define ROUNDS_MAX 100u
 
@@ -44,20 +46,6 @@ static const struct job jobs[] = {
 };
 #define JOBS		(sizeof(jobs) / sizeof(jobs[0]))
 #define JOBS_SEQUENTIAL 2u /* the first ones */
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 /* A small generator: it gives the same places in both guests. */
 static uint32_t next_random(uint64_t *state)
@@ -139,31 +127,6 @@ static int agent(const char *address, unsigned port, const char *device)
 			fail("send");
 	}
 	return 0;
-}
-
-static int by_value(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), by_value);
-	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-static int listen_at(unsigned port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
-		fail("listen");
-	return fd;
 }
 
 static int wait_for_agent(int fd)

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io.h"
+
 #define BLOCK	   65536u
 #define ROUNDS_MAX 100u
 #define GUESTS_MAX 8u
@@ -29,12 +31,6 @@ struct command {
 } __attribute__((packed));
 
 static uint8_t block[BLOCK];
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static void send_all(int fd, const void *data, size_t length)
 {
@@ -114,27 +110,6 @@ static int agent(const char *address, unsigned port)
 	return 0;
 }
 
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-static int by_value(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), by_value);
-	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 /* Median time of a ping in seconds. */
 static double ping(int fd, uint64_t count)
 {
@@ -173,18 +148,6 @@ static double transfer(int fd, char what, uint64_t amount)
 		receive_bytes(fd, amount);
 	}
 	return (double)amount / (now() - start);
-}
-
-static int listen_at(unsigned port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
-		fail("listen");
-	return fd;
 }
 
 static int await_agent(int fd)
