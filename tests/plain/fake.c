@@ -39,6 +39,11 @@ module_param(fail, bool, 0644);
 static bool full; /* no room: RESERVE is refused */
 module_param(full, bool, 0644);
 
+static bool stale; /* words as a kernel leaves them that ended by kexec */
+module_param(stale, bool, 0444);
+static uint heaviest; /* the greatest weight in a query since it was set to 0 */
+module_param(heaviest, uint, 0644);
+
 static ulong stolen, fetched, asked, wrong;
 module_param(stolen, ulong, 0444);
 module_param(fetched, ulong, 0444);
@@ -108,17 +113,18 @@ static s64 fetch(struct fake_window *fake, unsigned long slot)
 static s64 decide(void)
 {
 	static u8 message[SYM_MESSAGE_SIZE];
-	static DEFINE_SPINLOCK(lock);
+	static DEFINE_RAW_SPINLOCK(lock);
 	struct symbiotic_request request = {.message = message};
 	const struct sym_swap_query *query = (void *)message;
 	const struct symbiotic_call *call = READ_ONCE(fake_calls[0]);
 
-	spin_lock(&lock);
+	raw_spin_lock(&lock);
 	if (!call || call->handler(&request) != sizeof(*query) || query->pid != current->pid ||
 	    !query->mem_total || !query->high_watermark || query->cgroup[0] != '/')
 		wrong++;
+	heaviest = max(heaviest, query->weight);
 	asked++;
-	spin_unlock(&lock);
+	raw_spin_unlock(&lock);
 	return SYM_VERDICT(verdict, credit, around);
 }
 
@@ -220,6 +226,18 @@ static int verdicts_set(const char *text, const struct kernel_param *param)
 static const struct kernel_param_ops verdicts_ops = {.set = verdicts_set};
 module_param_cb(verdicts, &verdicts_ops, NULL, 0200);
 
+/* Claims of which their owner knows nothing any more, in all slots that a swap area begins with. */
+static void __init leave_claims(struct fake_window *fake)
+{
+	static const u32 claims[] = {SYM_SLOT_MAPPED, SYM_SLOT_WRITING,
+				     SYM_SLOT_RESIDENT | 3 * SYM_SLOT_READER};
+	unsigned long slot;
+
+	for (slot = 0; slot < min(slots, 4096ul); slot++)
+		fake->words[slot] = claims[slot % ARRAY_SIZE(claims)];
+	fake->header->mapped = 4096 / ARRAY_SIZE(claims);
+}
+
 static int __init make_window(unsigned int index)
 {
 	struct fake_window *fake = &fakes[index];
@@ -242,6 +260,8 @@ static int __init make_window(unsigned int index)
 		.words_offset = PAGE_SIZE,
 		.slots_offset = PAGE_SIZE + PAGE_ALIGN(slots * sizeof(u32)),
 	};
+	if (stale)
+		leave_claims(fake);
 	return 0;
 }
 

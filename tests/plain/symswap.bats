@@ -72,12 +72,44 @@ torture() {
 	[[ $output != *maps:* ]]
 }
 
-@test "6.12: without mappings the module says so, and nobody is asked for one" {
-	plain 6.12 1 'SYMSWAP=map=0 && fake
+# weights: the part of a guest's script that asks for weights. A path's tail is no path, and the front of a
+# long one counts.
+weights='
+cd /sys/fs/cgroup
+long=$(head -c 91 /dev/zero | tr "\\0" x)
+mkdir -p db far/db/$long pods/$long/$long
+echo "/db 1000" >/sys/kernel/symswap/weights
+echo "/pods 500" >/sys/kernel/symswap/weights
+echo "/none 500" 2>/dev/null >/sys/kernel/symswap/weights && echo "not ok a weight of nothing"
+echo +memory >cgroup.subtree_control
+heaviest() {
+	echo 0 >/sys/module/symbiotic/parameters/heaviest
+	(
+		echo 0 >$1/cgroup.procs
+		x=$(head -c 2000000 /dev/zero | tr "\\0" a)
+		echo 4M 2>/dev/null >${1%%/*}/memory.reclaim
+		echo "$x" >/dev/null
+	)
+	echo "weight of ${1%%/*}: $(cat /sys/module/symbiotic/parameters/heaviest)"
+}
+heaviest db
+heaviest far/db/$long
+heaviest pods/$long/$long
+rmdir db
+cat /sys/kernel/symswap/weights | sed "s/^/weights: /"
+cd /
+'
+
+@test "6.12: without mappings the module says so; words of a kernel that ended by kexec; weights" {
+	plain 6.12 1 "SYMSWAP=map=0 && fake stale=1
 		mkswap /dev/symswap0 >/dev/null && swapon /dev/symswap0
 		map
 		swap-torture --size 8 fork
-		stats'
+		stats
+		dmesg | grep Write-error && echo 'not ok a slot cannot be taken'
+		$weights"
 	[[ $output == *'off: not wanted (map=0)'*'torture ok'* ]]
 	[[ $output != *maps:* && $output != *refused_* ]]
+	[[ $output == *'weight of db: 1000'*'weight of far: 100'*'weight of pods: 500'* ]]
+	[[ $output == *'weights: /pods 500'* && $output != *'weights: /db'* ]]
 }

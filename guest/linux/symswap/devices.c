@@ -27,6 +27,17 @@ struct symswap_device *symswap_device_find(u64 index)
 	return index < ARRAY_SIZE(symswap_devices) ? symswap_devices[index] : NULL;
 }
 
+/* The device whose block device has this @number, or NULL. */
+struct symswap_device *symswap_device_number(dev_t number)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(symswap_devices); i++)
+		if (symswap_devices[i] && disk_devt(symswap_devices[i]->disk) == number)
+			return symswap_devices[i];
+	return NULL;
+}
+
 /* The first device. There is one while the module is loaded. */
 struct symswap_device *symswap_device_any(void)
 {

@@ -118,7 +118,7 @@ static inline void symswap_count_more(struct symswap_device *device, enum symswa
 int symswap_window_open(struct symswap_device *device, u32 index, u64 gpa);
 void symswap_window_close(struct symswap_device *device);
 
-/* slot.c: @slot is in range */
+/* slot.c: @slot is in range. Those that return an int may sleep, the others do not. */
 int symswap_slot_read(struct symswap_device *device, u64 slot, unsigned int offset, void *to,
 		      unsigned int length);
 int symswap_slot_write(struct symswap_device *device, u64 slot, unsigned int offset,
@@ -128,6 +128,7 @@ int symswap_slot_bring(struct symswap_device *device, u64 slot);
 bool symswap_slot_resident(struct symswap_device *device, u64 slot);
 bool symswap_slot_map(struct symswap_device *device, u64 slot);
 void symswap_slot_unmap(struct symswap_device *device, u64 slot);
+void symswap_slot_settle(struct symswap_device *device, u64 slot);
 
 /* block.c */
 int symswap_block_start(void);
@@ -140,6 +141,7 @@ void symswap_device_set(unsigned int index, struct symswap_device *device);
 struct symswap_device *symswap_device_of(const struct swap_info_struct *info);
 void symswap_devices_each(void (*visit)(struct symswap_device *device));
 struct symswap_device *symswap_device_find(u64 index);
+struct symswap_device *symswap_device_number(dev_t number);
 struct symswap_device *symswap_device_any(void);
 
 /* map.c, map_table.c */

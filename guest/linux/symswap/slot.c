@@ -6,6 +6,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/delay.h>
+#include <linux/kernel.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/string.h>
@@ -22,7 +23,11 @@ struct symswap_wait {
 	u64 waited_us;
 };
 
-/* Waits a little. Returns 0 to look again, or -EIO after SYMSWAP_WAIT_MAX_US. */
+/*
+ * Waits a little. Returns 0 to look again, or -EIO after SYMSWAP_WAIT_MAX_US. It sleeps, so only
+ * callers that may sleep wait. (preemptible() cannot say it: in a kernel without
+ * CONFIG_PREEMPT_COUNT it is always false.)
+ */
 static int symswap_wait(struct symswap_wait *wait)
 {
 	unsigned int us = 20;
@@ -36,10 +41,7 @@ static int symswap_wait(struct symswap_wait *wait)
 	wait->waited_us += us;
 	if (wait->waited_us > SYMSWAP_WAIT_MAX_US)
 		return -EIO;
-	if (preemptible())
-		usleep_range(us, 2 * us);
-	else
-		udelay(us);
+	usleep_range(us, 2 * us);
 	return 0;
 }
 
@@ -97,6 +99,7 @@ static int symswap_slot_hold(struct symswap_device *device, u64 slot)
 	struct symswap_wait wait = { 0 };
 	int error = 0;
 
+	might_sleep();
 	while (error >= 0) {
 		u32 old = READ_ONCE(*word);
 
@@ -173,6 +176,7 @@ static int symswap_slot_claim(struct symswap_device *device, u64 slot, bool keep
 	bool reserved = false;
 	int error = 0;
 
+	might_sleep();
 	while (error >= 0) {
 		u32 old = READ_ONCE(*word);
 
@@ -296,4 +300,20 @@ bool symswap_slot_map(struct symswap_device *device, u64 slot)
 void symswap_slot_unmap(struct symswap_device *device, u64 slot)
 {
 	cmpxchg(symswap_word(device, slot), SYM_SLOT_MAPPED, SYM_SLOT_RESIDENT);
+}
+
+/*
+ * symswap_slot_settle - the state of @slot without a kernel's claims
+ *
+ * Only while nothing uses the device. An earlier kernel may have ended, by kexec, while it had
+ * claims: MAPPED, WRITING, readers. Nothing would ever give them back.
+ */
+void symswap_slot_settle(struct symswap_device *device, u64 slot)
+{
+	u32 *word = symswap_word(device, slot);
+	u32 old = READ_ONCE(*word), state = SYM_SLOT_STATE(old);
+
+	if (state == SYM_SLOT_MAPPED || state == SYM_SLOT_WRITING ||
+	    (state == SYM_SLOT_RESIDENT && SYM_SLOT_READERS(old)))
+		cmpxchg(word, old, SYM_SLOT_RESIDENT);
 }

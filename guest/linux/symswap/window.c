@@ -4,6 +4,7 @@
 
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/sched.h>
 #include <linux/vmalloc.h>
 #include "internal.h"
 
@@ -34,6 +35,19 @@ bad:
 	return -EPROTO;
 }
 
+/* No claim of an earlier kernel, which ended by kexec, may stay: nothing would give it back. */
+static void symswap_window_settle(struct symswap_device *device)
+{
+	u64 slot;
+
+	for (slot = 0; slot < device->slots; slot++) {
+		symswap_slot_settle(device, slot);
+		if (slot % PAGE_SIZE == 0)
+			cond_resched();
+	}
+	WRITE_ONCE(device->header->mapped, 0);
+}
+
 static int symswap_window_map(struct symswap_device *device, const struct sym_swap_header *header)
 {
 	void *window;
@@ -49,6 +63,7 @@ static int symswap_window_map(struct symswap_device *device, const struct sym_sw
 	device->header = window;
 	device->words = window + header->words_offset;
 	device->data = window + header->slots_offset;
+	symswap_window_settle(device);
 	return 0;
 out_forget:
 	symswap_table_forget(device);
