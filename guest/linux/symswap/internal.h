@@ -165,7 +165,7 @@ void symswap_query_about(const struct vm_area_struct *vma, unsigned long address
 
 /* weights.c */
 #define SYMSWAP_WEIGHT_DEFAULT 100u
-u32 symswap_weight(const char *cgroup);
+u32 symswap_weight(void);
 enum symswap_weight_class symswap_weight_class(void);
 int symswap_weights_start(void);
 struct kobject *symswap_weights_folder(void);

@@ -114,7 +114,7 @@ static s64 symswap_query(const struct symbiotic_request *request)
 	symbiotic_task_cgroup(current, query.cgroup, sizeof(query.cgroup));
 	symswap_memcg(&query);
 	rcu_read_unlock();
-	query.weight = symswap_weight(query.cgroup);
+	query.weight = symswap_weight();
 	symbiotic_meminfo(&info);
 	query.mem_total = info.mem_total;
 	query.mem_free = info.mem_free;
