@@ -43,9 +43,11 @@
 
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>
+#include <linux/writeback.h>
 #include <linux/xarray.h>
 #include "internal.h"
 
@@ -124,6 +126,25 @@ void symswap_hooks_stop(void);
 struct swap_info_struct *symswap_swap_get(swp_entry_t entry);
 void symswap_swap_put(struct swap_info_struct *info);
 void symswap_flush(struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/*
+ * map_before.c: code that runs a function of map_hook.c before a function of the kernel. It returns
+ * whether the kernel's function is wanted; else that returns 0.
+ */
+enum symswap_before {
+	SYMSWAP_REPLACED, /* none of them */
+	SYMSWAP_BEFORE_FAULT,
+	SYMSWAP_BEFORE_WRITEPAGE,
+	SYMSWAP_BEFORE_POPULATE,
+	SYMSWAP_BEFORE_WALK,
+};
+void *symswap_before_hook(enum symswap_before before, unsigned long address);
+bool symswap_before_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+			  struct pt_regs *regs);
+bool symswap_before_writepage(struct page *page, struct writeback_control *control);
+bool symswap_before_populate(unsigned long start, unsigned long length, int ignore_errors);
+bool symswap_before_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
+			 const struct mm_walk_ops *ops, void *private);
 
 /* map_test.c */
 const char *symswap_map_test(struct symswap_device *device);

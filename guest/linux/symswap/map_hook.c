@@ -2,10 +2,20 @@
 /*
  * Functions of the kernel that go through this module while slots can be mapped, and functions that
  * it calls although they are not exported. If one is missing, nothing is mapped.
+ *
+ * Most hooks act before the function (map_before.c): a task that sleeps in the function, for as
+ * long as it likes (userfaultfd, FUSE), is not in this module. The others replace it: they do not
+ * sleep, except in a swapoff of one of our devices, during which the module cannot be unloaded
+ * anyway.
  */
-#include <linux/ftrace.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/delay.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/ftrace.h>
 #include <linux/module.h>
+#include <linux/namei.h>
 #include <linux/pagewalk.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
@@ -27,20 +37,13 @@ typedef bool symswap_look_around_t;
 struct swap_info_struct *symswap_type_get_swap_device(swp_entry_t entry);
 void symswap_type_flush(struct mm_struct *mm, unsigned long start, unsigned long end,
 			unsigned int stride_shift, bool freed_tables);
-int symswap_type_writepage(struct page *page, struct writeback_control *control);
-int symswap_type_populate(unsigned long start, unsigned long length, int ignore_errors);
 long symswap_type_syscall(const struct pt_regs *regs);
-int symswap_type_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
-		      const struct mm_walk_ops *ops, void *private);
 symswap_look_around_t symswap_type_look_around(struct page_vma_mapped_walk *walk);
 
 DEFINE_STATIC_CALL_NULL(symswap_get_swap_device, symswap_type_get_swap_device);
 DEFINE_STATIC_CALL_NULL(symswap_flush_range, symswap_type_flush);
-DEFINE_STATIC_CALL_NULL(symswap_writepage, symswap_type_writepage);
-DEFINE_STATIC_CALL_NULL(symswap_populate, symswap_type_populate);
 DEFINE_STATIC_CALL_NULL(symswap_swapoff, symswap_type_syscall);
 DEFINE_STATIC_CALL_NULL(symswap_swapoff32, symswap_type_syscall);
-DEFINE_STATIC_CALL_NULL(symswap_walk, symswap_type_walk);
 DEFINE_STATIC_CALL_NULL(symswap_look_around, symswap_type_look_around);
 
 static unsigned long symswap_should_skip_vma; /* identifies a walk of MGLRU */
@@ -66,26 +69,26 @@ void symswap_flush(struct mm_struct *mm, unsigned long start, unsigned long end)
 	static_call(symswap_flush_range)(mm, start, end, PAGE_SHIFT, false);
 }
 
-static vm_fault_t symswap_hook_fault(struct vm_area_struct *vma, unsigned long address,
-				     unsigned int flags, struct pt_regs *regs)
+/* Before handle_mm_fault(). */
+bool symswap_before_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+			  struct pt_regs *regs)
 {
-	vm_fault_t result;
-
 	symswap_enter();
 	symswap_map_fault(vma, address, flags, regs);
-	result = handle_mm_fault(vma, address, flags, regs);
 	symswap_leave();
-	return result;
+	return true;
 }
 
-/* The page may go elsewhere (zswap, a bit for zeros). Its slot is stale until it is written. */
-static int symswap_hook_writepage(struct page *page, struct writeback_control *control)
+/*
+ * Before swap_writepage(): the page may go elsewhere (zswap, a bit for zeros). Its slot is stale
+ * until it is written.
+ */
+bool symswap_before_writepage(struct page *page, struct writeback_control *control)
 {
 	struct folio *folio = page_folio(page);
 	struct symswap_device *device;
 	struct swap_info_struct *info;
 	swp_entry_t entry;
-	int result;
 
 	symswap_enter();
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
@@ -102,75 +105,100 @@ static int symswap_hook_writepage(struct page *page, struct writeback_control *c
 			clear_bit(slot, device->written);
 		symswap_swap_put(info);
 	}
-	result = static_call(symswap_writepage)(page, control);
 	symswap_leave();
-	return result;
+	return true;
 }
 
-/* mlock() and the like would take a mapped slot for a present page. So it is revoked first. */
-static int symswap_hook_populate(unsigned long start, unsigned long length, int ignore_errors)
+/*
+ * Before __mm_populate(): mlock() and the like would take a mapped slot for a present page. So it
+ * is revoked first.
+ */
+bool symswap_before_populate(unsigned long start, unsigned long length, int ignore_errors)
 {
-	int result;
-
 	symswap_enter();
 	if (length)
 		symswap_revoke_range(current->mm, start, start + length);
-	result = static_call(symswap_populate)(start, length, ignore_errors);
 	symswap_leave();
-	return result;
+	return true;
 }
 
-/* swapoff looks for swap entries in page tables, and ends only after it has found all of them. */
-static void symswap_swapoff_begin(void)
+/*
+ * Before walk_page_range(): MGLRU's walk of page tables warns about mappings like ours, so it is
+ * left out. It holds the mmap lock, so no mm is registered meanwhile.
+ */
+bool symswap_before_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
+			 const struct mm_walk_ops *ops, void *private)
 {
+	bool wanted;
+
 	symswap_enter();
-	symswap_map_hold();
-	symswap_devices_each(symswap_revoke_all);
+	wanted = (unsigned long)ops->test_walk != symswap_should_skip_vma || !symswap_mm_known(mm);
+	symswap_leave();
+	return wanted;
 }
 
-static void symswap_swapoff_end(void)
+/* Our device that the path of a user's swapoff names, or NULL. May sleep. */
+static struct symswap_device *symswap_swapoff_device(const char __user *name)
 {
-	symswap_map_release();
+	struct symswap_device *device = NULL;
+	const struct inode *inode;
+	struct path path;
+
+	/* The system call refuses it. A task without the right must not take mappings from others.
+	 */
+	if (!ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
+	    user_path_at(AT_FDCWD, name, LOOKUP_FOLLOW, &path))
+		return NULL;
+	inode = d_backing_inode(path.dentry);
+	if (S_ISBLK(inode->i_mode))
+		device = symswap_device_number(inode->i_rdev);
+	path_put(&path);
+	return device;
+}
+
+/*
+ * swapoff looks for swap entries in page tables, and ends only after it has found all of them. So
+ * the mappings of that device are revoked before, and there are no new ones meanwhile.
+ */
+static bool symswap_swapoff_begin(unsigned long name)
+{
+	struct symswap_device *device;
+
+	symswap_enter();
+	device = symswap_swapoff_device((const char __user *)name);
+	if (!device)
+		return false;
+	symswap_map_hold();
+	symswap_revoke_all(device);
+	return true;
+}
+
+static void symswap_swapoff_end(bool held)
+{
+	if (held)
+		symswap_map_release();
 	symswap_leave();
 }
 
 static long symswap_hook_swapoff(const struct pt_regs *regs)
 {
-	long result;
+	bool held = symswap_swapoff_begin(regs->di);
+	long result = static_call(symswap_swapoff)(regs);
 
-	symswap_swapoff_begin();
-	result = static_call(symswap_swapoff)(regs);
-	symswap_swapoff_end();
+	symswap_swapoff_end(held);
 	return result;
 }
 
 static long symswap_hook_swapoff32(const struct pt_regs *regs)
 {
-	long result;
+	bool held = symswap_swapoff_begin((u32)regs->bx);
+	long result = static_call(symswap_swapoff32)(regs);
 
-	symswap_swapoff_begin();
-	result = static_call(symswap_swapoff32)(regs);
-	symswap_swapoff_end();
+	symswap_swapoff_end(held);
 	return result;
 }
 
-/*
- * MGLRU's walk of page tables warns about mappings like ours. It holds the mmap lock, so no mm is
- * registered meanwhile.
- */
-static int symswap_hook_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
-			     const struct mm_walk_ops *ops, void *private)
-{
-	int result = 0;
-
-	symswap_enter();
-	if ((unsigned long)ops->test_walk != symswap_should_skip_vma || !symswap_mm_known(mm))
-		result = static_call(symswap_walk)(mm, start, end, ops, private);
-	symswap_leave();
-	return result;
-}
-
-/* The same for its look at a page's neighbours. Only the page itself is then aged. */
+/* MGLRU warns in its look at a page's neighbours, too. Only the page itself is then aged. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
 static void symswap_hook_look_around(struct page_vma_mapped_walk *walk)
 {
@@ -197,7 +225,8 @@ static bool symswap_hook_look_around(struct page_vma_mapped_walk *walk)
 
 struct symswap_hook {
 	const char *name;
-	void *replacement;
+	void *replacement; /* or code of map_before.c, by its number there */
+	enum symswap_before before;
 	bool optional; /* absent if the kernel does not support 32-bit programs */
 	unsigned long address;
 	bool active;
@@ -217,16 +246,19 @@ enum {
 
 /* Faults last: nothing is mapped before all others are hooked, nor after one is unhooked. */
 static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
-	[SYMSWAP_WRITEPAGE] = { "swap_writepage", symswap_hook_writepage },
+	[SYMSWAP_WRITEPAGE] = { "swap_writepage", .before = SYMSWAP_BEFORE_WRITEPAGE },
 	[SYMSWAP_SWAPOFF] = { "__x64_sys_swapoff", symswap_hook_swapoff },
 	[SYMSWAP_SWAPOFF32] = { "__ia32_sys_swapoff", symswap_hook_swapoff32, .optional = true },
-	[SYMSWAP_POPULATE] = { "__mm_populate", symswap_hook_populate },
-	[SYMSWAP_WALK] = { "walk_page_range", symswap_hook_walk },
+	[SYMSWAP_POPULATE] = { "__mm_populate", .before = SYMSWAP_BEFORE_POPULATE },
+	[SYMSWAP_WALK] = { "walk_page_range", .before = SYMSWAP_BEFORE_WALK },
 	[SYMSWAP_LOOK_AROUND] = { "lru_gen_look_around", symswap_hook_look_around },
-	[SYMSWAP_FAULT] = { "handle_mm_fault", symswap_hook_fault },
+	[SYMSWAP_FAULT] = { "handle_mm_fault", .before = SYMSWAP_BEFORE_FAULT },
 };
 
-/* A call of a hooked function goes to the replacement instead, unless this module calls it. */
+/*
+ * A call of a hooked function goes to the replacement instead, unless this module calls it. Code of
+ * map_before.c enters the function behind the hook, so it does not come here again.
+ */
 static void notrace symswap_redirect(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 				     struct ftrace_regs *fregs)
 {
@@ -264,11 +296,8 @@ static const char *symswap_symbols_find(void)
 		return "should_skip_vma";
 	static_call_update(symswap_get_swap_device, (void *)get);
 	static_call_update(symswap_flush_range, (void *)flush);
-	static_call_update(symswap_writepage, symswap_original(SYMSWAP_WRITEPAGE));
 	static_call_update(symswap_swapoff, symswap_original(SYMSWAP_SWAPOFF));
 	static_call_update(symswap_swapoff32, symswap_original(SYMSWAP_SWAPOFF32));
-	static_call_update(symswap_populate, symswap_original(SYMSWAP_POPULATE));
-	static_call_update(symswap_walk, symswap_original(SYMSWAP_WALK));
 	static_call_update(symswap_look_around, symswap_original(SYMSWAP_LOOK_AROUND));
 	return NULL;
 }
@@ -277,6 +306,11 @@ static int symswap_hook_start(struct symswap_hook *hook)
 {
 	int error;
 
+	if (hook->before) {
+		hook->replacement = symswap_before_hook(hook->before, hook->address);
+		if (!hook->replacement)
+			return -ENOENT;
+	}
 	hook->ops.func = symswap_redirect;
 	/* Permanent: kernel.ftrace_enabled=0 must not stop them. The callback calls nothing. */
 	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY |

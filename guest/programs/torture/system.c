@@ -251,6 +251,113 @@ TORTURE_TEST(swap_off, "swapoff", "swapoff and swapon under load")
 	return workers_end(&workers, "while swap went and came");
 }
 
+/* The number in a file of the device's counters, or -1. */
+static long long device_counter(const struct torture_context *context, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/symbiotic/%s",
+		 strrchr(context->device, '/') + 1, name);
+	return torture_get(path, NULL);
+}
+
+/* A process without the right to swapoff. A fork revokes mappings, so the process starts before. */
+struct denied {
+	const struct torture_context *context;
+	int go[2];
+	pid_t pid;
+};
+
+/* Every path, the device's own included. */
+static int swapoff_denied(void *argument)
+{
+	const struct denied *denied = argument;
+	const struct torture_context *context = denied->context;
+	char byte;
+
+	close(denied->go[1]);
+	if (read(denied->go[0], &byte, 1) != 0)
+		return 3;
+	if (setgid(1000) || setuid(1000))
+		return 1;
+	for (int round = 0; round < 10; round++)
+		if (swapoff("/nonexistent") == 0 || errno != EPERM ||
+		    swapoff(context->device) == 0 || errno != EPERM)
+			return 2;
+	return 0;
+}
+
+/* Another swap comes and goes, if there is a disk for it. */
+static int swapoff_other(const struct torture_context *context)
+{
+	char command[160];
+
+	if (!context->disk)
+		return 0;
+	snprintf(command, sizeof(command), "mkswap %s >/dev/null 2>&1", context->disk);
+	CHECK(system(command) == 0, "mkswap failed");
+	CHECK(swapon(context->disk, 0) == 0, "swapon: %s", strerror(errno));
+	CHECK(swapoff(context->disk) == 0, "swapoff: %s", strerror(errno));
+	return 0;
+}
+
+#define FAKE_REVOKE "/sys/module/symbiotic/parameters/revoke" /* of the stand-in VMM */
+
+TORTURE_TEST(swap_off_other, "swapoff-other", "a swapoff of something else revokes no mapping")
+{
+	struct denied denied = {.context = context};
+	struct region region;
+	long long mapped, revoked, asks = torture_get(FAKE_REVOKE, NULL);
+	char text[32];
+
+	if (!context->device)
+		return torture_skip("no --device");
+	CHECK(pipe(denied.go) == 0, "no pipe");
+	denied.pid = torture_spawn(swapoff_denied, &denied);
+	CHECK(denied.pid > 0, "fork: %s", strerror(errno));
+	if (torture_prepare(context, &region))
+		return 1;
+	if (asks > 0)
+		torture_put(FAKE_REVOKE, "0");
+	usleep(500000); /* what it wanted before */
+	torture_disturb(&region);
+	revoked = device_counter(context, "maps_revoked");
+	mapped = device_counter(context, "maps") + device_counter(context, "maps_around") - revoked;
+	close(denied.go[1]);
+	CHECK(torture_wait(denied.pid) == 0, "a swapoff without the right was not refused");
+	if (swapoff_other(context))
+		return 1;
+	revoked = device_counter(context, "maps_revoked") - revoked;
+	if (asks > 0) {
+		snprintf(text, sizeof(text), "%lld", asks);
+		torture_put(FAKE_REVOKE, text);
+	}
+	CHECK(mapped <= 0 || revoked <= mapped / 4, "%lld of %lld mappings were revoked", revoked,
+	      mapped);
+	CHECK_REGION(&region, "after swapoffs of something else");
+	return 0;
+}
+
+/* Tasks that swap in must come to the point at which they can be frozen. */
+TORTURE_TEST(suspend, "suspend", "suspend, as far as frozen tasks, under load")
+{
+	struct workers workers;
+	int error;
+
+	if (torture_put("/sys/power/pm_test", "freezer"))
+		return torture_skip("the kernel has no pm_test");
+	torture_put("/sys/module/suspend/parameters/pm_test_delay", "0");
+	if (workers_start(context, &workers, 2))
+		return 1;
+	for (int round = 0; round < 3; round++) {
+		usleep(500000);
+		error = torture_put("/sys/power/state", "freeze");
+		CHECK(error == 0, "tasks cannot be frozen: %s", strerror(-error));
+	}
+	torture_put("/sys/power/pm_test", "none");
+	return workers_end(&workers, "while they were frozen and thawed");
+}
+
 static int run_command(const char *command, const char *argument)
 {
 	char line[160];
@@ -259,13 +366,17 @@ static int run_command(const char *command, const char *argument)
 	return system(line);
 }
 
-TORTURE_TEST(reload, "reload", "the driver is unloaded and loaded again")
+TORTURE_TEST(reload, "reload",
+	     "the driver is unloaded, while a task sleeps in a fault, and loaded again")
 {
 	struct workers workers;
 	struct region region;
+	pid_t asleep;
 
 	if (!context->module || !context->device)
 		return torture_skip("no --module and --device");
+	asleep = torture_sleep_in_fault();
+	CHECK(asleep > 0, "no process sleeps in a fault");
 	if (torture_prepare(context, &region) || workers_start(context, &workers, 1))
 		return 1;
 	for (int round = 0; round < 3; round++) {
@@ -281,6 +392,8 @@ TORTURE_TEST(reload, "reload", "the driver is unloaded and loaded again")
 		torture_disturb(&region);
 		CHECK_REGION(&region, "after the driver was loaded again");
 	}
+	CHECK(kill(asleep, SIGKILL) == 0 && torture_wait(asleep) == 128 + SIGKILL,
+	      "the process did not sleep in its fault all the time");
 	return workers_end(&workers, "while the driver was reloaded");
 }
 

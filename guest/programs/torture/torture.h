@@ -81,6 +81,9 @@ long long torture_get(const char *path, const char *name);
 int torture_wait(pid_t pid);
 /* A child that runs work(argument) and exits with what it returned. */
 pid_t torture_spawn(int (*work)(void *argument), void *argument);
+/* A child that sleeps in a page fault (userfaultfd) until it is killed; -1, with words, without
+ * one. */
+pid_t torture_sleep_in_fault(void);
 
 /* Run access(page) and say which signal stopped it: 0, SIGSEGV or SIGBUS. */
 int torture_read(const volatile void *address);

@@ -7,6 +7,8 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -45,6 +47,44 @@ static int handle_protected(struct handler *handler, uint8_t *address)
 
 	handler->protected ++;
 	return ioctl(handler->fd, UFFDIO_WRITEPROTECT, &allow) == 0 ? 0 : -errno;
+}
+
+/* Touches a page of which nobody serves the faults. */
+static int sleep_in_fault(void *argument)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	volatile uint8_t *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)argument;
+	range.range = (struct uffdio_range){(uintptr_t)page, PAGE_BYTES};
+	if (fd < 0 || page == MAP_FAILED || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range))
+		return 1;
+	return *page; /* never */
+}
+
+pid_t torture_sleep_in_fault(void)
+{
+	char path[64], place[64] = "";
+	pid_t pid = torture_spawn(sleep_in_fault, NULL);
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	for (int i = 0; pid > 0 && i < 1000; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t length = fd < 0 ? 0 : read(fd, place, sizeof(place) - 1);
+
+		close(fd);
+		place[length > 0 ? length : 0] = 0;
+		if (strstr(place, "userfault"))
+			return pid;
+		usleep(10000);
+	}
+	if (pid > 0)
+		kill(pid, SIGKILL);
+	return torture_fail("no userfaultfd, or no wchan: '%s'", place), -1;
 }
 
 static void *handle_events(void *argument)
