@@ -58,6 +58,7 @@ struct sym_ksyms {
 	unsigned long ct_nmi_exit;
 	const long *total_swap_pages;
 	const struct psi_group *psi_system;
+	const bool *kexec_in_progress;
 };
 extern struct sym_ksyms sym_ksyms;
 void sym_ksyms_find(void);
@@ -90,6 +91,7 @@ int sym_spy_start(void);
 void sym_spy_stop(void);
 void sym_spy_free(void);
 int sym_spy_vm_register(void);
+void sym_spy_vm_withdraw(void);
 void sym_spy_boot_state(u32 state);
 void sym_spy_panic(const char *message);
 bool sym_spy_host_read(struct sym_spy_vm_host *out);

@@ -14,9 +14,9 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
+#include <linux/timer.h>
 #include <linux/tracepoint.h>
 #include <linux/utsname.h>
-#include <linux/workqueue.h>
 #include "internal.h"
 
 static bool sym_trace_switch = true;
@@ -27,8 +27,8 @@ static struct sym_spy_vm *sym_spy_vm;
 static DEFINE_RAW_SPINLOCK(sym_spy_vm_lock); /* to write the guest's part */
 static struct tracepoint *sym_switch_tracepoint;
 
-static void sym_spy_update(struct work_struct *work);
-static DECLARE_DEFERRABLE_WORK(sym_spy_work, sym_spy_update);
+static void sym_spy_update(struct timer_list *timer);
+static struct timer_list sym_spy_timer = __TIMER_INITIALIZER(sym_spy_update, TIMER_DEFERRABLE);
 
 static void sym_spy_seq_begin(u32 *seq)
 {
@@ -42,7 +42,7 @@ static void sym_spy_seq_end(u32 *seq)
 	WRITE_ONCE(*seq, *seq + 1);
 }
 
-/* Once a second while the guest is awake. It does not wake an idle guest. */
+/* Once a second while the guest is awake. Any context. */
 static void sym_spy_publish(void)
 {
 	struct sym_spy_vm_guest *guest = &sym_spy_vm->guest;
@@ -65,10 +65,14 @@ static void sym_spy_publish(void)
 	raw_spin_unlock_irqrestore(&sym_spy_vm_lock, flags);
 }
 
-static void sym_spy_update(struct work_struct *work)
+/*
+ * A deferrable timer waits until something else wakes its CPU. And it publishes in place: a worker
+ * would cost a wakened, nearly idle guest more exits (its tick runs until the worker sleeps again).
+ */
+static void sym_spy_update(struct timer_list *timer)
 {
 	sym_spy_publish();
-	queue_delayed_work(system_power_efficient_wq, &sym_spy_work, HZ);
+	mod_timer(timer, jiffies + HZ);
 }
 
 /* One word, so it needs no sequence. Any context. */
@@ -182,6 +186,13 @@ int sym_spy_vm_register(void)
 	return sym_msr_write(SYM_MSR_SPY_VM, virt_to_phys(sym_spy_vm) | SYM_SPY_ENABLE);
 }
 
+/* sym_spy_vm_withdraw - the VMM does not use the VM's page from now on. Any context. */
+void sym_spy_vm_withdraw(void)
+{
+	if (sym_spy_vm)
+		sym_msr_write(SYM_MSR_SPY_VM, 0);
+}
+
 /* sym_spy_start - publish, if the VMM granted it. May sleep. */
 int sym_spy_start(void)
 {
@@ -207,7 +218,7 @@ int sym_spy_start(void)
 		sym_interface.granted &= ~(SYM_FEATURE_SPY | SYM_FEATURE_SAFEPOINT);
 		return 0;
 	}
-	queue_delayed_work(system_power_efficient_wq, &sym_spy_work, HZ);
+	mod_timer(&sym_spy_timer, jiffies + HZ);
 	sym_spy_trace_start();
 	return 0;
 }
@@ -222,8 +233,8 @@ void sym_spy_stop(void)
 	if (!sym_spy_vm)
 		return;
 	sym_spy_trace_stop();
-	cancel_delayed_work_sync(&sym_spy_work);
-	sym_msr_write(SYM_MSR_SPY_VM, 0);
+	del_timer_sync(&sym_spy_timer);
+	sym_spy_vm_withdraw();
 }
 
 /* sym_spy_free - after sym_spy_stop(), when nothing calls into this file any more. */
