@@ -98,6 +98,16 @@ while ! told_enough; do
 	insmod /etc/symvm/symbiotic_probe.ko && rmmod symbiotic_probe || say WRONG probe
 	probes=$((probes + 1))
 done
+# As far as the last step of a hibernation and back: registrations go, and come back.
+if [ "$reload" = 0 ] && [ "$(cat /sys/kernel/symbiotic/active)" = 1 ]; then
+	echo 0 >/sys/module/suspend/parameters/pm_test_delay
+	{ echo core >/sys/power/pm_test && echo disk >/sys/power/state; } || say WRONG hibernation
+	echo none >/sys/power/pm_test
+	grep -qv 'calls 1 page 1 error 0' /sys/kernel/symbiotic/cpus && say WRONG registration after it
+	[ "$(sed -n 's/^name //p' /sys/kernel/symbiotic/host)" ] || say WRONG page after it
+	insmod /etc/symvm/symbiotic_probe.ko && rmmod symbiotic_probe || say WRONG probe after it
+	say slept and woke
+fi
 touch /tmp/stop
 for job in $(jobs -p); do
 	wait "$job"

@@ -70,9 +70,9 @@ occupied() {
 	[ "$changes" -ge $((seconds / 3)) ]
 }
 
-@test "6.12, 4 vCPUs, mapped: exec storms, forks, CPUs, swapoff and the driver go and come" {
+@test "6.12, 4 vCPUs, mapped: exec storms, forks, suspend; CPUs, swapoff and the driver go and come" {
 	AFTER='sed "s/^/maps: /" /sys/block/symswap0/symbiotic/maps' # since the driver was last loaded
-	swapping 6.12 4 '--size 8 exec-storm fork hotplug swapoff reload exit' --memory 256M \
+	swapping 6.12 4 '--size 8 exec-storm fork suspend hotplug swapoff reload exit' --memory 256M \
 		--swap size=256M,memory=24M,compress=lz4,policy=map
 	well_done
 	said '^maps: [1-9][0-9][0-9]'

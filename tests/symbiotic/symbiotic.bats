@@ -112,10 +112,11 @@ storm_share() {
 	[ "$sum" -ge "$least" ]
 }
 
-@test "doorbells and calls of another module, while calls come" {
+@test "doorbells and calls of another module, while calls come, and a hibernation's steps" {
 	limit=15
 	storm 6.12 "--cpus 1 --period 2000" "reload=0"
 	calls_ok
+	[[ $output == *"guest: slept and woke"* ]]
 	[ "$(count doorbells)" -gt 0 ]
 }
 

@@ -11,7 +11,7 @@
 #include <linux/module.h>
 #include <linux/panic_notifier.h>
 #include <linux/reboot.h>
-#include <linux/suspend.h>
+#include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
@@ -81,19 +81,26 @@ static int sym_negotiate(u32 wanted)
 	return 0;
 }
 
+/* Unknown in a kernel without the symbol: then any restart may be one. */
+static bool sym_kexec_starts(void)
+{
+	return !sym_ksyms.kexec_in_progress || READ_ONCE(*sym_ksyms.kexec_in_progress);
+}
+
 /*
- * At a shutdown no call may come while devices go. No SymSpy page may outlive this kernel's memory
- * map if the next kernel starts by kexec. At a power-off the pages stay, so that the VMM sees why
- * the guest ends.
+ * At a shutdown no call may come while devices go. Doorbells continue, since tasks still swap. The
+ * pages stay, so that the VMM sees why the guest ends; a reset takes them back. But none may
+ * outlive this kernel's memory map if the next kernel starts by kexec.
  */
 static int sym_reboot(struct notifier_block *block, unsigned long action, void *data)
 {
-	bool with_pages = action == SYS_RESTART;
+	bool with_pages = action == SYS_RESTART && sym_kexec_starts();
 
 	sym_spy_boot_state(SYM_BOOT_SHUTDOWN);
-	WRITE_ONCE(sym_interface.active, false);
-	if (with_pages)
+	if (with_pages) {
+		WRITE_ONCE(sym_interface.active, false);
 		sym_spy_stop();
+	}
 	on_each_cpu(sym_cpus_disable, with_pages ? &with_pages : NULL, 1);
 	return NOTIFY_DONE;
 }
@@ -114,34 +121,80 @@ static struct notifier_block sym_panic_block = {
 	.priority = INT_MAX,
 };
 
-/* The VMM after a sleep may be another one, or have lost the registration: register again. */
-static int sym_sleep(struct notifier_block *block, unsigned long action, void *data)
+/*
+ * The last step before a sleep or a hibernation image is taken, and before one is put over this
+ * kernel: only this CPU is online, and its interrupts are off. Until then doorbells must work,
+ * because tasks that swap in have to come to the point where they can be frozen. From then on the
+ * VMM must not write to any page of this kernel.
+ */
+static int sym_sleep(void)
 {
-	switch (action) {
-	case PM_SUSPEND_PREPARE:
-	case PM_HIBERNATION_PREPARE:
-	case PM_RESTORE_PREPARE:
-		on_each_cpu(sym_cpus_disable, block, 1);
-		break;
-	case PM_POST_SUSPEND:
-	case PM_POST_HIBERNATION:
-	case PM_POST_RESTORE:
-		/* CPUs that came back by hotplug registered themselves before this. */
-		on_each_cpu(sym_cpus_disable, block, 1);
-		if (sym_negotiate(sym_interface.granted)) {
-			WRITE_ONCE(sym_interface.active, false);
-			break;
-		}
-		sym_spy_vm_register();
-		on_each_cpu(sym_cpu_enable, NULL, 1);
-		break;
-	}
-	return NOTIFY_DONE;
+	sym_cpus_disable(&sym_sleep);
+	sym_spy_vm_withdraw();
+	return 0;
 }
 
-static struct notifier_block sym_sleep_block = {
-	.notifier_call = sym_sleep,
+/*
+ * The VMM may be another one now, or have lost the registration: register again. CPUs that come
+ * back register themselves.
+ */
+static void sym_wake(void)
+{
+	if (sym_negotiate(sym_interface.granted)) {
+		WRITE_ONCE(sym_interface.active, false);
+		return;
+	}
+	sym_spy_vm_register();
+	sym_cpu_enable(NULL);
+}
+
+#ifdef SYM_SYSCORE_DATA /* Kbuild: newer kernels, 6.12.y with its later fixes among them */
+static int sym_sleep_step(void *data)
+{
+	return sym_sleep();
+}
+
+static void sym_wake_step(void *data)
+{
+	sym_wake();
+}
+
+static const struct syscore_ops sym_sleep_ops = {
+	.suspend = sym_sleep_step,
+	.resume = sym_wake_step,
 };
+
+static struct syscore sym_sleep_steps = { .ops = &sym_sleep_ops };
+#else
+static struct syscore_ops sym_sleep_steps = {
+	.suspend = sym_sleep,
+	.resume = sym_wake,
+};
+#define register_syscore   register_syscore_ops
+#define unregister_syscore unregister_syscore_ops
+#endif
+
+static int __init sym_notifiers_register(void)
+{
+	int error = register_reboot_notifier(&sym_reboot_block);
+
+	if (error)
+		return error;
+	error = atomic_notifier_chain_register(&panic_notifier_list, &sym_panic_block);
+	if (error) {
+		unregister_reboot_notifier(&sym_reboot_block);
+		return error;
+	}
+	register_syscore(&sym_sleep_steps);
+	return 0;
+}
+
+static void sym_notifiers_unregister(void)
+{
+	unregister_syscore(&sym_sleep_steps);
+	atomic_notifier_chain_unregister(&panic_notifier_list, &sym_panic_block);
+	unregister_reboot_notifier(&sym_reboot_block);
+}
 
 static int __init sym_start(void)
 {
@@ -160,16 +213,18 @@ static int __init sym_start(void)
 	error = sym_cpus_register();
 	if (error)
 		goto stop_spy;
+	error = sym_notifiers_register();
+	if (error)
+		goto unregister_cpus;
 	sym_started = true;
 	WRITE_ONCE(sym_interface.active, true);
-	register_reboot_notifier(&sym_reboot_block);
-	atomic_notifier_chain_register(&panic_notifier_list, &sym_panic_block);
-	register_pm_notifier(&sym_sleep_block);
 	pr_info("symbiotic VMM, ABI %u.%u, features %#x of %#x, deadline %u us\n",
 		sym_interface.version >> 16, sym_interface.version & 0xffff, sym_interface.granted,
 		sym_interface.offered, sym_interface.deadline_us);
 	return 0;
 
+unregister_cpus:
+	sym_cpus_unregister();
 stop_spy:
 	sym_spy_stop();
 	sym_spy_free();
@@ -180,9 +235,7 @@ unregister_calls:
 
 static void sym_stop(void)
 {
-	unregister_pm_notifier(&sym_sleep_block);
-	atomic_notifier_chain_unregister(&panic_notifier_list, &sym_panic_block);
-	unregister_reboot_notifier(&sym_reboot_block);
+	sym_notifiers_unregister();
 	WRITE_ONCE(sym_interface.active, false);
 	/* CPUs first: once all are disabled, the VMM enters no code of this module. */
 	sym_cpus_unregister();
