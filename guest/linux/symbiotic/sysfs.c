@@ -9,9 +9,10 @@
 static struct kobject *sym_kobject;
 static struct dentry *sym_debugfs;
 
-#define SYM_ATTRIBUTE(_name)                                                                       \
-	static struct kobj_attribute sym_attribute_##_name = __ATTR(_name, 0444, sym_show_##_name, \
-								    NULL)
+#define SYM_ATTRIBUTE_MODE(_name, _mode)                                          \
+	static struct kobj_attribute sym_attribute_##_name = __ATTR(_name, _mode, \
+								    sym_show_##_name, NULL)
+#define SYM_ATTRIBUTE(_name) SYM_ATTRIBUTE_MODE(_name, 0444)
 
 static ssize_t sym_show_active(struct kobject *object, struct kobj_attribute *attribute, char *out)
 {
@@ -67,7 +68,7 @@ static ssize_t sym_show_cpus(struct kobject *object, struct kobj_attribute *attr
 }
 SYM_ATTRIBUTE(cpus);
 
-/* The VMM's part of the VM page. */
+/* The VMM's part of the VM page. Not for every user: the host's load, the VM's name and UUID. */
 static ssize_t sym_show_host(struct kobject *object, struct kobj_attribute *attribute, char *out)
 {
 	struct sym_spy_vm_host host;
@@ -82,7 +83,7 @@ static ssize_t sym_show_host(struct kobject *object, struct kobj_attribute *attr
 			  host.psi_some % 100, host.psi_full / 100, host.psi_full % 100,
 			  host.policy);
 }
-SYM_ATTRIBUTE(host);
+SYM_ATTRIBUTE_MODE(host, 0400);
 
 static struct attribute *sym_attributes[] = {
 	&sym_attribute_active.attr, &sym_attribute_version.attr, &sym_attribute_features.attr,
