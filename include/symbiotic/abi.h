@@ -132,6 +132,7 @@ typedef int64_t sym_s64;
 #define SYM_CALL_MEMINFO	0x0002u /* () -> length; message: struct sym_meminfo */
 #define SYM_CALL_TASKS		0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
 #define SYM_CALL_STACK		0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
+#define SYM_CALL_DMESG		0x0005u /* (sequence) -> length; message: struct sym_dmesg and text */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
 #define SYM_CALL_SWAP_QUERY	0x1001u /* () -> length; message: struct sym_swap_query */
 #define SYM_CALL_SWAP_REVOKE	0x1002u /* (window, pages) -> mapped slots made resident again */
@@ -306,6 +307,17 @@ struct sym_meminfo {
 	(1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
 
 /*
+ * SYM_CALL_DMESG: messages of the guest's kernel log, from the record `sequence` on; 0: from the
+ * oldest that it still has. Message: this structure, then text: whole lines, "<N>line\n" each, N
+ * being the syslog priority (facility * 8 + level). A record may have several lines. No text: there
+ * are no further messages yet; ask again later with `next`.
+ */
+struct sym_dmesg {
+	sym_u64 next; /* the sequence for the next call */
+	sym_u64 lost; /* records between the one that was asked for and the first one here */
+};
+
+/*
  * SYM_CALL_TASKS lists the guest's tasks. No guest can make such a list at an arbitrary
  * instruction, and it does not fit one message. So a first call asks for it, a thread of the guest
  * makes it, and further calls fetch it. (0, 0, flags)    asks for a listing: its cookie (> 0), or
@@ -462,6 +474,7 @@ SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu_guest) == 128, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_spy_vcpu) == SYM_PAGE_SIZE, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_whoami) == 160, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_meminfo) == 64, "ABI size");
+SYM_STATIC_ASSERT(sizeof(struct sym_dmesg) == 16, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_task) == 128, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_swap_header) == SYM_PAGE_SIZE, "ABI size");
 SYM_STATIC_ASSERT(sizeof(struct sym_swap_query) == 248, "ABI size");

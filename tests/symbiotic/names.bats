@@ -10,13 +10,32 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-@test "a guest's process name cannot run codes in the terminal, and log files rotate in the jail" {
+@test "a guest's names and kernel log cannot run codes in the terminal, and log files rotate in the jail" {
 	GUEST_WORDS="symvm.net=off" GUEST_LIMIT=200 guest_run 6.1 bzimage 1 \
-		"sh -c 'printf \"a\\033[31mX\\007\" >/proc/\$\$/comm; sleep 999; :' & sleep 1; echo guest is up; sleep 1000" \
+		"sh -c 'printf \"a\\033[31mX\\007\" >/proc/\$\$/comm; sleep 999; :' & sleep 1
+		printf '<3>cry\\033[31mX\\n' >/dev/kmsg; dmesg >/tmp/log
+		echo log of \$(wc -l </tmp/log) \$(md5sum </tmp/log)
+		echo guest is up; sleep 3
+		echo '<4>a later word' >/dev/kmsg; kill -STOP -1; kill -STOP \$\$" \
 		--name rude --initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" --jail trap --log-level info --log-file "$scratch/log" \
 		--console "file:$scratch/console" >"$scratch/out" 2>&1 3>&- &
 	guest_pid=$!
 	wait_until 120 said "guest is up"
+	# The kernel log, exact in JSON and escaped in the terminal, while all of user space is stopped.
+	local count sum
+	read -r count sum _ < <(tr -d '\r' <"$scratch/console" | sed -n 's/^log of //p')
+	[ "$count" -gt 20 ]
+	lab/limit 200 "$symvm" dmesg rude --follow >"$scratch/dmesg" 2>&1 3>&- &
+	wait_until 120 grep -q 'a later word' "$scratch/dmesg"
+	kill $!
+	grep -qF 'cry\x1b[31mX' "$scratch/dmesg"
+	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/dmesg"
+	"$symvm" dmesg rude --json >"$scratch/dmesg.json"
+	[[ $(jq -r '.lines[].text' "$scratch/dmesg.json" | head -n "$count" | md5sum) = "$sum "* ]]
+	jq -e '.complete and .lost == 0 and (.lines[] | select(.text | contains("a later word")) | .level == 4)' \
+		"$scratch/dmesg.json"
+
+	# The processes.
 	"$symvm" ps rude >"$scratch/ps"
 	grep -qF 'a\x1b[31mX\x07' "$scratch/ps"
 	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/ps"

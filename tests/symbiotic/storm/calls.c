@@ -112,6 +112,20 @@ static bool tasks_answer(struct storm_vcpu *vcpu, int64_t value, const void *mes
 	return value > 0 && tasks_ok(vcpu, message, value);
 }
 
+/* Whole lines with a priority each, or none; and onwards. */
+static bool dmesg_ok(struct storm_vcpu *vcpu, uint64_t from, const void *message, size_t length)
+{
+	const struct sym_dmesg *head = message;
+	const char *text = (const char *)(head + 1);
+
+	if (length < sizeof(*head))
+		return false;
+	length -= sizeof(*head);
+	vcpu->dmesg_from = length ? head->next : 0;
+	return length ? head->next > from && text[0] == '<' && text[length - 1] == '\n'
+		      : head->next == from;
+}
+
 static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *request,
 		      const struct sym_call_result *result)
 {
@@ -130,6 +144,9 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 		return request->args[0] ? true : stack_ok(message, result->value);
 	case SYM_CALL_TASKS:
 		return tasks_answer(vcpu, result->value, message);
+	case SYM_CALL_DMESG:
+		return result->value > 0 &&
+		       dmesg_ok(vcpu, request->args[0], message, result->value);
 	case PROBE_ATOMIC: /* the module may not be loaded */
 		vcpu->counts.slow += result->value == 1 && request->args[0];
 		return result->value == -ENOSYS || result->value == 1;
@@ -153,8 +170,12 @@ static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *req
 	case 9:
 		request->number = SYM_CALL_MEMINFO;
 		break;
-	case 10 ... 11:
+	case 10:
 		request->number = SYM_CALL_STACK;
+		break;
+	case 11: /* from the oldest message to the newest, then again */
+		request->number = SYM_CALL_DMESG;
+		request->args[0] = vcpu->dmesg_from;
 		break;
 	case 12:
 		request->number = SYM_CALL_STACK;

@@ -52,6 +52,7 @@ struct storm_vcpu {
 	uint64_t tasks_cookie;
 	uint64_t tasks_offset;
 	uint64_t tasks_seen;
+	uint64_t dmesg_from;
 	uint64_t listings; /* complete ones */
 	uint64_t doorbells;
 	unsigned int errors_shown;
