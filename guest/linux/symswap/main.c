@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/suspend.h>
@@ -90,6 +91,11 @@ static int __init symswap_init(void)
 {
 	int error;
 
+	/* The VMM could not read what this kernel writes to a window. */
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pr_info("not in a guest whose memory is encrypted\n");
+		return -ENODEV;
+	}
 	if (!symbiotic_swap_window(0)) {
 		pr_info("no VMM with a slot store\n");
 		return -ENODEV;
