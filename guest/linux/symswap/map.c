@@ -8,6 +8,7 @@
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/sysfs.h>
+#include <linux/utsname.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
 #include "map.h"
@@ -18,6 +19,10 @@
 static bool map = true;
 module_param(map, bool, 0444);
 MODULE_PARM_DESC(map, "map slots where the VMM says so (default: yes)");
+
+static bool map_untested;
+module_param(map_untested, bool, 0444);
+MODULE_PARM_DESC(map_untested, "map in 6.1 and 6.12 kernels that are not Debian's (default: no)");
 
 static char symswap_missing[48];
 static const char *symswap_map_off = "not started"; /* why, or NULL */
@@ -79,9 +84,15 @@ static ssize_t map_show(struct kobject *kobject, struct kobj_attribute *attribut
 }
 static struct kobj_attribute symswap_map_attribute = __ATTR_RO(map);
 
-/* The kernels whose memory management was read for this, and with which it was tested. */
+/*
+ * The kernels whose memory management was read for this, and with which it was tested. A
+ * distributor may put the memory management of a later kernel under an older number, so the number
+ * alone says nothing.
+ */
 static bool symswap_kernel_known(void)
 {
+	if (!map_untested && !strstr(init_utsname()->version, "Debian"))
+		return false;
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) /* calls take spinlocks with preemption off */
 		return false;
 	return (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) &&
