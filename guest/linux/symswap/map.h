@@ -41,6 +41,7 @@
 #ifndef SYMSWAP_MAP_H
 #define SYMSWAP_MAP_H
 
+#include <linux/hmm.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagewalk.h>
@@ -61,8 +62,8 @@ struct symswap_mm {
 	unsigned long start, end;
 	unsigned long next;  /* end of the pages that the last fault mapped */
 	unsigned int window; /* number of these pages */
-	bool dead;
-	unsigned long put; /* bit 0: the notifier was put already */
+	bool dead;	     /* it ends, or a device uses its page tables */
+	unsigned long put;   /* bit 0: the notifier was put already */
 	struct rcu_head rcu;
 };
 
@@ -99,6 +100,7 @@ int symswap_mm_register(struct mm_struct *mm);
 void symswap_mm_request(struct mm_struct *mm);
 struct symswap_mm *symswap_mm_find(struct mm_struct *mm);
 bool symswap_mm_known(struct mm_struct *mm);
+void symswap_mm_shun(struct mm_struct *mm);
 void symswap_revoke_limited(void);
 
 /* map_table.c */
@@ -137,6 +139,7 @@ enum symswap_before {
 	SYMSWAP_BEFORE_WRITEPAGE,
 	SYMSWAP_BEFORE_POPULATE,
 	SYMSWAP_BEFORE_WALK,
+	SYMSWAP_BEFORE_HMM,
 };
 void *symswap_before_hook(enum symswap_before before, unsigned long address);
 bool symswap_before_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
@@ -145,6 +148,7 @@ bool symswap_before_writepage(struct page *page, struct writeback_control *contr
 bool symswap_before_populate(unsigned long start, unsigned long length, int ignore_errors);
 bool symswap_before_walk(struct mm_struct *mm, unsigned long start, unsigned long end,
 			 const struct mm_walk_ops *ops, void *private);
+bool symswap_before_hmm(struct hmm_range *range);
 
 /* map_test.c */
 const char *symswap_map_test(struct symswap_device *device);

@@ -47,6 +47,7 @@ SYMSWAP_THUNK(fault);
 SYMSWAP_THUNK(writepage);
 SYMSWAP_THUNK(populate);
 SYMSWAP_THUNK(walk);
+SYMSWAP_THUNK(hmm);
 
 #define SYMSWAP_FTRACE_SIZE 5u
 
@@ -91,6 +92,9 @@ void *symswap_before_hook(enum symswap_before before, unsigned long address)
 	case SYMSWAP_BEFORE_WALK:
 		static_call_update(symswap_rest_walk, rest);
 		return symswap_thunk_walk;
+	case SYMSWAP_BEFORE_HMM:
+		static_call_update(symswap_rest_hmm, rest);
+		return symswap_thunk_hmm;
 	default:
 		return NULL;
 	}

@@ -137,6 +137,18 @@ bool symswap_before_walk(struct mm_struct *mm, unsigned long start, unsigned lon
 	return wanted;
 }
 
+/*
+ * Before hmm_range_fault(): a driver wants the pages of a range, for a device that uses them like
+ * the process. It would take a mapped slot for a page, which it is not.
+ */
+bool symswap_before_hmm(struct hmm_range *range)
+{
+	symswap_enter();
+	symswap_mm_shun(range->notifier->mm);
+	symswap_leave();
+	return true;
+}
+
 /* Our device that the path of a user's swapoff names, or NULL. May sleep. */
 static struct symswap_device *symswap_swapoff_device(const char __user *name)
 {
@@ -227,7 +239,7 @@ struct symswap_hook {
 	const char *name;
 	void *replacement; /* or code of map_before.c, by its number there */
 	enum symswap_before before;
-	bool optional; /* absent if the kernel does not support 32-bit programs */
+	bool optional; /* absent without 32-bit programs, or drivers that use HMM */
 	unsigned long address;
 	bool active;
 	struct ftrace_ops ops;
@@ -240,6 +252,7 @@ enum {
 	SYMSWAP_POPULATE,
 	SYMSWAP_WALK,
 	SYMSWAP_LOOK_AROUND,
+	SYMSWAP_HMM,
 	SYMSWAP_FAULT,
 	SYMSWAP_HOOKS,
 };
@@ -252,6 +265,7 @@ static struct symswap_hook symswap_hooks[SYMSWAP_HOOKS] = {
 	[SYMSWAP_POPULATE] = { "__mm_populate", .before = SYMSWAP_BEFORE_POPULATE },
 	[SYMSWAP_WALK] = { "walk_page_range", .before = SYMSWAP_BEFORE_WALK },
 	[SYMSWAP_LOOK_AROUND] = { "lru_gen_look_around", symswap_hook_look_around },
+	[SYMSWAP_HMM] = { "hmm_range_fault", .before = SYMSWAP_BEFORE_HMM, .optional = true },
 	[SYMSWAP_FAULT] = { "handle_mm_fault", .before = SYMSWAP_BEFORE_FAULT },
 };
 

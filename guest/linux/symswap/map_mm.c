@@ -3,6 +3,7 @@
 #include <linux/hashtable.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "map.h"
 
@@ -10,6 +11,7 @@ static DEFINE_HASHTABLE(symswap_mms, 8);
 static DEFINE_SPINLOCK(symswap_mms_lock);   /* to change it */
 static struct mm_struct *symswap_requested; /* the mm that the worker registers */
 static bool symswap_mm_stopped = true;
+static atomic_t symswap_mm_live = ATOMIC_INIT(0); /* of struct symswap_mm */
 
 /* symswap_mm_find - our structure of @mm, or NULL. Under RCU. */
 struct symswap_mm *symswap_mm_find(struct mm_struct *mm)
@@ -99,6 +101,7 @@ static struct mmu_notifier *symswap_mm_alloc(struct mm_struct *unused)
 
 	if (!mm)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&symswap_mm_live);
 	spin_lock_init(&mm->lock);
 	xa_init(&mm->tables);
 	return &mm->notifier;
@@ -110,6 +113,8 @@ static void symswap_mm_free(struct mmu_notifier *notifier)
 
 	xa_destroy(&mm->tables);
 	kfree_rcu(mm, rcu);
+	if (atomic_dec_and_test(&symswap_mm_live))
+		wake_up_var(&symswap_mm_live);
 }
 
 static const struct mmu_notifier_ops symswap_mm_ops = {
@@ -121,7 +126,32 @@ static const struct mmu_notifier_ops symswap_mm_ops = {
 };
 
 /*
+ * symswap_mm_shun - revoke all mappings of @mm, and make no new ones. Does not sleep.
+ *
+ * For an mm that this module knows. Another one is refused when it is to be registered, since
+ * whoever wants it to be shunned has an MMU notifier there.
+ */
+void symswap_mm_shun(struct mm_struct *mm)
+{
+	struct symswap_mm *known;
+
+	rcu_read_lock();
+	known = symswap_mm_find(mm);
+	if (known) {
+		spin_lock(&known->lock);
+		known->dead = true;
+		spin_unlock(&known->lock);
+		symswap_revoke_mm(known, 0, ULONG_MAX);
+	}
+	rcu_read_unlock();
+}
+
+/*
  * symswap_mm_register - slots may be mapped in @mm from now on. May sleep. 0 or an errno.
+ *
+ * An mm with other MMU notifiers is refused: a device may use its page tables, and hears nothing of
+ * what this module changes there. (So is an mm that an earlier instance of this module knew. Such
+ * notifiers cannot be told apart.)
  *
  * It takes the mmap lock for writing. So page-table walks that are not aware of mappings
  * (map_hook.c), which hold that lock, have ended before.
@@ -133,7 +163,9 @@ int symswap_mm_register(struct mm_struct *mm)
 	int error = 0;
 
 	mmap_write_lock(mm);
-	if (!symswap_mm_known(mm)) {
+	if (mm_has_notifiers(mm) && !symswap_mm_known(mm)) {
+		error = -EBUSY;
+	} else if (!symswap_mm_known(mm)) {
 		notifier = mmu_notifier_get_locked(&symswap_mm_ops, mm);
 		error = PTR_ERR_OR_ZERO(notifier);
 		if (!error) {
@@ -162,7 +194,8 @@ static DECLARE_WORK(symswap_mm_worker, symswap_mm_work);
 /* symswap_mm_request - register @mm soon; for a fault of it, which holds its mmap lock to read. */
 void symswap_mm_request(struct mm_struct *mm)
 {
-	if (READ_ONCE(symswap_requested) || READ_ONCE(symswap_mm_stopped) || !mmget_not_zero(mm))
+	if (READ_ONCE(symswap_requested) || READ_ONCE(symswap_mm_stopped) || mm_has_notifiers(mm) ||
+	    !mmget_not_zero(mm)) /* with notifiers it would be refused */
 		return;
 	if (cmpxchg(&symswap_requested, NULL, mm))
 		mmput_async(mm); /* another mm was first */
@@ -200,6 +233,11 @@ void symswap_mm_stop(void)
 			break;
 		mmu_notifier_put(&any->notifier);
 	}
+	/*
+	 * mmu_notifier_synchronize() waits for a grace period only. The callback that frees a
+	 * structure may be queued on another CPU, and run later.
+	 */
+	wait_var_event(&symswap_mm_live, !atomic_read(&symswap_mm_live));
 	mmu_notifier_synchronize();
 	symswap_tables_stop();
 }

@@ -268,3 +268,27 @@ TORTURE_TEST(core, "core-dump", "a core file of a process that is swapped out")
 	unlink(CORE);
 	return status;
 }
+
+/* Of the stand-in VMM of tests/plain: a driver that uses the process's page tables. */
+#define FAKE_HMM "/sys/module/symbiotic/parameters/hmm"
+
+TORTURE_TEST(hmm, "hmm", "a device that uses page tables of a process gets RAM")
+{
+	struct region region;
+	char address[32];
+	int error;
+
+	if (access(FAKE_HMM, F_OK) != 0)
+		return torture_skip("no driver that uses HMM");
+	if (torture_prepare(context, &region))
+		return 1;
+	for (size_t page = 0; page + 256 <= region.pages; page += 256) {
+		snprintf(address, sizeof(address), "%p", (void *)region_page(&region, page));
+		error = torture_put(FAKE_HMM, address);
+		CHECK(error == 0, "pages from %zu on: %s", page, strerror(-error));
+	}
+	CHECK_REGION(&region, "after a device used it");
+	torture_disturb(&region);
+	CHECK_REGION(&region, "after more");
+	return 0;
+}
