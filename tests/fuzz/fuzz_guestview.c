@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libguestview/dmesg.h"
 #include "libguestview/meminfo.h"
 #include "libguestview/ps.h"
 #include "libguestview/stack.h"
@@ -130,6 +131,23 @@ static void ask_ps(const struct guest *guest, const struct guest_limit *limit,
 	guest_ps_free(&list);
 }
 
+static void ask_dmesg(const struct guest *guest, const struct guest_limit *limit,
+		      struct guest_error *err)
+{
+	struct guest_dmesg log;
+
+	if (guest_dmesg(guest, limit, 0, &log, err) < 0) {
+		must(!log.lines && !log.text);
+		return;
+	}
+	must(log.count <= GUEST_DMESG_LINES && log.size <= GUEST_DMESG_TEXT);
+	for (size_t i = 0; i < log.count; i++) {
+		must(log.lines[i].start < log.size && log.lines[i].level < 8);
+		check_text(guest_dmesg_text(&log, i), log.size - log.lines[i].start);
+	}
+	guest_dmesg_free(&log);
+}
+
 static void ask_who(const struct guest *guest, struct stream *stream)
 {
 	struct guest_who who;
@@ -164,7 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t question;
 
 	take(&stream, &question, sizeof(question));
-	switch (question % 5) {
+	switch (question % 6) {
 	case 0:
 		ask_ps(&guest, &limit, &err);
 		break;
@@ -178,6 +196,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 3:
 		if (guest_stack(&guest, 0, &limit, &stack, &err) == 0)
 			check_stack(&stack);
+		break;
+	case 4:
+		ask_dmesg(&guest, &limit, &err);
 		break;
 	default:
 		guest_meminfo(&guest, 0, &limit, &memory, &err);
