@@ -296,6 +296,7 @@ static void test_broken_request_fails_device(void **state)
 							 VIRTIO_CONFIG_S_NEEDS_RESET);
 		     wait++)
 			usleep(1000);
+		guest_loop_settle(fixture->guest); /* the line follows the state */
 		assert_int_equal(guest_log_lines(fixture->guest), i + 1);
 		driver_reset(&fixture->driver);
 		bring_up(fixture);
