@@ -174,6 +174,22 @@ static void stop_input(struct chardev *chardev)
 		chardev_resume(chardev);
 }
 
+/*
+ * read(2), but -EAGAIN while the terminal belongs to the shell: terminal_changed() is called when
+ * it is ours again. If it became ours just after the read, nothing calls, so it is read again.
+ */
+static ssize_t read_input(struct chardev *chardev, uint8_t *data, size_t room)
+{
+	ssize_t length = read(chardev->host.input_fd, data, room);
+
+	if (length >= 0 || errno != EIO || !chardev->terminal_watch)
+		return length;
+	if (!terminal_watch_lost(chardev->terminal_watch))
+		return read(chardev->host.input_fd, data, room);
+	errno = EAGAIN;
+	return -1;
+}
+
 static void input_ready(void *opaque, uint32_t events)
 {
 	struct chardev *chardev = opaque;
@@ -188,15 +204,8 @@ static void input_ready(void *opaque, uint32_t events)
 		stop_input(chardev);
 		return;
 	}
-	length = read(chardev->host.input_fd, data, room);
+	length = read_input(chardev, data, room);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	/*
-	 * The terminal belongs to the shell now. terminal_changed() is called when it is ours
-	 * again.
-	 */
-	if (length < 0 && errno == EIO && chardev->terminal_watch &&
-	    terminal_watch_lost(chardev->terminal_watch))
 		return;
 	if (length <= 0) {
 		end_input(chardev);

@@ -2,17 +2,20 @@
 /* Consoles on standard streams: terminals, whose modes are restored, jobs of a shell, pipes. */
 #include "stand_ins.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "chardev_user.h"
+#include "devices/chardev_internal.h"
 
 static void a_silent_reader_costs_a_second_at_most(void **state)
 {
@@ -75,6 +78,42 @@ static void escapes_end_the_vm(void **state)
 			    5);
 	close_it(chardev);
 	assert_false(is_raw(terminal));
+	dup2(saved_in, 0);
+	close(primary);
+	close(terminal);
+	close(saved_in);
+	close(saved_out);
+}
+
+static int refused_fd = -1;
+
+/* In place of libc's: the next read of @refused_fd fails as that of a background job. */
+ssize_t read(int fd, void *data, size_t size)
+{
+	if (fd != refused_fd)
+		return syscall(SYS_read, fd, data, size);
+	refused_fd = -1;
+	errno = EIO;
+	return -1;
+}
+
+/* The job is put into the foreground between its read and its look who has the terminal. */
+static void a_job_that_comes_to_the_foreground_goes_on_reading(void **state)
+{
+	int primary, terminal, saved_in = dup(0), saved_out = dup(1);
+	struct chardev *chardev;
+
+	assert_int_equal(openpty(&primary, &terminal, NULL, NULL, NULL), 0);
+	dup2(terminal, 0);
+	dup2(terminal, 1);
+	chardev = open_it("stdio");
+	dup2(saved_out, 1);
+	refused_fd = chardev->host.input_fd;
+	assert_int_equal(write(primary, "\x01x", 2), 2);
+	event_loop_run(loop);
+	assert_int_equal(refused_fd, -1);
+	assert_true(quit_asked);
+	close_it(chardev);
 	dup2(saved_in, 0);
 	close(primary);
 	close(terminal);
@@ -268,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_silent_reader_costs_a_second_at_most),
 		cmocka_unit_test(escapes_end_the_vm),
+		cmocka_unit_test(a_job_that_comes_to_the_foreground_goes_on_reading),
 		cmocka_unit_test(a_killed_process_leaves_the_terminal_right),
 		cmocka_unit_test(a_stopped_job_leaves_the_terminal_right),
 		cmocka_unit_test(a_background_job_leaves_the_terminal_alone),
