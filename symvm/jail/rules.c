@@ -160,6 +160,7 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(KVM_GET_MP_STATE, VCPU),
 	IOCTL(KVM_GET_VCPU_EVENTS, VCPU),
 	IOCTL(KVM_SET_GUEST_DEBUG, VCPU), /* single-step off during a call */
+	IOCTL(KVM_NMI, VCPU),		  /* symvm nmi */
 	IOCTL(KVM_KVMCLOCK_CTRL, VCPU),	  /* tells the guest that it was paused */
 	/* --- KVM: a guest's reset, done by the main thread on parked vCPUs --- */
 	IOCTL(KVM_SET_REGS, VCPU | MAIN),

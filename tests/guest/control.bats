@@ -14,7 +14,7 @@ setup() {
 guest_start() {
 	local name=$1
 	shift
-	GUEST_WORDS="symvm.net=off symvm.modules=none" GUEST_LIMIT=200 \
+	GUEST_WORDS="symvm.net=off ${start_words:-symvm.modules=none}" GUEST_LIMIT=200 \
 		guest_run 6.1 bzimage 2 "echo guest is up; sleep 1000" --name "$name" \
 		--jail trap "$@" >"$scratch/$name.console" 2>&1 3>&- &
 	guest_pid=$!
@@ -181,6 +181,22 @@ state_is_empty() {
 	guest_start again --paused
 	[ "$(field again .state)" = paused ]
 	"$symvm" stop --force again
+	guest_ended 5
+}
+
+@test "an NMI: the guest reports it on that vCPU, or panics if it is to" {
+	start_words=unknown_nmi_panic guest_start fatal
+	wait_until 120 guest_is_up fatal
+	"$symvm" nmi fatal
+	guest_ended 3
+	guest_start hung
+	wait_until 120 guest_is_up hung
+	run "$symvm" nmi hung --vcpu 2
+	[ "$status" -eq 1 ]
+	[[ $output == "symvm: nmi: "*"vcpu"*"0 to 1"* ]]
+	"$symvm" nmi hung --vcpu 1
+	wait_until 60 grep -q 'NMI received for unknown reason .* on CPU 1' "$scratch/hung.console"
+	"$symvm" stop --force hung
 	guest_ended 5
 }
 
