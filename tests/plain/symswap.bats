@@ -72,7 +72,7 @@ torture() {
 	[[ $output != *maps:* ]]
 }
 
-# weights: the part of a guest's script that asks for weights. A path's tail is no path, and the front of a
+# weights: the part of a guest's script that asks for weights. A path's tail is not a path, and the front of a
 # long one counts.
 weights='
 cd /sys/fs/cgroup

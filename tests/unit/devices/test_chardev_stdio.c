@@ -53,36 +53,58 @@ static bool is_raw(int fd)
 	return !(mode.c_lflag & (ICANON | ECHO | ISIG));
 }
 
-static void escapes_end_the_vm(void **state)
-{
-	int primary, terminal, saved_in = dup(0), saved_out = dup(1);
+/* A terminal in place of the standard streams, with a console on it. */
+struct typing {
+	int primary, terminal, saved_in, saved_out;
 	struct chardev *chardev;
+};
 
-	assert_int_equal(openpty(&primary, &terminal, NULL, NULL, NULL), 0);
-	dup2(terminal, 0);
-	dup2(terminal, 1);
-	chardev = open_it("stdio");
-	dup2(saved_out, 1);
-	assert_true(is_raw(terminal));
-	assert_int_equal(write(primary,
-			       "a\x01\x01"
-			       "b\x01zc\x03\x01x",
-			       10),
-			 10);
+static struct typing typing_begin(void)
+{
+	struct typing typing = {.saved_in = dup(0), .saved_out = dup(1)};
+
+	assert_int_equal(openpty(&typing.primary, &typing.terminal, NULL, NULL, NULL), 0);
+	dup2(typing.terminal, 0);
+	dup2(typing.terminal, 1);
+	typing.chardev = open_it("stdio");
+	dup2(typing.saved_out, 1);
+	return typing;
+}
+
+/* Types @keys, and runs the console until it asks for the VM's end. */
+static void typing_run(const struct typing *typing, const char *keys)
+{
+	ssize_t length = (ssize_t)strlen(keys);
+
+	assert_int_equal(write(typing->primary, keys, (size_t)length), length);
 	event_loop_run(loop);
 	assert_true(quit_asked);
+}
+
+static void typing_end(const struct typing *typing)
+{
+	close_it(typing->chardev);
+	assert_false(is_raw(typing->terminal));
+	dup2(typing->saved_in, 0);
+	close(typing->primary);
+	close(typing->terminal);
+	close(typing->saved_in);
+	close(typing->saved_out);
+}
+
+static void escapes_end_the_vm(void **state)
+{
+	struct typing typing = typing_begin();
+
+	assert_true(is_raw(typing.terminal));
+	typing_run(&typing, "a\x01\x01"
+			    "b\x01zc\x03\x01x");
 	assert_int_equal(received_count, 5);
 	assert_memory_equal(received,
 			    "a\x01"
 			    "bc\x03",
 			    5);
-	close_it(chardev);
-	assert_false(is_raw(terminal));
-	dup2(saved_in, 0);
-	close(primary);
-	close(terminal);
-	close(saved_in);
-	close(saved_out);
+	typing_end(&typing);
 }
 
 static int refused_fd = -1;
@@ -98,27 +120,14 @@ ssize_t read(int fd, void *data, size_t size)
 }
 
 /* The job is put into the foreground between its read and its look who has the terminal. */
-static void a_job_that_comes_to_the_foreground_goes_on_reading(void **state)
+static void a_job_that_comes_to_the_foreground_continues_to_read(void **state)
 {
-	int primary, terminal, saved_in = dup(0), saved_out = dup(1);
-	struct chardev *chardev;
+	struct typing typing = typing_begin();
 
-	assert_int_equal(openpty(&primary, &terminal, NULL, NULL, NULL), 0);
-	dup2(terminal, 0);
-	dup2(terminal, 1);
-	chardev = open_it("stdio");
-	dup2(saved_out, 1);
-	refused_fd = chardev->host.input_fd;
-	assert_int_equal(write(primary, "\x01x", 2), 2);
-	event_loop_run(loop);
+	refused_fd = typing.chardev->host.input_fd;
+	typing_run(&typing, "\x01x");
 	assert_int_equal(refused_fd, -1);
-	assert_true(quit_asked);
-	close_it(chardev);
-	dup2(saved_in, 0);
-	close(primary);
-	close(terminal);
-	close(saved_in);
-	close(saved_out);
+	typing_end(&typing);
 }
 
 static void a_killed_process_leaves_the_terminal_right(void **state)
@@ -307,7 +316,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_silent_reader_costs_a_second_at_most),
 		cmocka_unit_test(escapes_end_the_vm),
-		cmocka_unit_test(a_job_that_comes_to_the_foreground_goes_on_reading),
+		cmocka_unit_test(a_job_that_comes_to_the_foreground_continues_to_read),
 		cmocka_unit_test(a_killed_process_leaves_the_terminal_right),
 		cmocka_unit_test(a_stopped_job_leaves_the_terminal_right),
 		cmocka_unit_test(a_background_job_leaves_the_terminal_alone),
