@@ -15,7 +15,7 @@ void guest_dmesg_free(struct guest_dmesg *log)
 /* Room for @size bytes of text, in which there may be as many lines. */
 static int dmesg_reserve(struct guest_dmesg *log, size_t size)
 {
-	size_t lines = 0;
+	size_t lines;
 	void *grown;
 
 	if (log->size + size + 1 > GUEST_DMESG_TEXT)
@@ -119,12 +119,14 @@ static int dmesg_ask(const struct guest *guest, const struct guest_limit *limit,
 		.message_size = SYM_MESSAGE_SIZE,
 	};
 	unsigned count = guest->ops->vcpu_count(guest->opaque);
-	int status = guest_call(guest, *vcpu, limit, &request, result, err);
+	int status;
 
-	while ((status == -ETIMEDOUT || status == -ENOTCONN || status == -ENOTRECOVERABLE) &&
-	       *vcpu + 1 < count && guest_limit_left_ms(limit)) {
-		(*vcpu)++;
+	for (;; (*vcpu)++) {
 		status = guest_call(guest, *vcpu, limit, &request, result, err);
+		if (status != -ETIMEDOUT && status != -ENOTCONN && status != -ENOTRECOVERABLE)
+			break;
+		if (*vcpu + 1 >= count || !guest_limit_left_ms(limit))
+			break;
 	}
 	if (status < 0)
 		return status;
