@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Code that runs a function of this module before a function of the kernel, and then enters the
- *latter.
+ * latter.
  *
  *	caller ──▶ kernel's function: ENDBR, call of ftrace ──▶ symswap_redirect() (map_hook.c)
  *	                                                              │ returns here:
  *	           the rest of the function  ◀── jump ──  symswap_thunk_NAME: symswap_before_NAME()
  *
  * The jump leaves nothing of this module on the stack. So while a task sleeps in the kernel's
- *function, this module can be unloaded. A static call makes the jump a direct one: the place that
- *it enters has no ENDBR.
+ * function, this module can be unloaded. A static call makes the jump a direct one: the place that
+ * it enters has no ENDBR.
  */
 #include <linux/linkage.h>
 #include <linux/static_call.h>
