@@ -133,6 +133,10 @@ int vm_power_off(struct vm *vm, unsigned seconds)
 	struct power *power;
 	int status;
 
+	if (vm_panic_is_kept(vm)) {
+		vm_end(vm, VM_END_PANIC);
+		return 0;
+	}
 	if (!vm->power)
 		return -EOPNOTSUPP;
 	power = to_power(vm->power);

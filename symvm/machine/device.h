@@ -52,6 +52,11 @@ struct device_ops {
 	 * vCPUs are stopped.
 	 */
 	int (*load)(struct device *device, struct serialize_reader *reader, uint32_t version);
+	/*
+	 * Optional, for a console: copies the newest bytes that the guest wrote to it, at most
+	 * @size, to @out, and returns their number. Any thread.
+	 */
+	size_t (*tail)(struct device *device, char *out, size_t size);
 	/* Optional: adds what `symvm info` and metrics show (counters) to @object. Any thread. */
 	void (*describe)(struct device *device, json_t *object);
 };

@@ -7,10 +7,11 @@
  *	                            |                         |
  *	                            +------- vm_end() --------+--> ENDED
  *
- * vm->state (VM_STATE_...) is what clients asked for. vm->reset_requested is a second, independent
- * reason to keep the vCPUs out of the guest. One rule holds everything together: a vCPU may run
- * exactly if the state is RUNNING and no reset is requested. Every function that lets vCPUs run
- * (release_all) checks both, with state_lock held.
+ * vm->state (VM_STATE_...) is what clients asked for. vm->reset_requested and vm->holds are
+ *further, independent reasons to keep the vCPUs out of the guest. One rule holds everything
+ *together: a vCPU may run exactly if the state is RUNNING, no reset is requested and nobody holds
+ *the VM. Every function that lets vCPUs run (release_if_due) checks all three, with state_lock
+ *held.
  *
  * Pause. vm_pause() sets the state first and then the request PAUSE on each vCPU, without the lock,
  * because a kick is a system call for each vCPU. If another client resumed the VM in between, the
@@ -36,6 +37,15 @@
  *
  * A VM that was paused stays paused after its reset.
  *
+ * Hold. vm_hold() keeps the vCPUs parked for a caller that reads the whole guest (a dump), whatever
+ * clients ask for meanwhile. A reset waits until nobody holds the VM, because it changes what the
+ * holder reads. So a hold is refused while a reset is under way.
+ *
+ * Panic. The thread that notices a panic holds the VM for good, so that the guest stays as it is,
+ * and leaves a task to the lifecycle thread. That thread calls the handler, which may ask the
+ * guest: from then on (panic.answers) parked vCPUs run posted functions. Then the VM ends, or stays
+ * for questions (panic.kept). A panic comes before a reset that is requested at the same time.
+ *
  * End. vm_end() may be called on any thread that does not hold state_lock, any number of times. The
  * first reason stays. It arms the watchdog before all else, sets ENDED, asks the vCPUs to park and
  * ends the main loop. vm_destroy() then takes the VM apart on the main thread. The waits of this
@@ -58,12 +68,6 @@
 #define RESET_COMPLAIN_MS 10000u /* a reset that waits longer is reported */
 #define RESET_INTERVAL_MS 100u	 /* between two resets: a guest may do nothing but reset */
 #define WIPE_CHUNK	  (1ull << 30)
-
-enum lifecycle_task {
-	LIFECYCLE_RESET = 1 << 0,
-	LIFECYCLE_RESUME = 1 << 1,
-	LIFECYCLE_QUIT = 1 << 2,
-};
 
 static bool vm_has_ended(const struct vm *vm)
 {
@@ -99,6 +103,13 @@ static void release_all(struct vm *vm)
 	pthread_cond_broadcast(&vm->state_changed);
 }
 
+/* Lets the vCPUs run if nothing keeps them any more. The lock is held. */
+static void release_if_due(struct vm *vm)
+{
+	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested) && !vm->holds)
+		release_all(vm);
+}
+
 int vm_pause_begin(struct vm *vm)
 {
 	int status = 0;
@@ -116,8 +127,7 @@ int vm_pause_begin(struct vm *vm)
 	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
 	/* If the VM was resumed in between, our requests may have come after that. */
 	pthread_mutex_lock(&vm->state_lock);
-	if (vm->state == VM_STATE_RUNNING && !atomic_load(&vm->reset_requested))
-		release_all(vm);
+	release_if_due(vm);
 	pthread_mutex_unlock(&vm->state_lock);
 	return 0;
 }
@@ -132,11 +142,42 @@ int vm_pause(struct vm *vm)
 	status = wait_parked(vm, VM_STATE_PAUSED, PAUSE_LIMIT_MS);
 	if (status == -ETIMEDOUT) {
 		vm->state = VM_STATE_RUNNING;
-		if (!atomic_load(&vm->reset_requested))
-			release_all(vm);
+		release_if_due(vm);
 	}
 	pthread_mutex_unlock(&vm->state_lock);
 	return status;
+}
+
+int vm_hold(struct vm *vm, unsigned ms)
+{
+	int status = 0;
+
+	pthread_mutex_lock(&vm->state_lock);
+	if (vm_has_ended(vm))
+		status = -ESHUTDOWN;
+	else if (atomic_load(&vm->reset_requested))
+		status = -EAGAIN;
+	else
+		vm->holds++;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		return status;
+	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
+	pthread_mutex_lock(&vm->state_lock);
+	status = wait_parked(vm, VM_STATE_ENDED, ms);
+	pthread_mutex_unlock(&vm->state_lock);
+	if (status < 0)
+		vm_unhold(vm);
+	return status;
+}
+
+void vm_unhold(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->state_lock);
+	vm->holds--;
+	release_if_due(vm);
+	pthread_cond_broadcast(&vm->state_changed);
+	pthread_mutex_unlock(&vm->state_lock);
 }
 
 static int check_paused(const struct vm *vm)
@@ -163,8 +204,7 @@ int vm_resume(struct vm *vm)
 	status = check_paused(vm);
 	if (status == 0) {
 		vm->state = VM_STATE_RUNNING;
-		if (!atomic_load(&vm->reset_requested))
-			release_all(vm);
+		release_if_due(vm);
 	}
 	pthread_mutex_unlock(&vm->state_lock);
 	for (struct device *device = vm->devices; device && status == 0; device = device->next)
@@ -173,17 +213,9 @@ int vm_resume(struct vm *vm)
 	return status;
 }
 
-static void add_task(struct vm *vm, enum lifecycle_task task)
-{
-	pthread_mutex_lock(&vm->state_lock);
-	vm->lifecycle_tasks |= task;
-	pthread_cond_broadcast(&vm->state_changed);
-	pthread_mutex_unlock(&vm->state_lock);
-}
-
 void vm_resume_later(struct vm *vm)
 {
-	add_task(vm, LIFECYCLE_RESUME);
+	lifecycle_add_task(vm, LIFECYCLE_RESUME);
 }
 
 int vm_check_runs(struct vm *vm, struct error *err)
@@ -192,6 +224,8 @@ int vm_check_runs(struct vm *vm, struct error *err)
 
 	if (vm_has_ended(vm))
 		return error_set(err, -ESHUTDOWN, "the VM has ended");
+	if (atomic_load(&vm->panic.handled))
+		return error_set(err, -EBUSY, "the guest's kernel panicked, so it does not run");
 	pthread_mutex_lock(&vm->state_lock);
 	state = vm->state;
 	pthread_mutex_unlock(&vm->state_lock);
@@ -281,8 +315,10 @@ static void do_reset(struct vm *vm)
 			 vm->vcpu_count - vm->parked, vm->vcpu_count);
 	while (status == -ETIMEDOUT)
 		status = wait_parked(vm, VM_STATE_ENDED, RESET_COMPLAIN_MS);
+	while (vm->holds && !vm_has_ended(vm) && !atomic_load(&vm->panic.handled))
+		pthread_cond_wait(&vm->state_changed, &vm->state_lock);
 	pthread_mutex_unlock(&vm->state_lock);
-	if (status < 0 || vm_has_ended(vm))
+	if (status < 0 || vm_has_ended(vm) || atomic_load(&vm->panic.handled))
 		return;
 	vm_panic_note(vm);
 	if (reset_all(vm, &err) < 0) {
@@ -294,9 +330,32 @@ static void do_reset(struct vm *vm)
 	pthread_mutex_lock(&vm->state_lock);
 	vm->reset_ns = clock_now_ns();
 	atomic_store(&vm->reset_requested, false);
-	if (vm->state == VM_STATE_RUNNING)
-		release_all(vm);
+	release_if_due(vm);
 	pthread_mutex_unlock(&vm->state_lock);
+}
+
+/* The VM is held. */
+static void do_panic(struct vm *vm)
+{
+	unsigned busy;
+
+	pthread_mutex_lock(&vm->state_lock);
+	wait_parked(vm, VM_STATE_ENDED, PAUSE_LIMIT_MS);
+	busy = vm->vcpu_count - vm->parked;
+	pthread_mutex_unlock(&vm->state_lock);
+	if (vm_has_ended(vm))
+		return;
+	if (busy)
+		log_warn(&vm->log, "panic: %u of %u vCPUs are still busy with a device", busy,
+			 vm->vcpu_count);
+	atomic_store(&vm->panic.answers, true);
+	vm->panic.handler(vm, vm->panic.opaque);
+	if (vm->config.on_panic != VM_ON_PANIC_PAUSE) {
+		vm_end(vm, VM_END_PANIC); /* which logs it */
+		return;
+	}
+	atomic_store(&vm->panic.kept, true);
+	vm_panic_log(vm);
 }
 
 void vm_request_reset(struct vm *vm)
@@ -310,7 +369,7 @@ void vm_request_reset(struct vm *vm)
 	if (atomic_exchange(&vm->reset_requested, true))
 		return;
 	vcpu_request_all(vm, VCPU_REQUEST_PAUSE);
-	add_task(vm, LIFECYCLE_RESET);
+	lifecycle_add_task(vm, LIFECYCLE_RESET);
 }
 
 static unsigned take_tasks(struct vm *vm)
@@ -343,6 +402,8 @@ static void *lifecycle_thread(void *opaque)
 		return NULL;
 	}
 	while (!((tasks = take_tasks(vm)) & LIFECYCLE_QUIT)) {
+		if (tasks & LIFECYCLE_PANIC)
+			do_panic(vm);
 		if (tasks & LIFECYCLE_RESUME)
 			vm_resume(vm);
 		if (tasks & LIFECYCLE_RESET)
@@ -365,7 +426,7 @@ void lifecycle_stop(struct vm *vm)
 {
 	if (!vm->lifecycle_started)
 		return;
-	add_task(vm, LIFECYCLE_QUIT);
+	lifecycle_add_task(vm, LIFECYCLE_QUIT);
 	pthread_join(vm->lifecycle_thread, NULL);
 	vm->lifecycle_started = false;
 }

@@ -17,6 +17,23 @@ int lifecycle_start(struct vm *vm, struct error *err);
 /* Waits for the thread's end. The VM has ended, and its loops still run. Main thread. */
 void lifecycle_stop(struct vm *vm);
 
+enum lifecycle_task {
+	LIFECYCLE_RESET = 1 << 0,
+	LIFECYCLE_RESUME = 1 << 1,
+	LIFECYCLE_QUIT = 1 << 2,
+	LIFECYCLE_PANIC = 1 << 3,
+};
+
+/* Gives the thread a task, and does not wait. Any thread. */
+void lifecycle_add_task(struct vm *vm, enum lifecycle_task task);
+
+/*
+ * After a panic: stops the vCPUs for good, lets the lifecycle thread call the handler of
+ * vm_panic_set_handler(), which must be set, and then ends or keeps the VM. Does not wait. Any
+ * thread, any number of times.
+ */
+void lifecycle_panic(struct vm *vm);
+
 /* Loads the kernel and sets the first vCPU's registers. vCPUs do not run. -errno with words. */
 int lifecycle_boot(struct vm *vm, struct error *err);
 

@@ -35,7 +35,9 @@
  * Work. One function at a time has the vCPU's slot (vcpu->work_busy). Its caller waits: with a time
  * limit until the function begins, and without one until it ends, since the function uses the
  * caller's memory. Work that reaches a parked vCPU is refused (-EBUSY), because a thread that
- * paused or resets the VM relies on it that no code of the guest runs.
+ * paused or resets the VM relies on it that no code of the guest runs. There are two exceptions:
+ * work that only looks at registers (vcpu_inspect), and work of any kind after a panic, when guest
+ * code runs for nothing else (panic.answers).
  *
  * The end. vm_end() sets PAUSE on every vCPU. The threads park, and vcpu_destroy() sets STOP and
  * waits for them.
@@ -241,8 +243,8 @@ static void complete_exit(struct vcpu *vcpu)
 }
 
 /*
- * Runs the posted function, or refuses it if @refusal is not 0. Never runs it on a vCPU that counts
- * as parked: a reset, or the client that paused the VM, relies on no guest code running then.
+ * Runs the posted function, or refuses it if @refusal is not 0. -EBUSY: the vCPU counts as parked,
+ * and a reset, or the client that paused the VM, relies on no guest code running then.
  */
 static void do_work(struct vcpu *vcpu, int refusal)
 {
@@ -252,6 +254,8 @@ static void do_work(struct vcpu *vcpu, int refusal)
 	pthread_mutex_lock(&vm->work_lock);
 	work = vcpu->work;
 	vcpu->work = NULL;
+	if (refusal == -EBUSY && vcpu->work_parked)
+		refusal = 0;
 	pthread_mutex_unlock(&vm->work_lock);
 	if (!work)
 		return;
@@ -265,10 +269,13 @@ static void do_work(struct vcpu *vcpu, int refusal)
 }
 
 /* Handles a request for work that came to a parked vCPU. */
-static void refuse_work(struct vcpu *vcpu)
+static void do_parked_work(struct vcpu *vcpu)
 {
+	struct vm *vm = vcpu->vm;
+	int refusal = atomic_load(&vm->panic.answers) ? 0 : -EBUSY;
+
 	atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
-	do_work(vcpu, atomic_load(&vcpu->vm->end) != VM_END_NONE ? -ESHUTDOWN : -EBUSY);
+	do_work(vcpu, atomic_load(&vm->end) != VM_END_NONE ? -ESHUTDOWN : refusal);
 }
 
 /*
@@ -282,7 +289,7 @@ static void tell_stopped(struct vcpu *vcpu)
 		return;
 }
 
-/* Waits while PAUSE is set; false if the thread must end. Work is refused meanwhile. */
+/* Waits while PAUSE is set; false if the thread must end. Most work is refused meanwhile. */
 static bool stay_parked(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -302,7 +309,7 @@ static bool stay_parked(struct vcpu *vcpu)
 			continue;
 		}
 		pthread_mutex_unlock(&vm->state_lock);
-		refuse_work(vcpu);
+		do_parked_work(vcpu);
 		pthread_mutex_lock(&vm->state_lock);
 	}
 	vm->parked--;
@@ -451,7 +458,9 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	return 0;
 }
 
-int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
+/* @parked: also while the vCPU is parked. */
+static int run_work(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms,
+		    bool parked)
 {
 	struct timespec when = clock_deadline(CLOCK_MONOTONIC, timeout_ms);
 	struct vm *vm = vcpu->vm;
@@ -467,6 +476,7 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 	vcpu->work_busy = true;
 	vcpu->work = function;
 	vcpu->work_opaque = opaque;
+	vcpu->work_parked = parked;
 	vcpu->work_done = false;
 	vcpu->work_status = 0;
 	pthread_mutex_unlock(&vm->work_lock);
@@ -486,4 +496,14 @@ int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigne
 	pthread_cond_broadcast(&vm->work_done);
 	pthread_mutex_unlock(&vm->work_lock);
 	return status;
+}
+
+int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
+{
+	return run_work(vcpu, function, opaque, timeout_ms, false);
+}
+
+int vcpu_inspect(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms)
+{
+	return run_work(vcpu, function, opaque, timeout_ms, true);
 }

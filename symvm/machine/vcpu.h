@@ -39,6 +39,9 @@ struct vcpu_counters {
 	_Atomic uint64_t mmio_writes;
 	_Atomic uint64_t bus_locks; /* see host_guard.h */
 	_Atomic uint64_t unclaimed; /* accesses that no device took */
+	/* The last exit: KVM_EXIT_*, and the port or the address of an access. */
+	_Atomic uint32_t last_reason;
+	_Atomic uint64_t last_address;
 };
 
 enum vcpu_request {
@@ -69,7 +72,8 @@ struct vcpu {
 	void *work_opaque;
 	bool work_busy; /* a caller of vcpu_run_on() has the slot */
 	bool work_done;
-	int work_status; /* 0, or why the work was refused */
+	int work_status;  /* 0, or why the work was refused */
+	bool work_parked; /* it may also run while the vCPU is parked */
 };
 
 /* Creates vCPU @id of @vm (KVM vCPU, kvm_run, CPUID, MSRs). Main thread. -errno with words. */
@@ -88,10 +92,16 @@ void vcpu_request_all(struct vm *vm, enum vcpu_request request);
 /*
  * Runs @function on the vCPU's thread, between two exits (the guest's state is complete then), and
  * waits for it. Any thread but vCPU threads. It never runs while the VM is paused or being reset:
- * -EBUSY at once (vm_check_runs() has the words). -ETIMEDOUT if it has not begun after @timeout_ms,
+ * -EBUSY at once (vm_check_runs() has the words), unless the guest panicked and may be asked
+ * (panic.answers). -ETIMEDOUT if it has not begun after @timeout_ms,
  * -ESHUTDOWN when the VM ends. Once the function has begun, this waits for its end.
  */
 int vcpu_run_on(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
+/*
+ * The same for a @function that only looks at the vCPU, and lets no guest code run: it also runs
+ * while the VM is paused or held.
+ */
+int vcpu_inspect(struct vcpu *vcpu, vcpu_function function, void *opaque, unsigned timeout_ms);
 
 /*
  * Lets devices handle the exit that @run describes. The symbiotic engine also calls it for exits

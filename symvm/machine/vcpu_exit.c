@@ -68,6 +68,7 @@ static void handle_pio(struct vcpu *vcpu, struct kvm_run *run)
 	if (length > sizeof(copy))
 		return;
 	exit_count(is_write ? &vcpu->counters.pio_writes : &vcpu->counters.pio_reads);
+	atomic_store_explicit(&vcpu->counters.last_address, port, memory_order_relaxed);
 	if (is_write)
 		memcpy(copy, data, length);
 	for (size_t at = 0; at < length; at += run->io.size)
@@ -87,6 +88,8 @@ static void handle_mmio(struct vcpu *vcpu, struct kvm_run *run)
 	if (length == 0 || length > sizeof(copy))
 		return;
 	exit_count(is_write ? &vcpu->counters.mmio_writes : &vcpu->counters.mmio_reads);
+	atomic_store_explicit(&vcpu->counters.last_address, run->mmio.phys_addr,
+			      memory_order_relaxed);
 	memcpy(copy, run->mmio.data, sizeof(copy));
 	if (!bus_dispatch(&vcpu->vm->mmio, run->mmio.phys_addr, copy, length, is_write))
 		exit_count(&vcpu->counters.unclaimed);
@@ -165,6 +168,7 @@ int vcpu_service_exit(struct vcpu *vcpu, struct kvm_run *run)
 	unsigned reason = run->exit_reason;
 
 	exit_count(&vcpu->counters.exits[reason < VCPU_EXIT_KINDS ? reason : VCPU_EXIT_KINDS - 1]);
+	atomic_store_explicit(&vcpu->counters.last_reason, reason, memory_order_relaxed);
 	host_guard_on_exit(vcpu, run);
 	if (exit_is_observed(&vcpu->vm->exit_observers, reason))
 		exit_observers_show(&vcpu->vm->exit_observers, vcpu, run);

@@ -37,6 +37,14 @@ enum vm_triple_fault {
 	VM_TRIPLE_FAULT_CRASH,	   /* always a crash */
 };
 
+/* What happens after a panic of the guest's kernel. */
+enum vm_on_panic {
+	VM_ON_PANIC_REPORT, /* a report is written, and the VM ends */
+	VM_ON_PANIC_DUMP,   /* a vmcore and a report are written, and the VM ends */
+	VM_ON_PANIC_PAUSE,  /* a report is written; the VM stays, stopped, and answers questions */
+	VM_ON_PANIC_EXIT,   /* the VM ends */
+};
+
 struct vm_config {
 	char *name;
 	char *kernel;
@@ -48,6 +56,7 @@ struct vm_config {
 	bool exit_on_reboot;	 /* `--on-reboot exit` */
 	bool pause_on_disk_full; /* `--on-disk-full pause` */
 	enum vm_triple_fault on_triple_fault;
+	enum vm_on_panic on_panic;
 	bool start_paused;
 	bool hide_host; /* `--publish-host no`: load, CPUs and pressure of the host are not
 			   published */
@@ -72,6 +81,9 @@ enum vm_state {
 	VM_STATE_ENDED,
 };
 
+/* See vm_panic_set_handler() in vm_panic.h. */
+typedef void (*vm_panic_handler)(struct vm *vm, void *opaque);
+
 /* See vm_panic.h. */
 struct vm_panic {
 	_Atomic bool reported; /* by the pvpanic device */
@@ -79,8 +91,14 @@ struct vm_panic {
 	unsigned looks;	       /* main loop's thread */
 	int timer;
 	struct event_source *source;
-	pthread_mutex_t lock;	   /* guards last */
+	vm_panic_handler handler; /* vm_panic_set_handler(); NULL: the VM just ends */
+	void *opaque;
+	_Atomic bool handled; /* the lifecycle thread was asked to call the handler; vCPUs stop */
+	_Atomic bool answers; /* parked vCPUs run posted functions: guest code runs only for them */
+	_Atomic bool kept;    /* the handler is done, and the VM stays (VM_ON_PANIC_PAUSE) */
+	pthread_mutex_t lock; /* guards the rest */
 	char last[SYM_PANIC_SIZE]; /* text of the last panic before a reset; "" without */
+	char report[256];	   /* where the report is; "": none is written */
 };
 
 struct vm {
@@ -114,11 +132,12 @@ struct vm {
 	pthread_t lifecycle_thread; /* machine/lifecycle.h */
 	bool lifecycle_started;
 
-	/* Guards state, end, parked, lifecycle_*; vm->state_changed goes with it. */
+	/* Guards state, end, parked, holds, lifecycle_*; vm->state_changed goes with it. */
 	pthread_mutex_t state_lock;
 	pthread_cond_t state_changed;
 	enum vm_state state;
 	unsigned parked;	      /* vCPUs that wait outside of the guest */
+	unsigned holds;		      /* vm_hold(): the vCPUs stay parked until it is 0 */
 	_Atomic int end;	      /* enum vm_end */
 	_Atomic bool reset_requested; /* until the reset is done */
 	unsigned lifecycle_tasks;
@@ -155,6 +174,15 @@ int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 /* Asks for a pause and does not wait until the vCPUs are parked. The same errors. Any thread. */
 int vm_pause_begin(struct vm *vm);
+/*
+ * Keeps all vCPUs outside the guest until vm_unhold(), whatever clients do: a VM that they pause or
+ * resume meanwhile continues as they want it afterwards, and a reset waits. Waits up to @ms until
+ * they are parked. -EAGAIN: the VM is being reset; -ETIMEDOUT: a vCPU is busy with a device;
+ * -ESHUTDOWN: the VM has ended. After an error nothing is held. Not on vCPU threads, and not on a
+ * loop's.
+ */
+int vm_hold(struct vm *vm, unsigned ms);
+void vm_unhold(struct vm *vm);
 /* Lets the lifecycle thread resume the VM, if it is paused. Does not wait. Any thread. */
 void vm_resume_later(struct vm *vm);
 
@@ -180,10 +208,17 @@ void vm_request_reset(struct vm *vm);
  */
 void vm_report_panic(struct vm *vm);
 
+/* Whether the VM is kept after its guest's panic (VM_ON_PANIC_PAUSE). Any thread. */
+static inline bool vm_panic_is_kept(const struct vm *vm)
+{
+	return atomic_load(&vm->panic.kept);
+}
+
 /*
  * Asks the guest to power off: presses the ACPI power button, resumes a paused VM, and presses
  * again until the VM has ended or @seconds are over, because a guest that still boots does not
- * notice the first presses. -EOPNOTSUPP without that device. Main loop's thread; does not wait.
+ * notice the first presses. A VM that is kept after a panic ends at once. -EOPNOTSUPP without that
+ * device. Main loop's thread; does not wait.
  */
 int vm_power_off(struct vm *vm, unsigned seconds);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <symbiotic/symcall.h>
 
+#include "machine/lifecycle.h"
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
 
@@ -26,7 +27,10 @@ bool vm_panic_finish(struct vm *vm)
 {
 	if (!atomic_load(&vm->panic.reported))
 		return false;
-	vm_end(vm, VM_END_PANIC); /* which logs it */
+	if (vm->panic.handler)
+		lifecycle_panic(vm);
+	else
+		vm_end(vm, VM_END_PANIC); /* which logs it */
 	return true;
 }
 

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <symbiotic/symcall.h>
 
+#include "machine/lifecycle.h"
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
 
@@ -63,6 +64,14 @@ void vm_end(struct vm *which, enum vm_end reason)
 	event_loop_quit(which->main_loop);
 }
 
+static unsigned handled;
+
+/* The lifecycle thread would call the handler, and then end the VM. */
+void lifecycle_panic(struct vm *which)
+{
+	handled++;
+}
+
 static void publish(const char *text)
 {
 	pthread_mutex_lock(&spy.lock);
@@ -79,7 +88,7 @@ static int setup(void **state)
 	spy.page = true;
 	spy.boot_state = SYM_BOOT_RUNNING;
 	memset(spy.text, 0, sizeof(spy.text));
-	ends = 0;
+	ends = handled = 0;
 	atomic_store(&vm.end, VM_END_NONE);
 	vm.symbiotic = (struct sym_vm *)&vm;
 	assert_int_equal(pipe2(log_pipe, O_NONBLOCK), 0);
@@ -214,6 +223,49 @@ static void the_text_alone(void **state)
 	logged("panicked: the second\n");
 }
 
+static void nothing(struct vm *which, void *opaque)
+{
+}
+
+static void a_handler_comes_before_the_end(void **state)
+{
+	vm_panic_set_handler(&vm, nothing, NULL);
+	publish("sysrq triggered crash");
+	vm_report_panic(&vm);
+	assert_int_equal(handled, 1);
+	assert_int_equal(atomic_load(&vm.end), VM_END_NONE);
+	vm_panic_set_report(&vm, "/run/symvm/web.panic");
+	vm_end(&vm, VM_END_PANIC);
+	logged("panicked: sysrq triggered crash (report: /run/symvm/web.panic)\n");
+}
+
+/* A guest without the module: the handler found words elsewhere. */
+static void words_may_come_from_the_handler(void **state)
+{
+	char text[SYM_PANIC_SIZE];
+
+	vm.symbiotic = NULL;
+	vm_panic_set_handler(&vm, nothing, NULL);
+	vm_report_panic(&vm);
+	assert_int_equal(handled, 1);
+	atomic_store(&vm.panic.handled, true);
+	vm_panic_set_text(&vm, "VFS: no root");
+	vm_panic_log(&vm);
+	logged("panicked: VFS: no root\n");
+	assert_true(vm_panic_text(&vm, text));
+	assert_string_equal(text, "VFS: no root");
+}
+
+/* However it is ended: a script that looks at the status learns of the panic. */
+static void a_vm_that_was_kept_ends_with_its_panic(void **state)
+{
+	vm_report_panic(&vm);
+	atomic_store(&vm.end, VM_END_NONE);
+	atomic_store(&vm.panic.kept, true);
+	assert_int_equal(vm_panic_reason(&vm, VM_END_STOPPED), VM_END_PANIC);
+	assert_int_equal(vm_panic_reason(&vm, VM_END_FAILURE), VM_END_FAILURE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +278,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_follows_is_no_other_reason, setup, teardown),
 		cmocka_unit_test_setup_teardown(others_end_a_vm_for_their_reasons, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_text_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_handler_comes_before_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(words_may_come_from_the_handler, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_vm_that_was_kept_ends_with_its_panic, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
