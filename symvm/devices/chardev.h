@@ -59,6 +59,13 @@ void chardev_close(struct chardev *chardev);
  */
 size_t chardev_write(struct chardev *chardev, const uint8_t *data, size_t length, bool wait);
 
+/*
+ * Copies the newest bytes of output, at most @size, to @out, whether a reader took them or not.
+ * Returns their number. Output that was dropped because there is no reader at all ("none") is not
+ * kept. Any thread.
+ */
+size_t chardev_tail(struct chardev *chardev, char *out, size_t size);
+
 /* The device has room for input again. Any thread. */
 void chardev_resume(struct chardev *chardev);
 

@@ -37,9 +37,10 @@ struct chardev {
 	pthread_cond_t room; /* output was taken */
 	uint8_t output[CHARDEV_OUTPUT_SIZE];
 	size_t head, count;
-	bool armed;   /* the timer or EPOLLOUT will flush */
-	bool refused; /* a writer waits for ops->writable */
-	bool stalled; /* the reader let us wait too long */
+	uint64_t appended; /* bytes that were put into the ring, ever */
+	bool armed;	   /* the timer or EPOLLOUT will flush */
+	bool refused;	   /* a writer waits for ops->writable */
+	bool stalled;	   /* the reader let us wait too long */
 	bool input_stopped;
 	bool connected;
 	uint64_t bytes_in, bytes_out, bytes_dropped;

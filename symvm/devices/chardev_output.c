@@ -81,6 +81,7 @@ static void output_append(struct chardev *chardev, const uint8_t *data, size_t l
 	memcpy(chardev->output + tail, data, run);
 	memcpy(chardev->output, data + run, length - run);
 	chardev->count += length;
+	chardev->appended += length;
 }
 
 /* Waits for room. Returns false if the reader took nothing for too long. Locked. */
@@ -177,4 +178,25 @@ void chardev_flush(struct chardev *chardev)
 			nanosleep(&pause, NULL);
 	}
 	pthread_mutex_unlock(&chardev->lock);
+}
+
+/* What was written already stays in the ring until newer bytes take its place. */
+size_t chardev_tail(struct chardev *chardev, char *out, size_t size)
+{
+	size_t end, start, run;
+
+	pthread_mutex_lock(&chardev->lock);
+	if (size > CHARDEV_OUTPUT_SIZE)
+		size = CHARDEV_OUTPUT_SIZE;
+	if (size > chardev->appended)
+		size = (size_t)chardev->appended;
+	end = (chardev->head + chardev->count) % CHARDEV_OUTPUT_SIZE;
+	start = (end + CHARDEV_OUTPUT_SIZE - size) % CHARDEV_OUTPUT_SIZE;
+	run = CHARDEV_OUTPUT_SIZE - start;
+	if (run > size)
+		run = size;
+	memcpy(out, chardev->output + start, run);
+	memcpy(out + run, chardev->output, size - run);
+	pthread_mutex_unlock(&chardev->lock);
+	return size;
 }

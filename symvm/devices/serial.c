@@ -460,6 +460,11 @@ static void serial_describe(struct device *device, json_t *object)
 	chardev_describe(serial->chardev, object);
 }
 
+static size_t serial_tail(struct device *device, char *out, size_t size)
+{
+	return chardev_tail(to_serial(device)->chardev, out, size);
+}
+
 static const struct device_ops serial_ops = {
 	.name = "serial",
 	.version = 1,
@@ -468,6 +473,7 @@ static const struct device_ops serial_ops = {
 	.save = serial_save,
 	.load = serial_load,
 	.describe = serial_describe,
+	.tail = serial_tail,
 };
 
 static int serial_create(struct vm *vm, const char *argument, struct error *err)
