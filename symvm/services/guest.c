@@ -51,6 +51,9 @@ static int vm_check(void *opaque, struct guest_error *err)
 		return guest_error_set(
 			err, -EOPNOTSUPP,
 			"this VM runs without the symbiotic interface (--symbiotic off)");
+	/* After a panic the guest runs no more, but for calls. */
+	if (atomic_load(&vm->panic.answers) && atomic_load(&vm->end) == VM_END_NONE)
+		return 0;
 	status = vm_check_runs(vm, &words);
 	return status < 0 ? guest_error_set(err, status, "%s", words.text) : 0;
 }
