@@ -22,6 +22,7 @@
 #include "cli/command.h"
 #include "cli/run_options.h"
 #include "control/control.h"
+#include "control/panic.h"
 #include "control/state_watch.h"
 #include "jail/jail.h"
 #include "util/descriptor.h"
@@ -47,6 +48,7 @@ struct run {
 	struct vm *vm;
 	struct control_server *control;
 	struct state_watch *watch;
+	struct panic_action *panic;
 	struct jail *jail;
 };
 
@@ -275,6 +277,11 @@ static int create_vm(struct run *run, struct error *err)
 	return create_devices(run, err);
 }
 
+static uint64_t memory_most(const struct memory_config *memory)
+{
+	return memory->max > memory->size ? memory->max : memory->size;
+}
+
 /* For the whole process, before any other thread runs; each thread enters by itself. */
 static int close_jail(struct run *run, struct error *err)
 {
@@ -283,7 +290,10 @@ static int close_jail(struct run *run, struct error *err)
 
 	/* A control group's memory does not include huge pages. */
 	if (!memory->huge_pages)
-		needs.memory += memory->max > memory->size ? memory->max : memory->size;
+		needs.memory += memory_most(memory);
+	/* The state directory may be a tmpfs: a dump there is memory of this process, too. */
+	if (run->vm->config.on_panic == VM_ON_PANIC_DUMP && !run->options.dump_file)
+		needs.memory += memory_most(memory);
 	return jail_enter_process(run->jail, &needs, err);
 }
 
@@ -299,6 +309,9 @@ static int start_vm(struct run *run, struct error *err)
 		return status;
 	run->vm->jail = run->jail;
 	status = state_watch_create(run->vm->main_loop, &run->name, &run->log, &run->watch, err);
+	if (status < 0)
+		return status;
+	status = panic_action_create(run->vm, &run->name, run->options.dump_file, &run->panic, err);
 	if (status < 0)
 		return status;
 	status = close_jail(run, err);
@@ -351,6 +364,7 @@ static int tear_down(struct run *run)
 		event_source_remove(run->grace_source);
 		vm_destroy(run->vm);
 	}
+	panic_action_destroy(run->panic);
 	watchdog_destroy(run->watchdog);
 	if (run->grace_fd >= 0)
 		close(run->grace_fd);

@@ -84,6 +84,13 @@ static const char *const on_off[] = {"off", "on", NULL};
 static const char *const yes_no[] = {"yes", "no", NULL}; /* stored as hide_host */
 static const char *const reboot_choices[] = {"restart", "exit", NULL};
 static const char *const disk_full_choices[] = {"error", "pause", NULL};
+static const char *const panic_choices[] = {
+	[VM_ON_PANIC_REPORT] = "report",
+	[VM_ON_PANIC_DUMP] = "dump",
+	[VM_ON_PANIC_PAUSE] = "pause",
+	[VM_ON_PANIC_EXIT] = "exit",
+	NULL,
+};
 static const char *const triple_fault_choices[] = {
 	[VM_TRIPLE_FAULT_ANNOUNCED] = "announced",
 	[VM_TRIPLE_FAULT_RESET] = "reset",
@@ -151,6 +158,20 @@ static const struct argument fixed_options[] = {
 	 .choices = disk_full_choices,
 	 .help = "If the host has no room for what a disk writes: report an I/O error to the guest "
 		 "(default), or pause the VM until it is resumed"},
+	{.name = "on-panic",
+	 .type = ARGUMENT_CHOICE,
+	 .metavar = "report|dump|pause|exit",
+	 INTO(config.on_panic),
+	 .choices = panic_choices,
+	 .help = "If the guest's kernel panics: write a report and end (default), write a dump of "
+		 "its memory and a report and end, write a report and keep the VM stopped for "
+		 "questions, or just end"},
+	{.name = "dump-file",
+	 .type = ARGUMENT_TEXT,
+	 .metavar = "FILE",
+	 INTO(dump_file),
+	 .help = "Where the dump of --on-panic dump goes (default: NAME.vmcore in the state "
+		 "directory)"},
 	{.name = "on-reboot",
 	 .type = ARGUMENT_CHOICE,
 	 INTO(config.exit_on_reboot),
@@ -277,6 +298,8 @@ static int finish(struct run_options *options, struct error *err)
 
 	if (!options->config.kernel)
 		return error_set(err, -EINVAL, "run: --kernel FILE is missing");
+	if (options->dump_file && options->config.on_panic != VM_ON_PANIC_DUMP)
+		return error_set(err, -EINVAL, "--dump-file: only with --on-panic dump");
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (status == 0 && !(*it)->option)
 			status = add_device(options, *it, NULL, err);

@@ -22,8 +22,9 @@ struct run_options {
 	enum jail_mode jail;
 	const char *user; /* points into argv; NULL: none given */
 	enum log_level log_level;
-	const char *log_file; /* points into argv */
-	unsigned grace_s;     /* from SIGTERM to the plug */
+	const char *log_file;  /* points into argv */
+	const char *dump_file; /* points into argv; NULL: in the state directory */
+	unsigned grace_s;      /* from SIGTERM to the plug */
 	size_t device_count;
 	struct run_device *devices; /* in creation order */
 };

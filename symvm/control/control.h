@@ -47,6 +47,12 @@ struct control_command {
 	 */
 	int (*handle_until)(struct vm *vm, json_t *arguments, struct wait_limit *limit,
 			    json_t **result, struct error *err);
+	/*
+	 * Instead of handle_until(), for a command that needs the regular file @fd that the client
+	 * passed with the request (SCM_RIGHTS). The server closes it afterwards.
+	 */
+	int (*handle_file)(struct vm *vm, json_t *arguments, int fd, struct wait_limit *limit,
+			   json_t **result, struct error *err);
 };
 
 /* Clients wait longer, so that they receive the reason. */

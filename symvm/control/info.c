@@ -24,7 +24,7 @@ static const char *state_name(struct vm *vm)
 	pthread_mutex_lock(&vm->state_lock);
 	state = vm->state;
 	pthread_mutex_unlock(&vm->state_lock);
-	return names[state];
+	return vm_panic_is_kept(vm) ? "panicked" : names[state];
 }
 
 static void set_counter(json_t *object, const char *key, const _Atomic uint64_t *counter)
@@ -100,7 +100,7 @@ static json_t *describe_devices(const struct vm *vm)
 static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {
 	const struct report *const *it;
-	char panic[SYM_PANIC_SIZE];
+	char panic[SYM_PANIC_SIZE], path[256];
 	json_t *info, *vcpus;
 	int status = control_arguments_none(arguments, err);
 
@@ -110,8 +110,10 @@ static int handle_info(struct vm *vm, json_t *arguments, json_t **result, struct
 			 (int)getpid(), "state", state_name(vm), "uptime_seconds", vm_uptime(vm),
 			 "kernel", control_text(vm->config.kernel), "cpus", (int)vm->vcpu_count,
 			 "symbiotic_offered", vm->symbiotic != NULL);
-	if (vm_panic_text(vm, panic))
+	if (vm_panic_text(vm, panic) || vm_panic_is_kept(vm))
 		json_object_set_new(info, "panic", control_text(panic));
+	if (vm_panic_report_path(vm, path))
+		json_object_set_new(info, "panic_report", control_text(path));
 	json_object_set_new(info, "memory", describe_memory(vm));
 	json_object_set_new(info, "devices", describe_devices(vm));
 	vcpus = json_array();

@@ -95,7 +95,10 @@ static void job_run(struct control_job *job)
 	json_t *result = NULL;
 	int code;
 
-	if (command->handle_until)
+	if (command->handle_file)
+		code = command->handle_file(vm, job->request.arguments, job->request.file.fd,
+					    &job->limit, &result, &err);
+	else if (command->handle_until)
 		code = command->handle_until(vm, job->request.arguments, &job->limit, &result,
 					     &err);
 	else
@@ -110,7 +113,8 @@ static void job_run(struct control_job *job)
 
 static enum lane lane_of(const struct control_command *command)
 {
-	return command->may_wait || command->handle_until ? LANE_GUEST : LANE_QUICK;
+	return command->may_wait || command->handle_until || command->handle_file ? LANE_GUEST
+										  : LANE_QUICK;
 }
 
 /* Removes @job from its queue if it is still there; the lock is held. */

@@ -11,6 +11,8 @@ static int handle_pause(struct vm *vm, json_t *arguments, json_t **result, struc
 
 	if (status < 0)
 		return status;
+	if (vm_panic_is_kept(vm))
+		return error_set(err, -EALREADY, "the VM is stopped since its guest panicked");
 	status = vm_pause(vm);
 	if (status == -EALREADY)
 		return error_set(err, status, "the VM is paused already");

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/control.h"
 
@@ -135,7 +136,15 @@ void control_request_free(struct control_request *request)
 {
 	json_decref(request->arguments);
 	json_decref(request->document);
+	control_file_close(&request->file);
 	memset(request, 0, sizeof(*request));
+}
+
+void control_file_close(struct control_file *file)
+{
+	if (file->present)
+		close(file->fd);
+	file->present = false;
 }
 
 json_t *control_text(const char *text)

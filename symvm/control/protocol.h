@@ -45,11 +45,21 @@ enum control_line control_input_take(struct control_input *input, const char **l
 /* Frees the bytes; @input is empty then. */
 void control_input_free(struct control_input *input);
 
+/* A file that the client passed (SCM_RIGHTS). */
+struct control_file {
+	bool present;
+	int fd;
+};
+
+/* Closes it, if it is there. */
+void control_file_close(struct control_file *file);
+
 struct control_request {
-	json_t *document;    /* owned */
-	const char *command; /* in document */
-	json_t *arguments;   /* owned, always an object */
-	json_t *id;	     /* in document: given back with the answer; NULL */
+	json_t *document;	  /* owned */
+	const char *command;	  /* in document */
+	json_t *arguments;	  /* owned, always an object */
+	json_t *id;		  /* in document: given back with the answer; NULL */
+	struct control_file file; /* owned */
 };
 
 /*

@@ -11,6 +11,11 @@ static int handle_resume(struct vm *vm, json_t *arguments, json_t **result, stru
 
 	if (status < 0)
 		return status;
+	if (vm_panic_is_kept(vm))
+		return error_set(
+			err, -EPERM,
+			"the guest's kernel panicked: the VM is kept for questions alone, and "
+			"'symvm stop' ends it");
 	status = vm_resume(vm);
 	if (status == -EALREADY)
 		return error_set(err, status, "the VM is not paused");

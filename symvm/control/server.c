@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "control/jobs.h"
+#include "control/passing.h"
 #include "control/protocol.h"
 #include "control/state_dir.h"
 #include "machine/vm.h"
@@ -56,7 +57,8 @@ struct client {
 	bool input_ended;
 	bool served; /* was answered on a reserved connection: it may wait for the VM's end */
 	struct control_input input;
-	char *output; /* the answer that is being sent */
+	struct control_file file; /* came with what is in the input */
+	char *output;		  /* the answer that is being sent */
 	size_t output_length;
 	size_t output_sent;
 	struct control_job *job; /* the request under way */
@@ -135,6 +137,7 @@ static void client_free(struct client *client)
 	event_source_remove(client->source);
 	close(client->fd);
 	control_input_free(&client->input);
+	control_file_close(&client->file);
 	free(client->output);
 	free(client);
 }
@@ -246,7 +249,13 @@ static void client_handle_line(struct client *client, enum control_line kind, co
 		return;
 	}
 	command = find_command(request.command);
-	if (command) {
+	/* A file is for one request: the next one starts without. */
+	request.file = client->file;
+	client->file.present = false;
+	if (command && command->handle_file && !request.file.present) {
+		error_set(&err, -EINVAL, "%s: no regular file was passed", command->name);
+		client_refuse(client, &request, &err, -EINVAL);
+	} else if (command) {
 		client_run(client, command, &request);
 	} else {
 		error_set(&err, -ENOSYS, "unknown command '%.32s'", request.command);
@@ -280,7 +289,8 @@ static void client_receive(struct client *client)
 	char chunk[READ_CHUNK];
 	ssize_t got;
 
-	got = recv(client->fd, chunk, room < sizeof(chunk) ? room : sizeof(chunk), MSG_DONTWAIT);
+	got = control_receive(client->fd, chunk, room < sizeof(chunk) ? room : sizeof(chunk),
+			      &client->file);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0)

@@ -353,6 +353,41 @@ static void close_all(struct state_name *state)
 	}
 }
 
+int state_name_open_kept(const struct state_name *state, const char *suffix, char *path,
+			 size_t path_size, struct error *err)
+{
+	size_t dir_length = strlen(state->address.sun_path) - strlen(state->name) - strlen(".sock");
+	char file[VM_NAME_MAX + 16];
+	struct stat status;
+	int fd;
+
+	file_name(file, sizeof(file), state->name, suffix);
+	snprintf(path, path_size, "%.*s%s", (int)dir_length, state->address.sun_path, file);
+	fd = openat(state->dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		    0600);
+	if (fd < 0)
+		return error_set_errno(err, -errno, "cannot open '%s'", path);
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return fd;
+	close(fd);
+	return error_set(err, -EINVAL, "'%s' is not a regular file", path);
+}
+
+/* Removes the files of state_name_open_kept() that nothing was written to. */
+static void clear_empty(const struct state_name *state, int dir_fd)
+{
+	static const char *const suffixes[] = {STATE_KEPT_SUFFIXES};
+	char file[VM_NAME_MAX + 16];
+	struct stat status;
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		file_name(file, sizeof(file), state->name, suffixes[i]);
+		if (fstatat(dir_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode) && status.st_size == 0)
+			unlinkat(dir_fd, file, 0);
+	}
+}
+
 int state_name_claim(struct state_name *state, const char *name, struct error *err)
 {
 	char path[STATE_PATH_MAX], file[VM_NAME_MAX + 8];
@@ -441,6 +476,7 @@ static void clear_name(void *opaque, int dir_fd)
 	    fstatat(dir_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0 || held.st_ino != named.st_ino ||
 	    held.st_dev != named.st_dev)
 		return;
+	clear_empty(state, dir_fd);
 	unlinkat(dir_fd, socket_file, 0);
 	unlinkat(dir_fd, file, 0);
 }
@@ -457,6 +493,7 @@ void state_name_release(struct state_name *state)
 	if (state->lock_fd < 0)
 		return;
 	if (state->guard.pid <= 0 && lock_is_ours(state)) {
+		clear_empty(state, state->dir_fd);
 		file_name(file, sizeof(file), state->name, ".sock");
 		unlinkat(state->dir_fd, file, 0);
 		lock_name(file, sizeof(file), state->name);

@@ -3,7 +3,8 @@
  * The state directory, in which each running VM has a socket NAME.sock and a lock file NAME.lock.
  * The lock shows whether a name is taken. It is held as long as the VMM lives, and released however
  * the VMM ends. A second lock is an abstract socket, which carries no control protocol. It is not a
- * file, so it survives the removal of the directory.
+ * file, so it survives the removal of the directory. The report of a panic (NAME.panic) and a dump
+ * (NAME.vmcore) stay when the VM has ended, until the next one of that name panics.
  *
  * Places. New VMs use the first one that exists; clients search all of them (state_find.h):
  *  - $SYMVM_RUNTIME_DIR alone, if set;
@@ -85,6 +86,16 @@ int state_name_guard(struct state_name *state, struct error *err);
  * that), and releases the name. Main thread.
  */
 void state_name_release(struct state_name *state);
+
+/*
+ * Opens the file NAME@suffix of a claimed name for reading and writing, and creates it with mode
+ * 0600 if there is none. If it is still empty when the VM has ended, it is removed. @suffix is one
+ * of STATE_KEPT_SUFFIXES. Returns a descriptor, the caller's, and the file's path in @path. Main
+ * thread, before the jail. -errno with words.
+ */
+int state_name_open_kept(const struct state_name *state, const char *suffix, char *path,
+			 size_t path_size, struct error *err);
+#define STATE_KEPT_SUFFIXES ".panic", ".vmcore"
 
 /*
  * Opens the socket's file, once it exists, so that state_name_is_present() needs no path. Main

@@ -141,15 +141,16 @@ const struct jail_rule jail_rules[] = {
 	CALL(timerfd_settime, VCPU | IO | MAIN), /* a guest programs a timer */
 
 	/* --- files: disks, kernels at a reset, slot stores --- */
-	CALL(pread64, IO | MAIN | SWAP),
-	CALL(pwrite64, IO | MAIN | SWAP),
+	/* A control command's thread: a dump reads RAM by its files, and writes a client's file. */
+	CALL(pread64, IO | MAIN | SWAP | WORKER),
+	CALL(pwrite64, IO | MAIN | SWAP | WORKER),
 	CALL_WITH(pread64, VCPU, STORE), /* a page that the guest asks for by a doorbell */
 	CALL_WITH(pwrite64, VCPU, STORE),
 	CALL(preadv, IO | MAIN | SWAP), /* a disk's threads; files in memory */
 	CALL(pwritev, IO | MAIN | SWAP),
 	CALL(preadv2, IO | MAIN),
 	CALL(pwritev2, IO | MAIN),
-	CALL(fdatasync, IO | MAIN | SWAP), /* flush */
+	CALL(fdatasync, IO | MAIN | SWAP | WORKER), /* flush */
 	CALL(fsync, IO | MAIN | SWAP),
 	CALL(io_uring_enter, IO | MAIN), /* disks; the ring is made before the jail closes */
 
@@ -204,7 +205,8 @@ const struct jail_rule jail_rules[] = {
 	IOCTL(UFFDIO_WAKE, SWAP),     /* a page that a vCPU waited for is there */
 	CALL_WITH(sendto, SWAP, NBD), /* the NBD server that slots are spilled to */
 	CALL_WITH(recvfrom, SWAP, NBD),
-	CALL_IF(ftruncate, MAIN, 1, ~0ull, 0), /* a spill file, emptied at the end */
+	/* A spill file, emptied at the end; a dump or a report, before it is written. */
+	CALL_IF(ftruncate, MAIN | WORKER, 1, ~0ull, 0),
 
 	/* --- vCPU threads --- */
 	CALL(timer_settime, VCPU),	    /* deadline of a symcall */
@@ -218,7 +220,8 @@ const struct jail_rule jail_rules[] = {
 	CALL(fstat, VCPU | IO | MAIN | SWAP), /* the size of a disk */
 	/* The same, as glibc before 2.39 calls it. A path is looked up in the empty root alone. */
 	CALL_IF(newfstatat, VCPU | IO | MAIN | SWAP, 3, INT_MASK, AT_EMPTY_PATH),
-	CALL(lseek, IO | MAIN | SWAP),	   /* the size of a block device */
+	/* The size of a block device; holes of RAM, for a dump. */
+	CALL(lseek, IO | MAIN | SWAP | WORKER),
 	FCNTL(F_DUPFD_CLOEXEC, IO | MAIN), /* a spare descriptor, for times when none is free */
 	FCNTL(F_GETFL, IO | MAIN),
 	FCNTL(F_GETFD, IO | MAIN),

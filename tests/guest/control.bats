@@ -185,7 +185,7 @@ state_is_empty() {
 }
 
 @test "an NMI: the guest reports it on that vCPU, or panics if it is to" {
-	start_words=unknown_nmi_panic guest_start fatal
+	start_words=unknown_nmi_panic guest_start fatal --on-panic exit
 	wait_until 120 guest_is_up fatal
 	"$symvm" nmi fatal
 	guest_ended 3

@@ -75,6 +75,8 @@ static void defaults(void **state)
 	assert_true(options.config.symbiotic);
 	assert_false(options.config.exit_on_reboot);
 	assert_int_equal(options.config.on_triple_fault, VM_TRIPLE_FAULT_ANNOUNCED);
+	assert_int_equal(options.config.on_panic, VM_ON_PANIC_REPORT);
+	assert_null(options.dump_file);
 	assert_false(options.config.start_paused);
 	assert_false(options.config.hide_host);
 	assert_int_equal(options.jail, JAIL_ON);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The control socket from outside: a loop and its server on a thread, clients that misbehave. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <cmocka.h>
 
 #include "client.h"
+#include "control/passing.h"
 
 #define ANSWER_MS 5000
 
@@ -112,6 +115,15 @@ static int handle_large(struct vm *vm, json_t *arguments, json_t **result, struc
 }
 static const struct control_command large_command = {.name = "large", .handle = handle_large};
 CONTROL_COMMAND(large_command);
+
+/* Writes its name into the file that it gets. */
+static int handle_file(struct vm *vm, json_t *arguments, int fd, struct wait_limit *limit,
+		       json_t **result, struct error *err)
+{
+	return pwrite(fd, "file", 4, 0) == 4 ? 0 : error_set_errno(err, -errno, "file");
+}
+static const struct control_command file_command = {.name = "file", .handle_file = handle_file};
+CONTROL_COMMAND(file_command);
 
 static int setup(void **state)
 {
@@ -412,6 +424,84 @@ static void a_slow_reader_holds_up_nobody(void **state)
 	close(quick);
 }
 
+static unsigned count_open(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void a_file_is_passed_for_one_request(void **state)
+{
+	int fd = connect_client(), file = memfd_create("file", MFD_CLOEXEC);
+	unsigned open_files;
+	char text[8] = "";
+
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	open_files = count_open();
+	client_send(fd, "{\"command\":\"file\"}\n");
+	client_expect_part(fd, "\"message\":\"file: no regular file was passed\"");
+	assert_int_equal(control_pass_file(fd, file), 0);
+	client_send(fd, "{\"command\":\"file\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	assert_int_equal(pread(file, text, sizeof(text), 0), 4);
+	assert_string_equal(text, "file");
+	/* Another command does not keep it for the next one. */
+	assert_int_equal(control_pass_file(fd, file), 0);
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	client_send(fd, "{\"command\":\"file\"}\n");
+	client_expect_part(fd, "no regular file was passed");
+	/* The next request is read after the job of the last one was freed. */
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	assert_int_equal(count_open(), open_files);
+	close(file);
+	close(fd);
+}
+
+/* A write to a pipe without a reader would wait, and a second file would stay open for ever. */
+static void only_one_regular_file_is_taken(void **state)
+{
+	int fd = connect_client(), ends[2], files[2];
+	unsigned open_files;
+	struct iovec piece = {" ", 1};
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(files))];
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(files)),
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS}};
+	struct msghdr message = {.msg_iov = &piece,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	assert_int_equal(pipe(ends), 0);
+	files[0] = files[1] = memfd_create("file", MFD_CLOEXEC);
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	open_files = count_open();
+	assert_int_equal(control_pass_file(fd, ends[1]), 0);
+	client_send(fd, "{\"command\":\"file\"}\n");
+	client_expect_part(fd, "no regular file was passed");
+	memcpy(CMSG_DATA(&control.header), files, sizeof(files));
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), 1);
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	client_send(fd, "{\"command\":\"echo\"}\n");
+	client_expect(fd, "{\"result\":{}}");
+	assert_int_equal(count_open(), open_files);
+	close(files[0]);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -431,6 +521,8 @@ int main(void)
 		CASE(what_a_client_sent_before_it_left_is_carried_out),
 		CASE(an_answer_has_a_bound),
 		CASE(a_slow_reader_holds_up_nobody),
+		CASE(a_file_is_passed_for_one_request),
+		CASE(only_one_regular_file_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
