@@ -62,14 +62,12 @@ static int ask_stack(struct sym_vcpu *engine, struct guest_stack *stack)
 	return status < 0 ? status : guest_stack_decode(result.value, result.message_length, stack);
 }
 
-int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
-		  struct guest_who *record)
+/* Fills in the task and, if @stack, the stack. */
+static int ask_cause(const struct guest *guest, unsigned vcpu, bool stack, struct guest_who *record)
 {
 	struct sym_vcpu *engine = guest->ops->engine(guest->opaque, vcpu);
 	int status;
 
-	/* Before the calls: they use kvm_run. */
-	describe_exit(vcpu, run, record);
 	status = ask_task(engine, &record->task);
 	if (status < 0) {
 		log_failure(guest, vcpu, "task", status);
@@ -82,6 +80,21 @@ int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run
 			log_failure(guest, vcpu, "stack", status);
 	}
 	return 0;
+}
+
+int guest_who_ask(const struct guest *guest, unsigned vcpu, const struct kvm_run *run, bool stack,
+		  struct guest_who *record)
+{
+	/* Before the calls: they use kvm_run. */
+	describe_exit(vcpu, run, record);
+	return ask_cause(guest, vcpu, stack, record);
+}
+
+int guest_who_ask_now(const struct guest *guest, unsigned vcpu, bool stack,
+		      struct guest_who *record)
+{
+	*record = (struct guest_who){.vcpu = vcpu};
+	return ask_cause(guest, vcpu, stack, record);
 }
 
 struct guest_who_ring *guest_who_ring_create(unsigned capacity)

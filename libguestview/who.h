@@ -33,6 +33,13 @@ GUEST_API int guest_who_ask(const struct guest *guest, unsigned vcpu, const stru
 			    bool stack, struct guest_who *record);
 
 /*
+ * The same without an exit: the task and the stack that the vCPU's thread has interrupted. It is
+ * called between two exits (guest_ops.run_on()); address, size, write and mmio of @record are 0.
+ */
+GUEST_API int guest_who_ask_now(const struct guest *guest, unsigned vcpu, bool stack,
+				struct guest_who *record);
+
+/*
  * Records on their way from the vCPUs' threads to the thread that takes them, oldest first. A full
  * ring counts a further record as lost. A ring has no lock: its callers must lock.
  */

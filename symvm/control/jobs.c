@@ -27,9 +27,11 @@ enum lane {
 	LANES,
 };
 
-#define WORKERS 3u
+#define WORKERS 5u
 
-static const enum lane worker_lanes[WORKERS] = {LANE_QUICK, LANE_GUEST, LANE_GUEST};
+/* Three may be kept by watches (`who`, two `exits`), so one is left for other questions. */
+static const enum lane worker_lanes[WORKERS] = {LANE_QUICK, LANE_GUEST, LANE_GUEST, LANE_GUEST,
+						LANE_GUEST};
 
 enum job_state {
 	JOB_QUEUED,

@@ -179,7 +179,7 @@ const struct jail_rule jail_rules[] = {
 	/* --- KVM: interrupts and doorbells, set up and moved as the guest's drivers ask --- */
 	IOCTL(KVM_IRQ_LINE, VCPU | IO | MAIN),
 	IOCTL(KVM_IRQFD, VCPU | IO | MAIN),
-	IOCTL(KVM_IOEVENTFD, VCPU | IO | MAIN),
+	IOCTL(KVM_IOEVENTFD, VCPU | IO | MAIN | WORKER), /* workers: for `symvm exits` */
 	IOCTL(KVM_SET_GSI_ROUTING, VCPU | IO | MAIN),
 
 	/* --- tap and vhost: set up when the guest's driver does, given back at a reset --- */

@@ -149,6 +149,7 @@ int vm_create(struct vm_config *config, struct log *log, struct vm **out, struct
 	pthread_mutex_init(&vm->work_lock, NULL);
 	clock_condition_init(&vm->work_done);
 	exit_observers_init(&vm->exit_observers);
+	doorbells_init(&vm->doorbells);
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);
 	status = event_loop_create(&vm->main_loop);
@@ -210,6 +211,7 @@ void vm_destroy(struct vm *vm)
 	bus_destroy(&vm->pio);
 	bus_destroy(&vm->mmio);
 	exit_observers_destroy(&vm->exit_observers);
+	doorbells_destroy(&vm->doorbells);
 	pthread_mutex_destroy(&vm->state_lock);
 	pthread_cond_destroy(&vm->state_changed);
 	pthread_mutex_destroy(&vm->work_lock);

@@ -13,6 +13,7 @@
 #include "machine/boot.h"
 #include "machine/bus.h"
 #include "machine/device.h"
+#include "machine/doorbell.h"
 #include "machine/exit_observer.h"
 #include "machine/irq.h"
 #include "memory/memory.h"
@@ -119,6 +120,7 @@ struct vm {
 	struct jail *jail;	      /* NULL: off. Every thread enters it. Not owned */
 	struct jail_needs jail_needs; /* devices add theirs while they are made */
 	struct exit_observers exit_observers;
+	struct doorbells doorbells;
 	struct service *services; /* started services, see machine/service.h */
 	struct boot_source boot;
 	struct chip_power_on *chips; /* irqchip state for resets */

@@ -86,6 +86,11 @@ answers = {
              "vcpus": [{"id": 0, "exits": {t(): 5}, "exits_total": 5, t(): 1}]},
     "ps": {"tasks": [task() for _ in range(10)] + [t(), None, 3]},
     "who": {"exits": [exit_() for _ in range(6)], "missed": 0, "complete": True},
+    "exits": {"totals": {t(): {"exits": 1 << 62, "asked": 3, "unattributed": -1}}, "other": 7,
+              "rows": [{"count": 5, "reason": t(), t(): t(), "port": -1, "device": t(), "queue": t(),
+                        "task": {"comm": t(), "pid": 1, "cgroup": t(), "user_rip": -1},
+                        "stack": [t(), t(), None]} for _ in range(6)] +
+                      [{"reason": 3, "task": None}, {"address": t(), "task": t()}, None, t()]},
     "call": {"comm": t(), "text": [t() for _ in range(10)]},
     "memory": {"size": -5, "max": t(), "boot": None},
     "swap": {"windows": [{"spill": t(), "compress": t(), "slots": {t(): 3}, "counters": {t(): 4}}
@@ -108,7 +113,7 @@ PYTHON
 }
 
 commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "call vm whoami"
-	"memory vm" "swap vm" "metrics vm" "list --json" "info vm --json" "ps vm --json"
+	"memory vm" "swap vm" "metrics vm" "exits vm" "exits vm --stack" "exits vm --folded" "exits vm --json" "list --json" "info vm --json" "ps vm --json"
 	"who vm --port 1 --json" "memory vm --json" "swap vm --json")
 
 @test "no command shows a VM's text raw: controls, C1, direction marks, line ends" {
@@ -182,6 +187,62 @@ JSON
 	[ "$output" = "vCPU 0: read of 1 bytes at port 0x1 by \"x', pid 1, uid 0\", pid 7, uid 1000" ]
 	run "$symvm" info vm
 	[[ $output == *"comm \"x', pid 1\", pid 7"* ]]
+}
+
+@test "exits shows shares, places and what was not attributed; folded stacks have one row each" {
+	cat >"$work/answers" <<'JSON'
+{"exits": {"result": {"seconds": 1.0, "sample": 100, "other": 2,
+ "totals": {"io": {"exits": 20, "asked": 10, "unattributed": 1}, "doorbell": {"exits": 6, "asked": 6, "unattributed": 0}},
+ "rows": [
+  {"count": 8, "reason": "io", "port": 1520, "write": true, "stack": ["inner;x+0x1", "outer y\n+0x2"],
+   "task": {"comm": "a;b\u001b c", "pid": 7, "user_rip": 4198400, "cgroup": "/web"}},
+  {"count": 4, "reason": "doorbell", "port": 49152, "write": true, "device": "disk0", "queue": 1,
+   "task": {"comm": "kworker", "pid": 9, "user_rip": 0, "cgroup": "/"}},
+  {"count": 1, "reason": "mmio", "address": 4276092928, "write": false, "task": null}]}}}
+JSON
+	play vm
+	run -0 "$symvm" exits vm
+	[[ ${lines[1]} =~ ^\ +8\ +50\.0\ io\ +port\ 0x5f0\ write\ +7\ +0x401000\ /web ]]
+	[[ ${lines[2]} =~ ^\ +4\ +25\.0\ doorbell\ disk0\ queue\ 1\ +9\ +0x0\ / ]]
+	[[ ${lines[3]} =~ ^\ +1\ +6\.2\ mmio\ +address\ 0xfee00000\ read\ +-.*"(not attributed)" ]]
+	[ "${lines[4]}" = "io: 20 exits, asked about 10, of these not attributed: 1 (10.0 %)" ]
+	[ "${lines[6]}" = "others: 2 exits, whose rows did not fit" ]
+	run -0 "$symvm" exits vm --folded
+	[ "${lines[0]}" = 'a_b_ c;[user 0x401000];outer y_+0x2;inner_x+0x1;[io port 0x5f0 write] 8' ]
+	[ "${lines[1]}" = 'kworker;[doorbell disk0 queue 1] 4' ]
+	[ "${lines[2]}" = '[not attributed];[mmio address 0xfee00000 read] 1' ]
+}
+
+@test "a flame graph is well-formed, as wide as its counts, and shows no text raw" {
+	hostile
+	play vm
+	run -0 "$symvm" exits vm --svg "$work/hostile.svg"
+	shown "$work/hostile.svg"
+	kill -KILL "$vm_pid"
+	rm -f "$SYMVM_RUNTIME_DIR"/*
+	cat >"$work/answers" <<'JSON'
+{"exits": {"result": {"seconds": 10.0, "totals": {}, "rows": [
+  {"count": 3, "reason": "io", "port": 1, "stack": ["b<&>\"'", "a"], "task": {"comm": "x"}},
+  {"count": 1, "reason": "io", "port": 1, "stack": ["c", "a"], "task": {"comm": "x"}}]}}}
+JSON
+	play vm
+	run -0 "$symvm" exits vm --svg "$work/small.svg"
+	/usr/bin/python3 - "$work/hostile.svg" "$work/small.svg" <<'PYTHON'
+import sys, xml.etree.ElementTree as tree
+svg = "{http://www.w3.org/2000/svg}"
+allowed = {svg + name for name in ("svg", "g", "title", "rect", "text")}
+for path in sys.argv[1:]:
+    boxes = {}
+    for element in tree.parse(path).iter():
+        assert element.tag in allowed, element.tag
+        assert not any(key.lower().startswith("on") or "href" in key for key in element.attrib)
+        if element.tag == svg + "g":
+            boxes[element.find(svg + "title").text] = float(element.find(svg + "rect").get("width"))
+assert boxes["all: 4 (100.00 %)"] == boxes["x: 4 (100.00 %)"] == boxes["a: 4 (100.00 %)"] == 1180, boxes
+assert boxes["b<&>\"': 3 (75.00 %)"] == 885 and boxes["c: 1 (25.00 %)"] == 295, boxes
+PYTHON
+	run ! "$symvm" exits vm --svg "$work/none/x.svg"
+	[[ $output == *"$work/none/x.svg: No such file or directory" ]]
 }
 
 @test "who says that doorbells cause no exits, and names their ports" {

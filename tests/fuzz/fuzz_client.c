@@ -97,6 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{"metrics", "vm"},
 		{"pause", "vm"},
 		{"resume", "vm"},
+		{"exits", "vm", "--stack"},
+		{"exits", "vm", "--folded"},
 	};
 	const char *const *line;
 	const struct command *command;

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The commands that ask a guest: their JSON for a guest with known answers. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "../services/fake_vm.h"
 #include "control/control.h"
+#include "machine/service.h"
 
 REGISTRY_DECLARE(symvm_control_commands, struct control_command);
 
@@ -189,6 +193,80 @@ static void a_vm_that_cannot_be_asked_says_why(void **state)
 	assert_int_equal(fake_vm.calls, 0);
 }
 
+static void wrong_arguments_of_exits_are_refused(void **state)
+{
+	refused("exits", "{\"reason\":\"io,nmi\"}", -EINVAL,
+		"reason: 'nmi' is none of io, mmio, doorbell, hlt, interrupt, all");
+	refused("exits", "{\"reason\":\"\"}", -EINVAL,
+		"reason: '' is none of io, mmio, doorbell, hlt, interrupt, all");
+	refused("exits", "{\"sample\":0}", -EINVAL, "sample: expected an integer, 1 to 100");
+	refused("exits", "{\"seconds\":601}", -EINVAL, "seconds: expected an integer, 1 to 600");
+	refused("exits", "{\"port\":1}", -EINVAL, "unknown argument 'port'");
+	refused("exits", "{}", -EOPNOTSUPP,
+		"this VM runs without the symbiotic interface (--symbiotic off)");
+	assert_int_equal(fake_vm.calls, 0);
+}
+
+/* Another client: waits for the watch, causes two exits, and ends the watch. */
+static void *cause_exits(void *opaque)
+{
+	struct kvm_run run = {.exit_reason = KVM_EXIT_IO};
+	json_t *arguments = json_pack("{s:b}", "end", 1), *result = NULL;
+	const struct control_command *const *it;
+	struct wait_limit limit;
+	struct error words;
+
+	run.io.direction = KVM_EXIT_IO_OUT;
+	run.io.port = 0x5f0;
+	while (!exit_is_observed(&vm.exit_observers, KVM_EXIT_IO))
+		usleep(100);
+	exit_observers_show(&vm.exit_observers, vm.vcpus[1], &run);
+	run.io.port = 0xc000;
+	exit_observers_show(&vm.exit_observers, vm.vcpus[1], &run);
+	exit_observers_show(&vm.exit_observers, vm.vcpus[1], &run);
+	wait_limit_init(&limit, 3600000);
+	REGISTRY_FOR_EACH(symvm_control_commands, it)
+		if (strcmp((*it)->name, "exits") == 0)
+			(*it)->handle_until(&vm, arguments, &limit, &result, &words);
+	json_decref(arguments);
+	return NULL;
+}
+
+static void exits_are_rows(void **state)
+{
+	struct doorbell bell = {.port = 0xc000, .fd = -1, .device = "disk0", .queue = 1};
+	const char *task = "{\"pid\":1,\"tgid\":2,\"ppid\":3,\"uid\":4,\"cpu\":1,"
+			   "\"comm\":\"swapper\",\"cgroup\":\"/\",\"kernel_thread\":false,"
+			   "\"idle\":true,\"in_kernel\":false,\"user_rip\":6,\"user_rsp\":7,"
+			   "\"start_ns\":8},\"stack\":[\"a+0x1/0x2\",\"b+0x3/0x4\"]}";
+	char expected[2048], *result;
+	pthread_t other;
+
+	exit_observers_init(&vm.exit_observers);
+	doorbells_init(&vm.doorbells);
+	vm.fd = -1;
+	doorbell_add(&vm, &bell);
+	assert_int_equal(services_start(&vm, &err), 0);
+	pthread_create(&other, NULL, cause_exits, NULL);
+	assert_int_equal(run("exits", "{\"stack\":true,\"reason\":\"doorbell,io\"}", &result), 0);
+	pthread_join(other, NULL);
+	snprintf(expected, sizeof(expected),
+		 "\"sample\":100,\"totals\":{\"io\":{\"exits\":1,\"asked\":1,"
+		 "\"unattributed\":0},\"doorbell\":{\"exits\":2,\"asked\":2,"
+		 "\"unattributed\":0}},\"rows\":[{\"count\":2,\"reason\":\"doorbell\","
+		 "\"port\":49152,\"write\":true,\"device\":\"disk0\",\"queue\":1,\"task\":%s,"
+		 "{\"count\":1,\"reason\":\"io\",\"port\":1520,\"write\":true,\"task\":%s],"
+		 "\"other\":0}",
+		 task, task);
+	assert_non_null(strstr(result, "\"sample\""));
+	assert_string_equal(strstr(result, "\"sample\""), expected);
+	free(result);
+	services_stop(&vm);
+	doorbell_remove(&vm, &bell);
+	doorbells_destroy(&vm.doorbells);
+	exit_observers_destroy(&vm.exit_observers);
+}
+
 static void wrong_arguments_of_who_are_refused(void **state)
 {
 	refused("who", "{}", -EINVAL, "who: expected either a port or an address");
@@ -211,6 +289,8 @@ int main(void)
 		CASE(wrong_arguments_of_call_are_refused),
 		CASE(ps_lists_tasks),
 		CASE(a_vm_that_cannot_be_asked_says_why),
+		CASE(exits_are_rows),
+		CASE(wrong_arguments_of_exits_are_refused),
 		CASE(wrong_arguments_of_who_are_refused),
 	};
 

@@ -239,11 +239,11 @@ static void the_server_may_end_while_a_client_waits(void **state)
 {
 	int fd = connect_client();
 
-	/* The teardown ends this: one handler runs, two requests wait for a worker. */
+	/* The teardown ends this: four handlers run, two requests wait for a worker. */
 	client_send(fd, "{\"command\":\"wait\"}\n");
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 5; i++)
 		client_send(connect_client(), "{\"command\":\"wait\"}\n");
-	await_waiting(2);
+	await_waiting(4);
 	close(fd);
 }
 

@@ -82,6 +82,24 @@ static void a_stack_comes_if_it_is_wanted(void **state)
 	assert_string_equal(guest_stack_frame(&who.stack, 1), "b");
 }
 
+static void a_running_task_has_a_record_without_an_exit(void **state)
+{
+	const struct fake_answer answers[] = {
+		{0, sizeof(task), &task, sizeof(task)},
+		{0, 4, "a\nb\n", 4},
+		{.status = -EAGAIN},
+	};
+
+	fake_guest_answers(&fake, answers);
+	assert_int_equal(guest_who_ask_now(&fake.guest, 1, true, &who), 0);
+	assert_int_equal(fake.vcpu, 1);
+	assert_int_equal(who.vcpu, 1);
+	assert_int_equal(who.task.pid, 42);
+	assert_int_equal(who.stack.count, 2);
+	assert_true(who.address == 0 && who.size == 0 && !who.write && !who.mmio);
+	assert_int_equal(guest_who_ask_now(&fake.guest, 0, false, &who), -EAGAIN);
+}
+
 static void a_stack_that_does_not_come_is_left_out(void **state)
 {
 	static const struct fake_answer bad[] = {
@@ -196,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(an_exit_has_a_record),
 		CASE(a_stack_comes_if_it_is_wanted),
+		CASE(a_running_task_has_a_record_without_an_exit),
 		CASE(a_stack_that_does_not_come_is_left_out),
 		CASE(an_exit_without_a_task_has_no_record),
 		CASE(a_ring_gives_the_oldest_first),

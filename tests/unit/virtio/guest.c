@@ -42,6 +42,7 @@ struct guest *guest_create(void)
 	atomic_store(&guest->vm.end, VM_END_NONE);
 	guest->vm.fd = -1;
 	guest->vm.kvm_fd = -1;
+	doorbells_init(&guest->vm.doorbells);
 	guest->log_fd = memfd_create("log", MFD_CLOEXEC);
 	log_init(&guest->vm.log, guest->log_fd, LOG_LEVEL_INFO);
 	for (unsigned i = 0; i < 256; i++)
@@ -67,6 +68,7 @@ void guest_destroy(struct guest *guest)
 	for (unsigned i = 0; i < guest->vm.memory.count; i++)
 		munmap(guest->vm.memory.regions[i].hva - GUARD,
 		       guest->vm.memory.regions[i].size + 2 * GUARD);
+	doorbells_destroy(&guest->vm.doorbells);
 	close(guest->log_fd);
 	free(guest);
 }

@@ -386,6 +386,53 @@ static void test_kicks_for_nobody(void **state)
 	assert_int_equal(driver_status(&fixture->driver), 0);
 }
 
+/* Places of the doorbells, for those who catch them. */
+static void expect_doorbell(struct fixture *fixture, uint64_t port, unsigned queue)
+{
+	struct doorbell_place place;
+
+	assert_true(doorbell_find(&fixture->guest->vm, port, &place));
+	assert_string_equal(place.device, "echo0");
+	assert_int_equal(place.queue, queue);
+}
+
+static void test_doorbells_follow_the_bar(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vm *vm = &fixture->guest->vm;
+	uint16_t old = fixture->driver.notify, moved = (uint16_t)(old + 0x100);
+	struct doorbell_place place;
+
+	expect_doorbell(fixture, old, 0);
+	expect_doorbell(fixture, old + 4u, 1);
+	assert_false(doorbell_find(vm, old + 2u, &place));
+	assert_false(doorbell_find(vm, old + 8u, &place));
+	doorbells_catch(vm);
+	guest_config_write(fixture->guest, 1, PCI_BASE_ADDRESS_0, moved, 4);
+	assert_false(doorbell_find(vm, old, &place));
+	expect_doorbell(fixture, moved, 0);
+	/* Decoding off, on, and the machine's reset. */
+	guest_config_write(fixture->guest, 1, PCI_COMMAND, 0, 2);
+	assert_false(doorbell_find(vm, moved, &place));
+	guest_config_write(fixture->guest, 1, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY, 2);
+	expect_doorbell(fixture, moved, 0);
+	fixture->echo->virtio.device.ops->reset(&fixture->echo->virtio.device);
+	assert_false(doorbell_find(vm, moved, &place));
+	doorbells_release(vm);
+}
+
+/* A kick at a doorbell that is caught reaches the device by its port. */
+static void test_caught_kicks_reach_the_device(void **state)
+{
+	struct fixture *fixture = *state;
+
+	doorbells_catch(&fixture->guest->vm);
+	bring_up(fixture);
+	echo_once(fixture);
+	doorbells_release(&fixture->guest->vm);
+	echo_once(fixture);
+}
+
 static void save(struct fixture *fixture, struct serialize_writer *writer)
 {
 	struct device *device = &fixture->echo->virtio.device;
@@ -489,12 +536,20 @@ static void test_describe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_round_trip),	     TEST(test_negotiation),
-		TEST(test_queue_registers),  TEST(test_bad_queue_fails_device),
-		TEST(test_activation_fails), TEST(test_broken_request_fails_device),
-		TEST(test_config_space),     TEST(test_window),
-		TEST(test_kicks_for_nobody), TEST(test_save_load),
-		TEST(test_load_odd),	     TEST(test_describe),
+		TEST(test_round_trip),
+		TEST(test_negotiation),
+		TEST(test_queue_registers),
+		TEST(test_bad_queue_fails_device),
+		TEST(test_activation_fails),
+		TEST(test_broken_request_fails_device),
+		TEST(test_config_space),
+		TEST(test_window),
+		TEST(test_kicks_for_nobody),
+		TEST(test_save_load),
+		TEST(test_doorbells_follow_the_bar),
+		TEST(test_caught_kicks_reach_the_device),
+		TEST(test_load_odd),
+		TEST(test_describe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

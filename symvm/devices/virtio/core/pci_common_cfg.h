@@ -10,6 +10,7 @@
 #include "devices/pci.h"
 #include "devices/virtio/core/transport.h"
 #include "devices/virtio/core/virtqueue.h"
+#include "machine/doorbell.h"
 
 #define VIRTIO_REGISTERS_SIZE 0x38u
 #define VIRTIO_ISR_QUEUE      0x1u
@@ -18,9 +19,9 @@ struct virtio_pci {
 	struct virtio_transport transport;
 	struct pci_function function;
 	struct msix *msix;
-	unsigned window; /* offset of the PCI access capability */
-	_Atomic uint64_t
-		notify_base; /* address of the ioeventfds; 0: nowhere. Set by the PCI bus */
+	unsigned window;	      /* offset of the PCI access capability */
+	_Atomic uint64_t notify_base; /* first doorbell's port; 0: nowhere. Set by the PCI bus */
+	struct doorbell doorbells[VIRTIO_QUEUES_MAX]; /* one for each queue */
 	_Atomic uint8_t isr;
 	_Atomic uint16_t config_vector;
 	_Atomic uint16_t vectors[VIRTIO_QUEUES_MAX];

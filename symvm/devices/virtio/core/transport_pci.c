@@ -8,10 +8,8 @@
 #include <linux/virtio_pci.h>
 
 #include <errno.h>
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "devices/virtio/core/pci_common_cfg.h"
@@ -98,7 +96,7 @@ static void rest_access(void *opaque, uint64_t offset, void *data, unsigned leng
 	}
 }
 
-/* A kick that no ioeventfd took: its width is not 2, or KVM has no ioeventfd. */
+/* A kick that no ioeventfd took: doorbells are caught, its width is not 2, or KVM refused it. */
 static void notify_access(void *opaque, uint64_t offset, void *data, unsigned length, bool is_write)
 {
 	struct virtio_pci *pci = opaque;
@@ -112,51 +110,55 @@ static void notify_access(void *opaque, uint64_t offset, void *data, unsigned le
 		return;
 }
 
-static void ioeventfds_set(struct virtio_pci *pci, uint64_t base, uint32_t flags)
+/* The doorbells appear at @base. A queue whose doorbell KVM refuses works, but slower. */
+static void doorbells_add(struct virtio_pci *pci, uint64_t base)
 {
 	struct virtio_device *device = pci->transport.device;
 
 	for (unsigned i = 0; i < device->queue_count; i++) {
-		struct kvm_ioeventfd request = {
-			.addr = base + NOTIFY_STRIDE * i,
-			.len = 2,
-			.fd = device->queues[i].kick_fd,
-			.flags = KVM_IOEVENTFD_FLAG_PIO | flags,
-		};
+		struct doorbell *doorbell = &pci->doorbells[i];
+		int status;
 
-		/*
-		 * Without an ioeventfd the write is handled by notify_access(): slower, but it
-		 * works.
-		 */
-		if (ioctl(device->vm->fd, KVM_IOEVENTFD, &request) < 0 && !flags)
+		*doorbell = (struct doorbell){
+			.port = base + NOTIFY_STRIDE * i,
+			.fd = device->queues[i].kick_fd,
+			.device = device->device.name,
+			.queue = i,
+		};
+		status = doorbell_add(device->vm, doorbell);
+		if (status < 0)
 			log_limited(&device->vm->log, LOG_LEVEL_DEBUG, "%s: no ioeventfd: %s",
-				    device->device.name, strerror(errno));
+				    device->device.name, strerror(-status));
 	}
 }
 
 /*
- * The notify BAR was mapped at @base or unmapped: moves the ioeventfds. The PCI bus's lock is held.
+ * The notify BAR was mapped at @base or unmapped: moves the doorbells. The PCI bus's lock is held.
  */
 static void notify_moved(void *opaque, uint64_t base)
 {
 	struct virtio_pci *pci = opaque;
 
 	if (pci->notify_base)
-		ioeventfds_set(pci, pci->notify_base, KVM_IOEVENTFD_FLAG_DEASSIGN);
+		for (unsigned i = 0; i < pci->transport.device->queue_count; i++)
+			doorbell_remove(pci->transport.device->vm, &pci->doorbells[i]);
 	pci->notify_base = base;
 	if (base)
-		ioeventfds_set(pci, base, 0);
+		doorbells_add(pci, base);
 }
 
 static void transport_describe(struct virtio_transport *transport, json_t *object)
 {
 	uint64_t base = atomic_load(&to_pci(transport)->notify_base);
 	json_int_t size = (json_int_t)NOTIFY_STRIDE * transport->device->queue_count;
+	bool caught = doorbells_are_caught(transport->device->vm);
 
 	if (base)
-		json_object_set_new(object, "doorbells",
-				    json_pack("{s:I, s:I, s:s}", "port", (json_int_t)base, "ports",
-					      size, "served_by", "ioeventfd, without exits"));
+		json_object_set_new(
+			object, "doorbells",
+			json_pack("{s:I, s:I, s:s}", "port", (json_int_t)base, "ports", size,
+				  "served_by",
+				  caught ? "exits, for a watch" : "ioeventfd, without exits"));
 }
 
 /*
