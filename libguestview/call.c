@@ -109,6 +109,22 @@ int guest_call(const struct guest *guest, unsigned vcpu, const struct guest_limi
 	return 0;
 }
 
+int guest_call_any(const struct guest *guest, unsigned *vcpu, const struct guest_limit *limit,
+		   const struct sym_call_request *request, struct sym_call_result *result,
+		   struct guest_error *err)
+{
+	unsigned count = guest->ops->vcpu_count(guest->opaque);
+	int status;
+
+	for (;; (*vcpu)++) {
+		status = guest_call(guest, *vcpu, limit, request, result, err);
+		if (status != -ETIMEDOUT && status != -ENOTCONN && status != -ENOTRECOVERABLE)
+			return status;
+		if (*vcpu + 1 >= count || !guest_limit_left_ms(limit))
+			return status;
+	}
+}
+
 int guest_call_message(const struct guest *guest, unsigned vcpu, const struct guest_limit *limit,
 		       uint64_t number, void *message, size_t size, struct guest_error *err)
 {

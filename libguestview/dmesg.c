@@ -118,16 +118,8 @@ static int dmesg_ask(const struct guest *guest, const struct guest_limit *limit,
 		.message = message,
 		.message_size = SYM_MESSAGE_SIZE,
 	};
-	unsigned count = guest->ops->vcpu_count(guest->opaque);
-	int status;
+	int status = guest_call_any(guest, vcpu, limit, &request, result, err);
 
-	for (;; (*vcpu)++) {
-		status = guest_call(guest, *vcpu, limit, &request, result, err);
-		if (status != -ETIMEDOUT && status != -ENOTCONN && status != -ENOTRECOVERABLE)
-			break;
-		if (*vcpu + 1 >= count || !guest_limit_left_ms(limit))
-			break;
-	}
 	if (status < 0)
 		return status;
 	if (result->value == -ENOSYS)

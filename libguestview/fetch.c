@@ -28,6 +28,10 @@ static int64_t fetch_call(const struct guest *guest, const struct guest_limit *l
 			*length = result.message_length;
 			if (result.value >= 0)
 				return result.value;
+			if (result.value == -EINVAL && request->args[2])
+				return guest_error_set(err, -EOPNOTSUPP,
+						       "the guest's module is too old for this %s",
+						       listing->name);
 			return guest_error_set(err, -EIO, "the guest could not make its %s (%lld)",
 					       listing->name, (long long)result.value);
 		}
@@ -97,8 +101,8 @@ int guest_fetch(const struct guest *guest, const struct guest_limit *limit,
 		for (int64_t at = 0; at < length && count < listing->max; count++) {
 			int status = each(piece + at, opaque, err);
 
-			if (status < 0)
-				return status;
+			if (status)
+				return status < 0 ? status : 0;
 			at += (int64_t)listing->record;
 		}
 	}

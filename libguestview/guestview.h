@@ -102,9 +102,19 @@ GUEST_API int guest_call(const struct guest *guest, unsigned vcpu, const struct 
 			 struct guest_error *err);
 
 /*
- * The same for a call that answers by a message of exactly @size bytes (a structure of abi.h),
- * which goes to @message. In addition: -EPROTO if the guest sent another length; the errno with
- * which the guest refused the call.
+ * The same on the first vCPU from *@vcpu on that can be asked, and sets *@vcpu to it: for a
+ * question to the guest's kernel that any vCPU answers. A vCPU that is not registered, whose calls
+ * are off, or that does not answer in time, is left out.
+ */
+GUEST_API int guest_call_any(const struct guest *guest, unsigned *vcpu,
+			     const struct guest_limit *limit,
+			     const struct sym_call_request *request, struct sym_call_result *result,
+			     struct guest_error *err);
+
+/*
+ * As guest_call() for a call that answers by a message of exactly @size bytes (a structure of
+ * abi.h), which goes to @message. In addition: -EPROTO if the guest sent another length; the errno
+ * with which the guest refused the call.
  */
 GUEST_API int guest_call_message(const struct guest *guest, unsigned vcpu,
 				 const struct guest_limit *limit, uint64_t number, void *message,
@@ -115,5 +125,11 @@ GUEST_API int guest_call_message(const struct guest *guest, unsigned vcpu,
  * to @out, which has room for @size + 1 bytes, and ends it with a NUL. Any thread.
  */
 GUEST_API void guest_text_copy(char *out, const void *text, size_t size);
+
+/* For decoders: a task's state as one printable character, '?' if the guest gave none. */
+static inline char guest_task_state(uint32_t state)
+{
+	return state > ' ' && state < 0x7f ? (char)state : '?';
+}
 
 #endif

@@ -133,6 +133,7 @@ typedef int64_t sym_s64;
 #define SYM_CALL_TASKS		0x0003u /* (cookie, offset, flags): a task listing, see struct sym_task */
 #define SYM_CALL_STACK		0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
 #define SYM_CALL_DMESG		0x0005u /* (sequence) -> length; message: struct sym_dmesg and text */
+#define SYM_CALL_TASK_STACK	0x0006u /* (pid) -> length; message: struct sym_task_stack and text */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
 #define SYM_CALL_SWAP_QUERY	0x1001u /* () -> length; message: struct sym_swap_query */
 #define SYM_CALL_SWAP_REVOKE	0x1002u /* (window, pages) -> mapped slots made resident again */
@@ -307,6 +308,26 @@ struct sym_meminfo {
 	(1u << 0) /* message: text instead, "symbol+offset/size [module]\n" each */
 
 /*
+ * SYM_CALL_TASK_STACK: the kernel stack of one task, by its number (of the thread, in the guest's
+ * first PID namespace). Message: this structure, then text as for SYM_STACK_SYMBOLS, innermost
+ * frame first, without the functions of the scheduler. A task that runs has frames only if it runs
+ * on the CPU that is asked. -ESRCH: there is no such task.
+ */
+struct sym_task_stack {
+	sym_u32 pid;
+	sym_u32 tgid;
+	sym_u32 state; /* as in struct sym_task */
+	sym_u32 flags; /* SYM_TASK_STACK_* */
+	sym_u32 cpu;   /* on which it runs, or last ran */
+	sym_u32 reserved;
+	sym_u64 start_ns;	 /* boot-time clock */
+	sym_u8 comm[16];	 /* NUL terminated */
+	sym_u8 wait_channel[48]; /* the function in which it waits, NUL terminated; empty: none */
+};
+#define SYM_TASK_STACK_RUNNING (1u << 0) /* it runs on `cpu` now */
+#define SYM_TASK_STACK_USER    (1u << 1) /* and is in user mode: it has no frames */
+
+/*
  * SYM_CALL_DMESG: messages of the guest's kernel log, from the record `sequence` on; 0: from the
  * oldest that it still has. Message: this structure, then text: whole lines, "<N>line\n" each, N
  * being the syslog priority (facility * 8 + level). A record may have several lines. No text: there
@@ -328,6 +349,7 @@ struct sym_dmesg {
  * The listing does not change, so all records are of one moment.
  */
 #define SYM_TASKS_THREADS (1u << 0) /* list threads, not only processes */
+#define SYM_TASKS_TEXTS	  (1u << 1) /* with texts; an older module answers -EINVAL */
 
 struct sym_task {
 	sym_u32 pid;
@@ -345,7 +367,24 @@ struct sym_task {
 	sym_u8 comm[16];   /* NUL terminated */
 	sym_u8 cgroup[48]; /* tail of the cgroup's path, NUL terminated */
 };
-#define SYM_TASK_KERNEL_THREAD (1u << 0)
+#define SYM_TASK_KERNEL_THREAD	     (1u << 0)
+#define SYM_TASK_ARGS_CUT	     (1u << 1) /* its command line is longer than the text here */
+#define SYM_TASK_ARGS_AWAY	     (1u << 2) /* reading its command line would have to wait */
+#define SYM_TASK_TEXT_RECORDS(flags) (((flags) >> 8) & 0xffu)
+#define SYM_TASK_TEXT_SHIFT	     8
+
+/*
+ * With SYM_TASKS_TEXTS: SYM_TASK_TEXT_RECORDS(flags) records of the same size follow the task's
+ * own. Together they are this structure, then two texts of the given lengths without a NUL at the
+ * end: the kernel function in which the task waits (as /proc/PID/wchan, at most
+ * SYM_TASK_CHANNEL_MAX bytes), and the command line of a process (as /proc/PID/cmdline: a NUL
+ * between two arguments). Zeros follow.
+ */
+struct sym_task_text {
+	sym_u16 wait_channel;
+	sym_u16 args;
+};
+#define SYM_TASK_CHANNEL_MAX 64u
 
 /*
  * Slot stores (SYM_FEATURE_SWAP). A store is a window of guest-physical space beyond RAM, in which

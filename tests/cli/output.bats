@@ -73,7 +73,7 @@ texts = itertools.cycle([
 ])
 t = lambda: next(texts)
 task = lambda: {"pid": 7, "ppid": 1, "uid": 0, "state": t(), "cpu": 0, "rss": 4096, "comm": t(),
-                "utime_ns": 5000000, "stime_ns": 1 << 62, "kernel_thread": False}
+                "wait_channel": t(), "args": t(), "args_cut": True, "utime_ns": 5000000, "stime_ns": 1 << 62, "kernel_thread": False}
 exit_ = lambda: {"vcpu": 0, "port": 1, "write": True, "size": 1, "stack": [t(), t()],
                  "task": {"comm": t(), "pid": 1, "uid": 1, "cgroup": t()}}
 device = lambda: {"name": t(), "type": t(), t(): t(), "queues": [{t(): t(), "kicks": 1}],
@@ -93,6 +93,8 @@ answers = {
                       [{"reason": 3, "task": None}, {"address": t(), "task": t()}, None, t()]},
     "call": {"comm": t(), "text": [t() for _ in range(10)]},
     "memory": {"size": -5, "max": t(), "boot": None},
+    "stack": {"pid": 1, "tgid": t(), "comm": t(), "state": t(), "cpu": -1, "running": t(),
+              "wait_channel": t(), "frames": [t(), t(), None, {t(): t()}, t(), t()]},
     "swap": {"windows": [{"spill": t(), "compress": t(), "slots": {t(): 3}, "counters": {t(): 4}}
                          for _ in range(6)], "policy": {"policy": t(), "decisions": {t(): 9}}},
     "metrics": {"text": "# HELP a b\na{x=\"\\\"\\\\\"} 1\nb{x=\"\x1b[31m\x9b\u009b\"} 2\r\n"},
@@ -112,9 +114,10 @@ for character in text:
 PYTHON
 }
 
-commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "call vm whoami"
-	"memory vm" "swap vm" "metrics vm" "exits vm" "exits vm --stack" "exits vm --folded" "exits vm --json" "list --json" "info vm --json" "ps vm --json"
-	"who vm --port 1 --json" "memory vm --json" "swap vm --json")
+commands=("list" "info vm" "ps vm" "ps vm --tree --args --threads" "who vm --port 1" "who vm --port 1 --stack"
+	"call vm whoami" "memory vm" "swap vm" "metrics vm" "exits vm" "exits vm --stack" "exits vm --folded"
+	"stack vm 1" "stack vm" "exits vm --json" "list --json" "info vm --json" "ps vm --json" "who vm --port 1 --json"
+	"memory vm --json" "swap vm --json" "stack vm 1 --json")
 
 @test "no command shows a VM's text raw: controls, C1, direction marks, line ends" {
 	hostile
@@ -157,7 +160,7 @@ commands=("list" "info vm" "ps vm" "who vm --port 1" "who vm --port 1 --stack" "
 @test "JSON is exact, whatever it holds" {
 	hostile
 	play vm
-	for command in info ps memory swap; do
+	for command in info ps memory swap stack; do
 		"$symvm" $command vm --json >"$work/out"
 		run ! env LC_ALL=C grep -q $'[\x7f-\xff]' "$work/out"
 		/usr/bin/python3 - "$work" $command <<'PYTHON'

@@ -13,6 +13,7 @@
 #include "libguestview/meminfo.h"
 #include "libguestview/ps.h"
 #include "libguestview/stack.h"
+#include "libguestview/task_stack.h"
 #include "libguestview/who.h"
 #include "libguestview/whoami.h"
 
@@ -64,7 +65,7 @@ int sym_call(struct sym_vcpu *engine, const struct sym_call_request *request,
 
 static unsigned vcpu_count(void *opaque)
 {
-	return 1;
+	return 2;
 }
 
 static struct sym_vcpu *engine_of(void *opaque, unsigned vcpu)
@@ -113,20 +114,27 @@ static void check_task(const struct guest_whoami *task)
 	check_text(task->cgroup, sizeof(task->cgroup));
 }
 
-static void ask_ps(const struct guest *guest, const struct guest_limit *limit,
+static void ask_ps(const struct guest *guest, const struct guest_limit *limit, unsigned flags,
 		   struct guest_error *err)
 {
 	struct guest_ps list;
 
-	if (guest_ps(guest, limit, false, &list, err) < 0) {
-		must(!list.tasks);
+	if (guest_ps(guest, limit, flags, &list, err) < 0) {
+		must(!list.tasks && !list.text);
 		return;
 	}
+	must(list.text_size <= GUEST_PS_TEXT);
 	must(list.count <= GUEST_PS_MAX);
 	for (size_t i = 0; i < list.count; i++) {
 		check_text(list.tasks[i].comm, sizeof(list.tasks[i].comm));
 		check_text(list.tasks[i].cgroup, sizeof(list.tasks[i].cgroup));
 		must(list.tasks[i].state > ' ' && list.tasks[i].state < 0x7f);
+		check_text(list.tasks[i].wait_channel, sizeof(list.tasks[i].wait_channel));
+		if (!list.tasks[i].args_length)
+			continue;
+		must(list.texts && list.tasks[i].args_length < list.text_size);
+		must(list.tasks[i].args < list.text_size - list.tasks[i].args_length);
+		must(!guest_task_args(&list, &list.tasks[i])[list.tasks[i].args_length]);
 	}
 	guest_ps_free(&list);
 }
@@ -146,6 +154,19 @@ static void ask_dmesg(const struct guest *guest, const struct guest_limit *limit
 		check_text(guest_dmesg_text(&log, i), log.size - log.lines[i].start);
 	}
 	guest_dmesg_free(&log);
+}
+
+static void ask_task_stack(const struct guest *guest, const struct guest_limit *limit,
+			   struct guest_error *err)
+{
+	struct guest_task_stack task;
+
+	if (guest_task_stack(guest, limit, 1, &task, err) < 0)
+		return;
+	check_text(task.comm, sizeof(task.comm));
+	check_text(task.wait_channel, sizeof(task.wait_channel));
+	must(task.state > ' ' && task.state < 0x7f);
+	check_stack(&task.stack);
 }
 
 static void ask_who(const struct guest *guest, struct stream *stream)
@@ -182,9 +203,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t question;
 
 	take(&stream, &question, sizeof(question));
-	switch (question % 6) {
+	switch (question % 8) {
 	case 0:
-		ask_ps(&guest, &limit, &err);
+		ask_ps(&guest, &limit, 0, &err);
 		break;
 	case 1:
 		ask_who(&guest, &stream);
@@ -199,6 +220,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 4:
 		ask_dmesg(&guest, &limit, &err);
+		break;
+	case 6:
+		ask_ps(&guest, &limit, GUEST_PS_TEXTS | GUEST_PS_THREADS, &err);
+		break;
+	case 5:
+		ask_task_stack(&guest, &limit, &err);
 		break;
 	default:
 		guest_meminfo(&guest, 0, &limit, &memory, &err);

@@ -11,16 +11,26 @@ setup() {
 }
 
 @test "a guest's names and kernel log cannot run codes in the terminal, and log files rotate in the jail" {
-	GUEST_WORDS="symvm.net=off" GUEST_LIMIT=200 guest_run 6.1 bzimage 1 \
+	GUEST_WORDS="symvm.net=off" GUEST_LIMIT=200 guest_run 6.1 bzimage 2 \
 		"sh -c 'printf \"a\\033[31mX\\007\" >/proc/\$\$/comm; sleep 999; :' & sleep 1
 		printf '<3>cry\\033[31mX\\n' >/dev/kmsg; dmesg >/tmp/log
 		echo log of \$(wc -l </tmp/log) \$(md5sum </tmp/log)
-		echo guest is up; sleep 3
+		sleep 998 & slept=\$!; sleep 1; kill -STOP \$slept; sh -c 'while :; do :; done' & busy=\$!; sleep 1
+		for pid in 2 \$slept; do
+			echo stack of \$pid \$(cat /proc/\$pid/wchan) \$(sed 's/.*] //' /proc/\$pid/stack | md5sum)
+		done
+		echo busy is \$busy
+		echo guest is up; sleep 10
 		echo '<4>a later word' >/dev/kmsg; kill -STOP -1; kill -STOP \$\$" \
 		--name rude --initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" --jail trap --log-level info --log-file "$scratch/log" \
 		--console "file:$scratch/console" >"$scratch/out" 2>&1 3>&- &
 	guest_pid=$!
 	wait_until 120 said "guest is up"
+	# A process that runs, mostly on the other vCPU than the one that is asked first.
+	local busy
+	busy=$(tr -d '\r' <"$scratch/console" | sed -n 's/^busy is //p')
+	wait_until 60 eval '"$symvm" stack rude "$busy" --json | jq -e ".running and .in_user"'
+
 	# The kernel log, exact in JSON and escaped in the terminal, while all of user space is stopped.
 	local count sum
 	read -r count sum _ < <(tr -d '\r' <"$scratch/console" | sed -n 's/^log of //p')
@@ -35,12 +45,32 @@ setup() {
 	jq -e '.complete and .lost == 0 and (.lines[] | select(.text | contains("a later word")) | .level == 4)' \
 		"$scratch/dmesg.json"
 
+	# Kernel stacks: of a kernel thread and of a process, as the guest's /proc showed them.
+	local pid slept channel waits
+	while read -r pid channel sum _; do
+		slept=$pid waits=$channel
+		"$symvm" stack rude "$pid" --json >"$scratch/stack.json"
+		[[ $(jq -r '.frames[]' "$scratch/stack.json" | md5sum) = "$sum "* ]]
+		jq -e --arg channel "$channel" '.wait_channel == $channel and (.frames | length > 1)' "$scratch/stack.json"
+		"$symvm" stack rude "$pid" | grep -qF "waits in                $channel"
+	done < <(tr -d '\r' <"$scratch/console" | sed -n 's/^stack of //p')
+	[ "$slept" -gt 2 ]
+	run -1 "$symvm" stack rude 4000000
+	[ "$output" = "symvm: stack: the guest has no task 4000000" ]
+
 	# The processes.
 	"$symvm" ps rude >"$scratch/ps"
 	grep -qF 'a\x1b[31mX\x07' "$scratch/ps"
 	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/ps"
 	[ "$("$symvm" ps rude --json | jq '.tasks | length')" -eq $(($(wc -l <"$scratch/ps") - 1)) ]
 	"$symvm" ps rude --json | jq -e '.tasks[] | select(.comm | startswith("a\u001b[31mX"))'
+	"$symvm" ps rude --threads --json | jq -e --argjson pid "$slept" --arg channel "$waits" \
+		'.tasks[] | select(.pid == $pid) | .args == "sleep 998" and .wait_channel == $channel'
+	"$symvm" ps rude --tree --args >"$scratch/ps"
+	grep -qE "^ +$slept .* +sleep 998\$" "$scratch/ps"
+	grep -qE '^ +2 .* \[kthreadd\]$' "$scratch/ps"
+	grep -qE '^ +[0-9]+ +2 .*   \[kworker' "$scratch/ps"
+	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/ps"
 
 	mv "$scratch/log" "$scratch/log.1"
 	mv "$scratch/console" "$scratch/console.1"

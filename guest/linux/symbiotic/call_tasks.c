@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SYM_CALL_TASKS: a listing of tasks, made by a worker. */
+/* SYM_CALL_TASKS: a listing of tasks, made by a worker. task_text.c adds the texts. */
 #include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -10,6 +10,7 @@
 #include "calls.h"
 #include "internal.h"
 #include "deferred.h"
+#include "task_text.h"
 
 static u64 sym_task_rss(struct task_struct *task)
 {
@@ -93,6 +94,11 @@ static ssize_t sym_tasks_produce(u64 flags, void **data)
 	if (!records)
 		return -ENOMEM;
 	count = min(sym_tasks_walk(threads, records, max), max);
+	if (flags & SYM_TASKS_TEXTS) {
+		count = sym_tasks_add_texts(records, count, data);
+		kvfree(records);
+		return *data ? count * sizeof(*records) : -ENOMEM;
+	}
 	*data = records;
 	return count * sizeof(*records);
 }
@@ -113,7 +119,7 @@ static s64 sym_tasks(const struct symbiotic_request *request)
 	if (cookie)
 		return sym_deferred_fetch(&sym_tasks_deferred, cookie, request->args[1],
 					  request->message, SYM_MESSAGE_SIZE);
-	if (request->args[1] || request->args[2] & ~(u64)SYM_TASKS_THREADS)
+	if (request->args[1] || request->args[2] & ~(u64)(SYM_TASKS_THREADS | SYM_TASKS_TEXTS))
 		return -EINVAL;
 	return sym_deferred_start(&sym_tasks_deferred, request->args[2]);
 }

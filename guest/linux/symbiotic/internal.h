@@ -59,6 +59,8 @@ struct sym_ksyms {
 	const long *total_swap_pages;
 	const struct psi_group *psi_system;
 	const bool *kexec_in_progress;
+	unsigned long sched_text_start; /* functions of the scheduler, in which tasks wait */
+	unsigned long sched_text_end;
 };
 extern struct sym_ksyms sym_ksyms;
 void sym_ksyms_find(void);

@@ -42,6 +42,8 @@ void __init sym_ksyms_find(void)
 	sym_ksyms.total_swap_pages = (const long *)find(lookup, "total_swap_pages");
 	sym_ksyms.psi_system = (const struct psi_group *)find(lookup, "psi_system");
 	sym_ksyms.kexec_in_progress = (const bool *)find(lookup, "kexec_in_progress");
+	sym_ksyms.sched_text_start = find(lookup, "__sched_text_start");
+	sym_ksyms.sched_text_end = find(lookup, "__sched_text_end");
 	if (!sym_ksyms.ct_nmi_enter || !sym_ksyms.ct_nmi_exit)
 		pr_warn("ct_nmi_enter() not found: atomic calls are off\n");
 }

@@ -63,6 +63,22 @@ static bool stack_ok(const uint64_t *addresses, size_t length)
 	return true;
 }
 
+/* A record of the texts of a task. */
+static bool task_text_ok(struct storm_vcpu *vcpu, const void *record)
+{
+	size_t size = vcpu->text_records * sizeof(struct sym_task);
+	const struct sym_task_text *head = record;
+	bool first = vcpu->text_first;
+
+	vcpu->text_records--;
+	vcpu->text_first = false;
+	if (!first)
+		return true;
+	return head->wait_channel <= SYM_TASK_CHANNEL_MAX &&
+	       sizeof(*head) + head->wait_channel + head->args <= size &&
+	       sizeof(*head) + head->wait_channel + head->args > size - sizeof(struct sym_task);
+}
+
 static bool tasks_ok(struct storm_vcpu *vcpu, const struct sym_task *tasks, size_t length)
 {
 	size_t i;
@@ -70,11 +86,19 @@ static bool tasks_ok(struct storm_vcpu *vcpu, const struct sym_task *tasks, size
 	if (length % sizeof(*tasks))
 		return false;
 	for (i = 0; i < length / sizeof(*tasks); i++) {
+		if (vcpu->text_records) {
+			if (!task_text_ok(vcpu, &tasks[i]))
+				return false;
+			continue;
+		}
+		vcpu->text_records = SYM_TASK_TEXT_RECORDS(tasks[i].flags);
+		vcpu->text_first = true;
 		if (!tasks[i].pid || !tasks[i].tgid || !tasks[i].threads ||
 		    !text_ok(tasks[i].comm, sizeof(tasks[i].comm), true) ||
 		    !memchr("RSDTtXZPI", tasks[i].state, 9))
 			return false;
 		vcpu->tasks_seen++;
+		vcpu->task_seen = tasks[i].pid;
 	}
 	vcpu->tasks_offset += length;
 	return true;
@@ -86,7 +110,9 @@ static void tasks_request(struct storm_vcpu *vcpu, struct sym_call_request *requ
 	request->number = SYM_CALL_TASKS;
 	request->args[0] = vcpu->tasks_cookie;
 	request->args[1] = vcpu->tasks_cookie ? vcpu->tasks_offset : 0;
-	request->args[2] = vcpu->tasks_cookie ? 0 : storm_random(vcpu) & SYM_TASKS_THREADS;
+	request->args[2] = vcpu->tasks_cookie ? 0
+					      : storm_random(vcpu) >> 8 &
+							(SYM_TASKS_THREADS | SYM_TASKS_TEXTS);
 	if (!vcpu->tasks_cookie)
 		request->message = NULL;
 }
@@ -102,12 +128,13 @@ static bool tasks_answer(struct storm_vcpu *vcpu, int64_t value, const void *mes
 	if (!vcpu->tasks_cookie) {
 		vcpu->tasks_cookie = value > 0 ? value : 0;
 		vcpu->tasks_offset = 0;
+		vcpu->text_records = 0;
 		return value > 0;
 	}
 	if (!value) {
 		vcpu->listings++;
 		vcpu->tasks_cookie = 0;
-		return vcpu->tasks_offset > 0;
+		return vcpu->tasks_offset > 0 && !vcpu->text_records;
 	}
 	return value > 0 && tasks_ok(vcpu, message, value);
 }
@@ -124,6 +151,26 @@ static bool dmesg_ok(struct storm_vcpu *vcpu, uint64_t from, const void *message
 	vcpu->dmesg_from = length ? head->next : 0;
 	return length ? head->next > from && text[0] == '<' && text[length - 1] == '\n'
 		      : head->next == from;
+}
+
+/* A task may be gone, and one that runs elsewhere has no frames. */
+static bool task_stack_ok(const struct sym_call_request *request, int64_t value)
+{
+	const struct sym_task_stack *head = request->message;
+	const char *text = (const char *)(head + 1);
+	size_t length = value - sizeof(*head);
+
+	if (value == -ESRCH)
+		return true;
+	if (value < (int64_t)sizeof(*head) || head->pid != request->args[0] || !head->tgid ||
+	    !memchr("RSDTtXZPI", head->state, 9) || head->reserved)
+		return false;
+	if (!text_ok(head->comm, sizeof(head->comm), true) ||
+	    !text_ok(head->wait_channel, sizeof(head->wait_channel), true))
+		return false;
+	if (length)
+		return text[length - 1] == '\n' && memchr(text, '+', length);
+	return head->flags & SYM_TASK_STACK_RUNNING || memchr("RXZ", head->state, 3);
 }
 
 static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *request,
@@ -147,6 +194,8 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 	case SYM_CALL_DMESG:
 		return result->value > 0 &&
 		       dmesg_ok(vcpu, request->args[0], message, result->value);
+	case SYM_CALL_TASK_STACK:
+		return task_stack_ok(request, result->value);
 	case PROBE_ATOMIC: /* the module may not be loaded */
 		vcpu->counts.slow += result->value == 1 && request->args[0];
 		return result->value == -ENOSYS || result->value == 1;
@@ -158,7 +207,13 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *request)
 {
 	switch (storm_random(vcpu) >> 20 & 15) {
-	case 0 ... 4:
+	case 0: /* of the first tasks, all of which the kernel keeps, and of any */
+		request->number = SYM_CALL_TASK_STACK;
+		request->args[0] = 1 + (storm_random(vcpu) >> 8 & 63);
+		if (vcpu->task_seen && storm_random(vcpu) & 0x100)
+			request->args[0] = vcpu->task_seen;
+		break;
+	case 1 ... 4:
 		request->number = SYM_CALL_PING;
 		request->args[0] = storm_random(vcpu) >> 8;
 		request->args[1] = storm_random(vcpu) >> 8;

@@ -53,7 +53,10 @@ struct storm_vcpu {
 	uint64_t tasks_offset;
 	uint64_t tasks_seen;
 	uint64_t dmesg_from;
-	uint64_t listings; /* complete ones */
+	unsigned int text_records; /* of a task's texts, still to come */
+	bool text_first;	   /* the next one is the first of them */
+	uint32_t task_seen;	   /* the last task of a listing */
+	uint64_t listings;	   /* complete ones */
 	uint64_t doorbells;
 	unsigned int errors_shown;
 };

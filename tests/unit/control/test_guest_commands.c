@@ -21,6 +21,7 @@ REGISTRY_DECLARE(symvm_control_commands, struct control_command);
 
 static struct vm vm;
 static struct error err;
+static bool tasks_texts; /* the module knows SYM_TASKS_TEXTS */
 
 static int answer_tasks(const struct sym_call_request *request, struct sym_call_result *result)
 {
@@ -40,12 +41,58 @@ static int answer_tasks(const struct sym_call_request *request, struct sym_call_
 		.cgroup = "/\xc3\xa4",
 	};
 
-	if (request->args[0] == 0)
+	static const struct {
+		struct sym_task task;
+		struct sym_task_text head;
+		char text[sizeof(struct sym_task) - sizeof(struct sym_task_text)];
+	} texted = {
+		{.pid = 1,
+		 .state = 'S',
+		 .flags = SYM_TASK_ARGS_CUT | 1 << SYM_TASK_TEXT_SHIFT,
+		 .comm = "x"},
+		{3, 7},
+		"w\xff_a\x1b\0b\0\xff.",
+	};
+
+	if (request->args[0] == 0 && tasks_texts && request->args[2] & SYM_TASKS_TEXTS)
+		*result = (struct sym_call_result){.value = 8};
+	else if (request->args[0] == 0 && request->args[2] & SYM_TASKS_TEXTS)
+		*result = (struct sym_call_result){.value = -EINVAL};
+	else if (request->args[0] == 0)
 		*result = (struct sym_call_result){.value = 7};
+	else if (request->args[1] == 0 && request->args[0] == 8)
+		return fake_message(request, result, &texted, sizeof(texted));
 	else if (request->args[1] == 0)
 		return fake_message(request, result, &task, sizeof(task));
 	else
 		*result = (struct sym_call_result){0};
+	return 0;
+}
+
+/* The guest has the tasks 12, which sleeps, and 13, which runs on a vCPU that is not there. */
+static int answer_task_stack(const struct sym_call_request *request, struct sym_call_result *result)
+{
+	struct {
+		struct sym_task_stack head;
+		char text[8];
+	} answer = {
+		{.pid = 12,
+		 .tgid = 11,
+		 .state = 'D',
+		 .cpu = 1,
+		 .start_ns = 13,
+		 .comm = "a\x1b",
+		 .wait_channel = "w\xff"},
+		"f\x1b+0x1\n",
+	};
+
+	if (request->args[0] == 12)
+		return fake_message(request, result, &answer, sizeof(answer.head) + 7);
+	answer.head = (struct sym_task_stack){
+		.pid = 13, .tgid = 13, .state = 'R', .cpu = 9, .flags = SYM_TASK_STACK_RUNNING};
+	if (request->args[0] == 13)
+		return fake_message(request, result, &answer, sizeof(answer.head));
+	*result = (struct sym_call_result){.value = -ESRCH};
 	return 0;
 }
 
@@ -74,6 +121,8 @@ static int answer(struct vcpu *vcpu, const struct sym_call_request *request,
 		return fake_message(request, result, &memory, sizeof(memory));
 	case SYM_CALL_STACK:
 		return fake_message(request, result, "a+0x1/0x2\nb+0x3/0x4\n", 20);
+	case SYM_CALL_TASK_STACK:
+		return answer_task_stack(request, result);
 	case SYM_CALL_TASKS:
 		return answer_tasks(request, result);
 	default:
@@ -88,6 +137,7 @@ static int setup(void **state)
 {
 	memset(&vm, 0, sizeof(vm));
 	memset(&err, 0, sizeof(err));
+	tasks_texts = false;
 	fake_vm_init(&vm, answer);
 	return 0;
 }
@@ -172,22 +222,52 @@ static void ps_lists_tasks(void **state)
 	       "\"kernel_thread\":false,\"cpu\":5,\"threads\":6,\"rss\":7,\"utime_ns\":8,"
 	       "\"stime_ns\":9,\"start_ns\":10,\"comm\":\"in?\\u001Bit\","
 	       "\"cgroup\":\"/\\u00E4\"}],\"complete\":true}");
+	tasks_texts = true;
+	expect("ps", "{}",
+	       "{\"tasks\":[{\"pid\":1,\"tgid\":0,\"ppid\":0,\"uid\":0,\"state\":\"S\","
+	       "\"kernel_thread\":false,\"cpu\":0,\"threads\":0,\"rss\":0,\"utime_ns\":0,"
+	       "\"stime_ns\":0,\"start_ns\":0,\"comm\":\"x\",\"cgroup\":\"\","
+	       "\"wait_channel\":\"w?_\",\"args\":\"a\\u001B b ?.\",\"args_cut\":true}],"
+	       "\"complete\":true}");
 	refused("ps", "{\"threads\":1}", -EINVAL, "threads: expected true or false");
+}
+
+static void stack_shows_a_task_or_a_vcpu(void **state)
+{
+	expect("stack", "{\"pid\":12}",
+	       "{\"pid\":12,\"tgid\":11,\"comm\":\"a\\u001B\",\"state\":\"D\",\"cpu\":1,"
+	       "\"running\":false,\"in_user\":false,\"start_ns\":13,\"wait_channel\":\"w?\","
+	       "\"frames\":[\"f\\u001B+0x1\"]}");
+	expect("stack", "{\"pid\":13}",
+	       "{\"pid\":13,\"tgid\":13,\"comm\":\"\",\"state\":\"R\",\"cpu\":9,"
+	       "\"running\":true,\"in_user\":false,\"start_ns\":0,\"wait_channel\":null,"
+	       "\"frames\":[]}");
+	expect("stack", "{}", "{\"vcpu\":0,\"frames\":[\"a+0x1/0x2\",\"b+0x3/0x4\"]}");
+	expect("stack", "{\"vcpu\":1}", "{\"vcpu\":1,\"frames\":[\"a+0x1/0x2\",\"b+0x3/0x4\"]}");
+}
+
+static void wrong_arguments_of_stack_are_refused(void **state)
+{
+	refused("stack", "{\"pid\":14}", -ESRCH, "the guest has no task 14");
+	refused("stack", "{\"pid\":0}", -EINVAL, "pid: expected an integer, 1 to 2147483647");
+	refused("stack", "{\"pid\":12,\"vcpu\":0}", -EINVAL,
+		"stack: expected either a PID or a vCPU");
+	refused("stack", "{\"vcpu\":2}", -ENXIO, "vCPU 2: this VM has vCPUs 0 to 1");
 }
 
 static void a_vm_that_cannot_be_asked_says_why(void **state)
 {
-	static const char *const commands[] = {"call", "ps"};
-	static const char *const arguments[] = {"{\"call\":\"ping\"}", "{}"};
+	static const char *const commands[] = {"call", "ps", "stack"};
+	static const char *const arguments[] = {"{\"call\":\"ping\"}", "{}", "{\"pid\":1}"};
 
 	atomic_store(&fake_vm.paused, true);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 3; i++)
 		refused(commands[i], arguments[i], -EBUSY, "the VM is paused");
 	atomic_store(&vm.end, VM_END_STOPPED);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 3; i++)
 		refused(commands[i], arguments[i], -ESHUTDOWN, "the VM has ended");
 	vm.symbiotic = NULL;
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 3; i++)
 		refused(commands[i], arguments[i], -EOPNOTSUPP,
 			"this VM runs without the symbiotic interface (--symbiotic off)");
 	assert_int_equal(fake_vm.calls, 0);
@@ -288,6 +368,8 @@ int main(void)
 		CASE(a_call_that_is_not_known_names_those_that_are),
 		CASE(wrong_arguments_of_call_are_refused),
 		CASE(ps_lists_tasks),
+		CASE(stack_shows_a_task_or_a_vcpu),
+		CASE(wrong_arguments_of_stack_are_refused),
 		CASE(a_vm_that_cannot_be_asked_says_why),
 		CASE(exits_are_rows),
 		CASE(wrong_arguments_of_exits_are_refused),

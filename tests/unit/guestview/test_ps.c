@@ -240,6 +240,135 @@ static void threads_are_asked_for(void **state)
 	assert_int_equal(fake.request.args[2], SYM_TASKS_THREADS);
 }
 
+/* A task's records as a module with texts sends them. */
+struct texted {
+	struct sym_task task;
+	union {
+		struct sym_task_text head;
+		uint8_t bytes[2 * sizeof(struct sym_task)];
+	};
+};
+
+/* A task with @records of text: a wait channel "do_wait", and @length bytes of command line. */
+static struct texted texted(uint32_t pid, unsigned records, uint16_t length)
+{
+	struct texted made = {.task = {.pid = pid, .flags = records << SYM_TASK_TEXT_SHIFT}};
+
+	made.head = (struct sym_task_text){7, length};
+	memcpy(made.bytes + sizeof(made.head), "do_wait", 7);
+	memset(made.bytes + sizeof(made.head) + 7, 'x', sizeof(made.bytes) - sizeof(made.head) - 7);
+	return made;
+}
+
+static int ask_texts(void)
+{
+	return guest_ps(&fake.guest, &fake.limit, GUEST_PS_TEXTS, &list, &err);
+}
+
+static void texts_follow_their_task(void **state)
+{
+	struct texted records[2] = {texted(1, 2, 150), texted(2, 0, 0)};
+	const size_t first = 2 * sizeof(struct sym_task), rest = 2 * sizeof(struct sym_task);
+	const struct fake_answer answers[] = {
+		{.value = 7},
+		{0, (int64_t)first, records, first}, /* the text goes on in the next piece */
+		{0, (int64_t)rest, (uint8_t *)records + first, rest},
+		{.value = 0},
+	};
+
+	memcpy(records[0].bytes + sizeof(struct sym_task_text) + 7, "sh\0-c\0", 6);
+	fake_guest_answers(&fake, answers);
+	assert_int_equal(ask_texts(), 0);
+	assert_true(list.texts && list.complete);
+	assert_int_equal(list.count, 2);
+	assert_string_equal(list.tasks[0].wait_channel, "do_wait");
+	assert_int_equal(list.tasks[0].args_length, 150);
+	assert_memory_equal(guest_task_args(&list, &list.tasks[0]), "sh\0-c\0xxx", 9);
+	assert_int_equal(strlen(list.text + list.tasks[0].args + 6), 144);
+	assert_int_equal(list.text_size, 151);
+	assert_string_equal(list.tasks[1].wait_channel, "");
+	assert_string_equal(guest_task_args(&list, &list.tasks[1]), "");
+	guest_ps_free(&list);
+}
+
+static void an_old_module_has_no_texts(void **state)
+{
+	const struct fake_answer answers[] = {
+		{.value = -EINVAL},
+		{.value = 7},
+		{0, sizeof(tasks), tasks, sizeof(tasks)},
+		{.value = 0},
+	};
+
+	fake_guest_answers(&fake, answers);
+	tasks[0].flags = 0xff00; /* means nothing there */
+	assert_int_equal(ask_texts(), 0);
+	assert_false(list.texts);
+	assert_int_equal(list.count, PIECE);
+	assert_string_equal(list.tasks[0].wait_channel, "");
+	guest_ps_free(&list);
+}
+
+static void a_text_of_a_wrong_length_is_refused(void **state)
+{
+	static const struct sym_task_text heads[] = {
+		{0, 2 * sizeof(struct sym_task) - sizeof(heads[0]) + 1},
+		{SYM_TASK_CHANNEL_MAX + 1, 0},
+		{UINT16_MAX, UINT16_MAX},
+	};
+	struct texted record = texted(1, 2, 0);
+	const struct fake_answer answers[] = {
+		{.value = 7}, {0, sizeof(record), &record, sizeof(record)}, {.value = 0}};
+
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		record.head = heads[i];
+		fake_guest_answers(&fake, answers);
+		assert_int_equal(ask_texts(), -EPROTO);
+		nothing_is_left();
+	}
+	record = texted(1, 3, 0); /* and one record is missing */
+	fake_guest_answers(&fake, answers);
+	assert_int_equal(ask_texts(), -EPROTO);
+	assert_string_equal(err.text, "the guest's task list ends inside of a text");
+	nothing_is_left();
+}
+
+static void a_wait_channel_is_cut(void **state)
+{
+	struct texted record = texted(1, 2, 1);
+	const struct fake_answer answers[] = {
+		{.value = 7}, {0, sizeof(record), &record, sizeof(record)}, {.value = 0}};
+
+	memset(record.bytes + sizeof(record.head), 0xff, SYM_TASK_CHANNEL_MAX);
+	record.head.wait_channel = SYM_TASK_CHANNEL_MAX;
+	fake_guest_answers(&fake, answers);
+	assert_int_equal(ask_texts(), 0);
+	assert_int_equal(strlen(list.tasks[0].wait_channel),
+			 sizeof(list.tasks[0].wait_channel) - 1);
+	assert_string_equal(guest_task_args(&list, &list.tasks[0]), "x");
+	guest_ps_free(&list);
+}
+
+/* A guest whose command lines never end gets a bound, and the tasks are still there. */
+static void command_lines_are_bounded(void **state)
+{
+	struct texted record = texted(1, 2, 200);
+	const struct fake_answer answers[] = {{.value = 7},
+					      {0, sizeof(record), &record, sizeof(record)}};
+	size_t whole = 0;
+
+	fake_guest_answers(&fake, answers);
+	assert_int_equal(ask_texts(), 0);
+	assert_false(list.complete);
+	assert_true(list.text_size <= GUEST_PS_TEXT && list.text_size > GUEST_PS_TEXT - 256);
+	assert_true(list.count > GUEST_PS_TEXT / 201 && list.count <= GUEST_PS_MAX);
+	for (size_t i = 0; i < list.count; i++)
+		whole += !list.tasks[i].args_cut && list.tasks[i].args_length == 200;
+	assert_int_equal(whole, GUEST_PS_TEXT / 201);
+	assert_string_equal(list.tasks[list.count - 2].wait_channel, "do_wait");
+	guest_ps_free(&list);
+}
+
 static int refuse(const void *record, void *opaque, struct guest_error *words)
 {
 	return ++*(unsigned *)opaque < 3 ? 0 : guest_error_set(words, -ENOSPC, "no more");
@@ -282,6 +411,11 @@ int main(void)
 		CASE(the_end_of_the_guest_ends_the_fetch),
 		CASE(the_limit_holds_over_all_calls),
 		CASE(threads_are_asked_for),
+		CASE(texts_follow_their_task),
+		CASE(an_old_module_has_no_texts),
+		CASE(a_text_of_a_wrong_length_is_refused),
+		CASE(a_wait_channel_is_cut),
+		CASE(command_lines_are_bounded),
 		CASE(a_reader_may_end_the_fetch),
 	};
 
