@@ -30,6 +30,7 @@
 
 #define THREAD_STACK_SIZE (1u << 20)
 #define END_LIMIT_MS	  4000u /* until the process ends, whatever still runs */
+#define LAST_WORDS_MS	  200u	/* for the log's file to take the watchdog's last line */
 
 struct run {
 	struct run_options options;
@@ -69,6 +70,8 @@ static int open_log(struct run *run, struct error *err)
 	}
 	log_init(&run->log, run->log_fd, run->options.log_level);
 	log_set_name(&run->log, run->options.config.name);
+	if (log_file_open(&run->log) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
 	run->reopen = run->log.reopen = reopen_create();
 	if (!run->reopen)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -210,6 +213,7 @@ static void end_overdue(void *opaque, const char *phase)
 	state_name_release(&run->name);
 	log_error(&run->log, "%s did not end in time; ending without it",
 		  phase ? phase : "the main loop");
+	log_file_flush(&run->log, LAST_WORDS_MS);
 	_exit(end == VM_END_NONE ? VM_END_STOPPED : end);
 }
 
@@ -243,6 +247,14 @@ static int watchdog_start(struct run *run, struct error *err)
 		status = watchdog_call(run->watchdog, watchdog_enter_jail, run);
 	}
 	return status < 0 ? error_set_errno(err, status, "cannot start the watchdog") : 0;
+}
+
+static int log_enter_jail(void *opaque, struct error *err)
+{
+	struct run *run = opaque;
+
+	/* The same jail as the threads of disks: they make calls on an open file. */
+	return jail_enter_thread(run->jail, JAIL_THREAD_SWAP, err);
 }
 
 static int create_devices(struct run *run, struct error *err)
@@ -320,6 +332,9 @@ static int start_vm(struct run *run, struct error *err)
 	status = watchdog_start(run, err);
 	if (status < 0)
 		return status;
+	status = log_file_start(&run->log, log_enter_jail, run, err);
+	if (status < 0)
+		return status;
 	status = control_server_start(run->control, err);
 	if (status < 0)
 		return status;
@@ -373,7 +388,7 @@ static int tear_down(struct run *run)
 		state_name_release(&run->name);
 	if (run->signal_fd >= 0)
 		close(run->signal_fd);
-	if (run->log_fd > STDERR_FILENO)
+	if (log_file_close(&run->log) && run->log_fd > STDERR_FILENO)
 		close(run->log_fd);
 	return end < 0 ? VM_END_FAILURE : end;
 }

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "jail/jail.h"
 #include "util/clock.h"
 #include "util/reopen.h"
 
@@ -54,8 +55,9 @@ static void drop_client(struct chardev *chardev)
 }
 
 /* Flushes the output, and arranges to write the rest once that is possible. Loop's thread. */
-static void flush_and_watch(struct chardev *chardev)
+static void flush_and_watch(void *opaque)
 {
+	struct chardev *chardev = opaque;
 	bool writable;
 	int status;
 
@@ -71,7 +73,9 @@ static void flush_and_watch(struct chardev *chardev)
 	if (writable)
 		chardev->refused = false;
 	pthread_mutex_unlock(&chardev->lock);
-	if (status == -EAGAIN && chardev->output_source)
+	if (chardev->writer)
+		chardev_complain(chardev);
+	else if (status == -EAGAIN && chardev->output_source)
 		event_source_modify(chardev->output_source, EPOLLOUT);
 	else if (status < 0)
 		output_ready(chardev, EPOLLERR);
@@ -363,11 +367,33 @@ void chardev_describe(struct chardev *chardev, json_t *object)
 {
 	pthread_mutex_lock(&chardev->lock);
 	json_object_set_new(object, "bytes_in", json_integer((json_int_t)chardev->bytes_in));
-	json_object_set_new(object, "bytes_out", json_integer((json_int_t)chardev->bytes_out));
+	json_object_set_new(object, "bytes_out",
+			    json_integer((json_int_t)atomic_load(&chardev->bytes_out)));
 	json_object_set_new(object, "bytes_dropped",
-			    json_integer((json_int_t)chardev->bytes_dropped));
+			    json_integer((json_int_t)atomic_load(&chardev->bytes_dropped)));
 	json_object_set_new(object, "connected", json_boolean(chardev->connected));
 	pthread_mutex_unlock(&chardev->lock);
+}
+
+/* file_writer_config.room */
+static void file_has_room(void *opaque)
+{
+	struct chardev *chardev = opaque;
+
+	if (event_loop_post(chardev->loop, flush_and_watch, chardev) < 0)
+		log_warn(chardev->log, "console: out of memory; output stops");
+}
+
+static int writer_create(struct chardev *chardev)
+{
+	const struct file_writer_config config = {.name = "console",
+						  .write = chardev_write_file,
+						  .room = file_has_room,
+						  .opaque = chardev};
+
+	chardev->file.fd = chardev->host.output_fd;
+	chardev->file.limit = chardev->host.file_limit;
+	return file_writer_create(&config, &chardev->writer);
 }
 
 static int start_watching(struct chardev *chardev)
@@ -396,9 +422,8 @@ static int start_watching(struct chardev *chardev)
 		chardev->connected = true;
 		chardev->output_source = event_loop_add(chardev->loop, chardev->host.output_fd, 0,
 							output_ready, chardev);
-		chardev->is_file = !chardev->output_source;
-		chardev->file.fd = chardev->host.output_fd;
-		chardev->file.limit = chardev->host.file_limit;
+		if (!chardev->output_source && writer_create(chardev) < 0)
+			return -ENOMEM;
 	}
 	if (chardev->host.terminal) {
 		chardev->terminal_watch = terminal_watch_create(
@@ -453,23 +478,48 @@ bool chardev_has_socket(const struct chardev *chardev)
 	return chardev->host.is_socket || chardev->host.output_is_socket;
 }
 
+static int enter_jail(void *opaque, struct error *err)
+{
+	/* The same jail as the threads of disks: they make calls on an open file. */
+	return jail_enter_thread(opaque, JAIL_THREAD_SWAP, err);
+}
+
+int chardev_start(struct chardev *chardev, struct jail *jail, struct error *err)
+{
+	return chardev->writer ? file_writer_start(chardev->writer, enter_jail, jail, err) : 0;
+}
+
 void chardev_close(struct chardev *chardev)
 {
+	bool ended;
+
 	if (!chardev)
 		return;
 	chardev_flush(chardev);
+	ended = file_writer_end(chardev->writer, FILE_WRITER_END_MS);
+	if (chardev->writer)
+		chardev_complain(chardev);
 	terminal_watch_destroy(chardev->terminal_watch);
 	event_source_remove(chardev->listen_source);
 	event_source_remove(chardev->input_source);
 	event_source_remove(chardev->output_source);
 	event_source_remove(chardev->timer_source);
 	event_source_remove(chardev->retry_source);
+	if (!ended) {
+		log_warn(chardev->log, "console: output is lost: its file's disk does not answer");
+		chardev->host.own_output = false;
+	}
 	chardev_host_close(&chardev->host);
 	if (chardev->timer_fd >= 0)
 		close(chardev->timer_fd);
 	if (chardev->retry_fd >= 0)
 		close(chardev->retry_fd);
 	free(chardev->leftover);
+	/* The thread still writes: until the process ends, it needs the descriptor and the stream.
+	 */
+	if (!ended)
+		return;
+	file_writer_destroy(chardev->writer);
 	pthread_mutex_destroy(&chardev->lock);
 	pthread_cond_destroy(&chardev->room);
 	free(chardev);

@@ -19,6 +19,7 @@
 #define CHARDEV_INPUT_SIZE  4096u  /* bytes read at once */
 
 struct chardev;
+struct jail;
 
 /* All of them run on the loop's thread, which holds no lock of the stream. */
 struct chardev_ops {
@@ -40,22 +41,29 @@ int chardev_open(const char *option, const char *spec, struct event_loop *loop, 
 		 const struct chardev_ops *ops, void *opaque, struct chardev **chardev,
 		 struct error *err);
 /*
+ * Starts the stream's thread, which enters @jail, if the output is a file: it writes, so that no
+ * other thread waits for the host's disk. Without this call the loop writes. -errno with words.
+ * Main thread, before any vCPU runs.
+ */
+int chardev_start(struct chardev *chardev, struct jail *jail, struct error *err);
+/*
  * Whether clients connect and leave on a socket (the jail must allow it, see jail/jail.h). Any
  * thread.
  */
 bool chardev_has_socket(const struct chardev *chardev);
 /*
- * Writes what can be written at once, restores the terminal and frees the stream. NULL is allowed.
- * The loop is stopped. Main thread.
+ * Writes what can be written within seconds, restores the terminal and frees the stream, except its
+ * memory if its thread still waits for a disk that hangs. NULL is allowed. The loop is stopped.
+ * Main thread.
  */
 void chardev_close(struct chardev *chardev);
 
 /*
  * Takes up to @length bytes for output and returns how many it took; the loop's thread writes them
  * a moment later. While nobody is connected, the oldest bytes make room for new ones. If the reader
- * is slow and @wait is set, this waits for room. After one second without progress it drops (and
- * counts) bytes until the reader takes some again. Never set @wait on the loop's thread. Any
- * thread.
+ * is slow (a file: its disk) and @wait is set, this waits for room. After one second without
+ * progress it drops (and counts) bytes until the reader takes some again. Never set @wait on the
+ * loop's thread. Any thread.
  */
 size_t chardev_write(struct chardev *chardev, const uint8_t *data, size_t length, bool wait);
 

@@ -3,24 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/clock.h"
-
-#define FILE_ALIGN   65536u /* a multiple of every file system's block size */
-#define COMPLAINT_NS (60 * NS_PER_SECOND)
-
-static void file_complain(struct chardev_file *file, int status, struct log *log)
-{
-	uint64_t now = clock_now_ns();
-
-	if (now < file->silent_until_ns)
-		return;
-	file->silent_until_ns = now + COMPLAINT_NS;
-	log_warn(log, "console: output is lost: its file cannot be written: %s", strerror(-status));
-}
+#define FILE_ALIGN 65536u /* a multiple of every file system's block size */
 
 /*
  * The file has reached its limit: frees the older half. If the file system cannot cut it off (ext4
@@ -50,19 +36,21 @@ static int file_trim(struct chardev_file *file)
 }
 
 size_t chardev_file_write(struct chardev_file *file, const uint8_t *data, size_t length,
-			  struct log *log)
+			  int *status)
 {
 	while (length) {
-		int status = 0;
 		ssize_t done;
 
-		if (file->limit && file->taken + length > file->limit)
-			status = file_trim(file);
-		done = status < 0 ? -1 : write(file->fd, data, length);
-		if (done < 0 && status == 0 && errno == EINTR)
+		if (file->limit && file->taken + length > file->limit) {
+			*status = file_trim(file);
+			if (*status < 0)
+				return length;
+		}
+		done = write(file->fd, data, length);
+		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0) {
-			file_complain(file, status < 0 ? status : -errno, log);
+			*status = -errno;
 			return length;
 		}
 		file->taken += (uint64_t)done;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The output of a character stream: a ring that the device's threads fill and the loop empties. */
+/*
+ * The output of a character stream: a ring that the device's threads fill and the loop empties. The
+ * loop never writes to a file, whose disk may hang: it hands the bytes to the file's thread.
+ */
 #include "devices/chardev_internal.h"
 
 #include <errno.h>
@@ -14,39 +17,68 @@
 /* Bytes gather for this long, so that a line costs one write(2) and not eighty. */
 #define FLUSH_DELAY_NS 2000000L
 #define STALL_MS       1000
+#define PIECE_SIZE     4096u /* a pipe that polls writable takes PIPE_BUF bytes without blocking */
+#define COMPLAINT_NS   (60 * NS_PER_SECOND)
 
 static ssize_t write_some(struct chardev *chardev, const uint8_t *data, size_t length)
 {
 	if (chardev->host.is_socket || chardev->host.output_is_socket)
 		return send(chardev->host.output_fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
-	if (length > 4096)
-		length = 4096;
+	if (length > PIECE_SIZE)
+		length = PIECE_SIZE;
 	return write(chardev->host.output_fd, data, length);
 }
 
-/* A file never lets a writer wait: what it does not take is lost, and counted. Locked. */
+void chardev_write_file(void *opaque, const uint8_t *data, size_t length)
+{
+	struct chardev *chardev = opaque;
+	int status = 0;
+	size_t lost = chardev_file_write(&chardev->file, data, length, &status);
+
+	atomic_fetch_add(&chardev->bytes_dropped, lost);
+	atomic_fetch_add(&chardev->bytes_out, length - lost);
+	if (status < 0)
+		atomic_store(&chardev->file_status, status);
+}
+
+void chardev_complain(struct chardev *chardev)
+{
+	uint64_t now = clock_now_ns();
+	int status;
+
+	if (now < chardev->silent_until_ns)
+		return;
+	status = atomic_exchange(&chardev->file_status, 0);
+	if (status == 0)
+		return;
+	chardev->silent_until_ns = now + COMPLAINT_NS;
+	log_warn(chardev->log, "console: output is lost: its file cannot be written: %s",
+		 strerror(-status));
+}
+
+/* Hands output to the file's thread. Locked. */
 static int write_to_file(struct chardev *chardev)
 {
 	while (chardev->count) {
-		size_t run = CHARDEV_OUTPUT_SIZE - chardev->head, lost;
+		size_t run = CHARDEV_OUTPUT_SIZE - chardev->head;
 
 		if (run > chardev->count)
 			run = chardev->count;
-		lost = chardev_file_write(&chardev->file, chardev->output + chardev->head, run,
-					  chardev->log);
-		chardev->bytes_dropped += lost;
-		chardev->bytes_out += run - lost;
+		if (run > PIECE_SIZE)
+			run = PIECE_SIZE;
+		if (!file_writer_put(chardev->writer, chardev->output + chardev->head, run))
+			return -EAGAIN;
 		chardev->head = (chardev->head + run) % CHARDEV_OUTPUT_SIZE;
 		chardev->count -= run;
+		chardev->stalled = false;
+		pthread_cond_broadcast(&chardev->room);
 	}
-	pthread_cond_broadcast(&chardev->room);
 	return 0;
 }
 
 int chardev_write_pending(struct chardev *chardev)
 {
-	if (chardev->is_file)
+	if (chardev->writer)
 		return write_to_file(chardev);
 	while (chardev->count) {
 		size_t run = CHARDEV_OUTPUT_SIZE - chardev->head;

@@ -351,6 +351,11 @@ static struct serial *to_serial(struct device *device)
 	return container_of(device, struct serial, device);
 }
 
+static int serial_start(struct device *device, struct error *err)
+{
+	return chardev_start(to_serial(device)->chardev, device->vm->jail, err);
+}
+
 static void serial_reset(struct device *device)
 {
 	struct serial *serial = to_serial(device);
@@ -468,6 +473,7 @@ static size_t serial_tail(struct device *device, char *out, size_t size)
 static const struct device_ops serial_ops = {
 	.name = "serial",
 	.version = 1,
+	.start = serial_start,
 	.reset = serial_reset,
 	.destroy = serial_destroy,
 	.save = serial_save,

@@ -29,7 +29,8 @@ enum jail_thread {
 	JAIL_THREAD_IO,	    /* device back ends */
 	JAIL_THREAD_MAIN,   /* control socket, lifecycle, tear-down */
 	JAIL_THREAD_WORKER, /* control commands and services that may wait */
-	JAIL_THREAD_SWAP,   /* slot stores: missing pages, scan, spill */
+	JAIL_THREAD_SWAP,   /* slot stores: missing pages, scan, spill; disks; log and console files
+			     */
 	JAIL_THREAD_GUARD,  /* a process of its own, see jail/guard.h */
 	JAIL_THREAD_COUNT,
 };

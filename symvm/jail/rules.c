@@ -217,7 +217,7 @@ const struct jail_rule jail_rules[] = {
 	/* --- threads that run an event loop --- */
 	CALL(epoll_wait, IO | MAIN),
 	CALL(epoll_pwait, IO | MAIN),
-	CALL(fstat, VCPU | IO | MAIN | SWAP), /* the size of a disk */
+	CALL(fstat, VCPU | IO | MAIN | SWAP), /* the size of a disk, or of a console's file */
 	/* The same, as glibc before 2.39 calls it. A path is looked up in the empty root alone. */
 	CALL_IF(newfstatat, VCPU | IO | MAIN | SWAP, 3, INT_MASK, AT_EMPTY_PATH),
 	/* The size of a block device; holes of RAM, for a dump. */

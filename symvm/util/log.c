@@ -6,17 +6,25 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "util/file_writer.h"
 #include "util/text.h"
 
 #define MESSAGE_MAX    1024
 #define LINE_MAX_BYTES 2048 /* below PIPE_BUF: a pipe takes a line whole or not at all */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+struct log_file {
+	struct file_writer *writer;
+	int fd;
+	_Atomic uint32_t lost; /* lines that the file did not take */
+};
 
 void log_init(struct log *log, int fd, enum log_level level)
 {
@@ -45,6 +53,71 @@ int log_level_parse(const char *text, enum log_level *level)
 	return -EINVAL;
 }
 
+/* file_writer_config.write */
+static void write_lines(void *opaque, const uint8_t *data, size_t length)
+{
+	struct log_file *file = opaque;
+
+	while (length) {
+		ssize_t done = write(file->fd, data, length);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			break;
+		data += done;
+		length -= (size_t)done;
+	}
+	while (length--)
+		if (*data++ == '\n')
+			atomic_fetch_add(&file->lost, 1);
+}
+
+int log_file_open(struct log *log)
+{
+	struct file_writer_config config = {.name = "log", .write = write_lines};
+	struct stat status;
+	struct log_file *file;
+
+	if (fstat(log->fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return 0;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->fd = log->fd;
+	config.opaque = file;
+	if (file_writer_create(&config, &file->writer) < 0) {
+		free(file);
+		return -ENOMEM;
+	}
+	log->file = file;
+	return 0;
+}
+
+int log_file_start(struct log *log, int (*enter)(void *opaque, struct error *err), void *opaque,
+		   struct error *err)
+{
+	return log->file ? file_writer_start(log->file->writer, enter, opaque, err) : 0;
+}
+
+void log_file_flush(struct log *log, unsigned ms)
+{
+	if (log->file)
+		file_writer_flush(log->file->writer, ms);
+}
+
+bool log_file_close(struct log *log)
+{
+	if (!log->file)
+		return true;
+	if (!file_writer_end(log->file->writer, FILE_WRITER_END_MS))
+		return false;
+	file_writer_destroy(log->file->writer);
+	free(log->file);
+	log->file = NULL;
+	return true;
+}
+
 /* "2026-11-30T16:45:01.123Z web symvm: warn: ", without an end of line. */
 static size_t put_prefix(char *line, size_t size, const struct log *log, enum log_level level)
 {
@@ -71,6 +144,8 @@ static bool put_line(struct log *log, enum log_level level, const char *message)
 	text_escape(line + used, sizeof(line) - used - 1, message, strlen(message), SIZE_MAX, 0);
 	used += strlen(line + used);
 	line[used++] = '\n';
+	if (log->file)
+		return file_writer_put(log->file->writer, (const uint8_t *)line, used);
 	/* The reader of a pipe or a terminal may have stopped. */
 	if (log->may_block && poll(&room, 1, 0) != 1)
 		return false;
@@ -82,6 +157,8 @@ static void write_line(struct log *log, enum log_level level, const char *format
 	char message[MESSAGE_MAX], note[64];
 	uint32_t lost = atomic_exchange(&log->lost, 0);
 
+	if (log->file)
+		lost += atomic_exchange(&log->file->lost, 0);
 	if (lost) {
 		snprintf(note, sizeof(note), "log: %u lines could not be written", lost);
 		if (!put_line(log, LOG_LEVEL_WARN, note)) {

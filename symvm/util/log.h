@@ -6,9 +6,10 @@
  *   2026-11-30T16:45:01.123Z web symvm: warn: disk0: ...
  *
  * A message is one row, whatever it quotes (util/text.h). The log never holds up its writer: a
- * line that a full pipe, terminal or disk does not take is counted, and the next line that is
- * written says how many were lost. Messages that a hostile guest can cause again and again go
- * through log_limited(), which bounds them.
+ * thread of its own writes to a file (util/file_writer.h). A line that a full pipe, terminal or
+ * disk does not take is counted, and so is one for which a disk that hangs left no room. The next
+ * line that is written says how many were lost. Messages that a hostile guest can cause again and
+ * again go through log_limited(), which bounds them.
  */
 #ifndef SYMVM_UTIL_LOG_H
 #define SYMVM_UTIL_LOG_H
@@ -17,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/error.h"
 #include "util/log_limit.h"
 
 enum log_level {
@@ -27,6 +29,7 @@ enum log_level {
 };
 
 struct reopen;
+struct log_file;
 
 struct log {
 	int fd;
@@ -35,6 +38,7 @@ struct log {
 	_Atomic uint32_t lost;	/* lines that could not be written since the last one that was */
 	char name[64];		/* the VM's; empty before it is known */
 	struct reopen *reopen;	/* files that are reopened on SIGUSR1; may be NULL */
+	struct log_file *file;	/* what its copies share if a thread writes; else NULL */
 	bool may_block;		/* the descriptor could not be reopened as one of our own */
 };
 
@@ -44,10 +48,26 @@ void log_init(struct log *log, int fd, enum log_level level);
 /* Sets the VM's @name. Before other threads use the log. */
 void log_set_name(struct log *log, const char *name);
 
+/*
+ * Prepares a thread that writes, if the log is a regular file. Copies of @log made afterwards use
+ * it, too. -ENOMEM. Main thread.
+ */
+int log_file_open(struct log *log);
+/* Starts that thread, if there is to be one; @enter as for file_writer_start(). Main thread. */
+int log_file_start(struct log *log, int (*enter)(void *opaque, struct error *err), void *opaque,
+		   struct error *err);
+/* Waits until the file has all lines so far, at most @ms. Any thread. */
+void log_file_flush(struct log *log, unsigned ms);
+/*
+ * Ends the thread. True if the file has all lines. Otherwise its disk hangs: the descriptor must
+ * stay open, and later lines are lost. Main thread, when no copy of @log is used any more.
+ */
+bool log_file_close(struct log *log);
+
 /* Parses "error", "warn", "info" or "debug"; -EINVAL otherwise. */
 int log_level_parse(const char *text, enum log_level *level);
 
-/* Writes one line. Any thread; one write(2) per line, so lines do not mix. Does not wait. */
+/* Writes one line. Any thread; a write(2) has whole lines, so lines do not mix. Does not wait. */
 void log_write(struct log *log, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

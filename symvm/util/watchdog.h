@@ -13,7 +13,8 @@ struct watchdog;
 
 struct watchdog_config {
 	/* The deadline has passed: called once, on the watchdog's thread. It must end the process
-	 * by _exit(), and must not wait or take locks. @phase: the last watchdog_phase(). */
+	 * by _exit(), and must neither wait without a limit nor take locks that are held during
+	 * waits. @phase: the last watchdog_phase(). */
 	void (*expired)(void *opaque, const char *phase);
 	/* A signal arrived at @signal_fd. On the watchdog's thread; must not wait. */
 	void (*signalled)(void *opaque, unsigned signal);

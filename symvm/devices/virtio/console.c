@@ -200,6 +200,11 @@ static void console_reset(struct virtio_device *virtio)
 	console->sent = 0;
 }
 
+static int console_start(struct virtio_device *virtio, struct error *err)
+{
+	return chardev_start(to_console(virtio)->chardev, virtio->vm->jail, err);
+}
+
 static void console_destroy(struct virtio_device *virtio)
 {
 	struct console *console = to_console(virtio);
@@ -237,6 +242,7 @@ static const struct virtio_ops console_ops = {
 	.id = VIRTIO_ID_CONSOLE,
 	.class_code = 0x078000,
 	.version = 1,
+	.start = console_start,
 	.activate = console_activate,
 	.notified = console_notified,
 	.quiesce = console_quiesce,
