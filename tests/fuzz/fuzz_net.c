@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * virtio-net with a hostile driver: any descriptors, rings that lie, frames of any length
- * in both directions. The back end only looks at each byte.
+ * in both directions. The back end only reads each byte.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +12,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct net_backend sink;
-static volatile uint8_t sum;
 
+/* A copy makes the sanitizer look at each byte. A loop over the bytes took most of the time. */
 static void sink_send(struct net_backend *backend, const uint8_t *frame, size_t length)
 {
+	static uint8_t copy[NET_FRAME_MAX];
+
 	if (length < NET_FRAME_MIN || length > NET_FRAME_MAX)
 		abort();
-	for (size_t i = 0; i < length; i++)
-		sum += frame[i];
+	memcpy(copy, frame, length);
+	__asm__ volatile("" : : "r"(copy) : "memory"); /* the compiler must not leave it out */
 }
 
 static void sink_nothing(struct net_backend *backend)
