@@ -7,6 +7,11 @@
 SYMVM_ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 export SYMVM_ROOT
 export SYMVM_CACHE=${SYMVM_CACHE:-$SYMVM_ROOT/.cache}
+# Debian gives these to root only, but depmod, modinfo and mke2fs are useful to others, too.
+case :$PATH: in
+*:/usr/sbin:*) ;;
+*) export PATH=$PATH:/usr/sbin:/sbin ;;
+esac
 
 # note TEXT...: print progress on stderr, so that stdout stays usable as data.
 note() {
