@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "util/descriptor.h"
@@ -16,8 +17,6 @@ int main(int argc, char **argv)
 
 	if (descriptor_fill_standard() < 0)
 		return COMMAND_FAILURE;
-	/* Whether the terminal shows UTF-8 (util/text.h). Nothing else depends on the locale. */
-	setlocale(LC_CTYPE, "");
 	/* A write beyond RLIMIT_FSIZE is an error of that write (EFBIG), wherever it happens. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
@@ -34,6 +33,13 @@ int main(int argc, char **argv)
 		command_error("unknown command '%s' (see 'symvm help')", name);
 		return COMMAND_USAGE;
 	}
+	/*
+	 * Whether the terminal shows UTF-8 (util/text.h). Nothing else depends on the locale. A
+	 * VM's log that no terminal shows is in ASCII: glibc opens five files for a locale, and the
+	 * guest would wait for that.
+	 */
+	if (!command->run_unparsed || isatty(STDERR_FILENO))
+		setlocale(LC_CTYPE, "");
 	status = command_run(command, argc - 1, argv + 1);
 	if (fflush(stdout) != 0 && status == COMMAND_SUCCESS) {
 		command_error("%s: standard output could not be written", name);

@@ -159,10 +159,14 @@ int state_dir_open(bool create, char *path, size_t path_size, struct error *err)
 bool state_dir_ends_at_logout(const struct state_name *state)
 {
 	char prefix[sizeof(USER_DIR) + 16], linger[512];
-	const struct passwd *user = getpwuid(geteuid());
+	const struct passwd *user;
 
 	snprintf(prefix, sizeof(prefix), USER_DIR "/", (unsigned)geteuid());
-	if (!user || strncmp(state->address.sun_path, prefix, strlen(prefix)) != 0)
+	if (strncmp(state->address.sun_path, prefix, strlen(prefix)) != 0)
+		return false;
+	/* The name service may ask servers. */
+	user = getpwuid(geteuid());
+	if (!user)
 		return false;
 	snprintf(linger, sizeof(linger), LINGER_DIR "/%s", user->pw_name);
 	return access(linger, F_OK) < 0;

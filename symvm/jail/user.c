@@ -153,11 +153,12 @@ int jail_user_choose(const char *text, struct jail_user *user, struct error *err
 static bool empty_bounding_set(void)
 {
 	for (unsigned long capability = 0; capability < 64; capability++) {
-		int present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-
-		if (present < 0) /* beyond the kernel's last */
+		if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
+			continue;
+		if (errno == EINVAL) /* beyond the kernel's last */
 			return true;
-		if (present > 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+		/* Not allowed to. That is no loss if it is not there. */
+		if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 0)
 			return false;
 	}
 	return true;

@@ -23,11 +23,9 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1; newer than Debian 12's headers of the C library */
 #endif
 
-int memory_check_config(const struct memory_config *config, struct error *err)
+static int check_size(const struct memory_config *config, struct error *err)
 {
 	uint64_t alignment = config->huge_pages ? MEMORY_HUGE_PAGE_SIZE : MEMORY_ALIGNMENT;
-	struct memory_host host;
-	int status;
 
 	if (config->size < MEMORY_MINIMUM)
 		return error_set(err, -EINVAL,
@@ -38,6 +36,16 @@ int memory_check_config(const struct memory_config *config, struct error *err)
 		return error_set(err, -EINVAL, "memory: %llu bytes are not a multiple of %llu MiB",
 				 (unsigned long long)config->size,
 				 (unsigned long long)(alignment >> 20));
+	return 0;
+}
+
+int memory_check_config(const struct memory_config *config, struct error *err)
+{
+	struct memory_host host;
+	int status = check_size(config, err);
+
+	if (status < 0)
+		return status;
 	memory_host_read(&host, "");
 	status = memory_host_check(&host, config, err);
 	return status < 0 ? status : memory_plug_check_config(config, host.total, err);
@@ -94,7 +102,7 @@ static int ram_add(struct guest_memory *memory, const struct memory_config *conf
 int memory_init(struct guest_memory *memory, int vm_fd, const struct memory_config *config,
 		struct error *err)
 {
-	int status = memory_check_config(config, err);
+	int status = check_size(config, err);
 
 	if (status < 0)
 		return status;

@@ -52,8 +52,9 @@ struct memory_config {
 };
 
 /*
- * Checks sizes against limits and what the host can give (memory_host.h), as memory_init() does
- * first. -EINVAL, -ENOMEM. Any thread, before the jail closes.
+ * Checks sizes against limits and what the host can give (memory_host.h). To be called before
+ * memory_init(), which checks the size of RAM alone. -EINVAL, -ENOMEM. Any thread, before the jail
+ * closes.
  */
 int memory_check_config(const struct memory_config *config, struct error *err);
 

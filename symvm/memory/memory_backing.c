@@ -98,6 +98,6 @@ int memory_file_reserve(int fd, uint64_t size, struct error *err)
 	/* Give the taken pages back first, so that the count of free pages is right. */
 	if (ftruncate(fd, 0) < 0)
 		return error_set_errno(err, -errno, "memory: cannot give huge pages back");
-	memory_host_read(&host, "");
+	memory_host_read_huge(&host, "");
 	return memory_host_explain_huge(&host, size, status == -ENOSPC ? -ENOMEM : status, err);
 }

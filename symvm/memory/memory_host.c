@@ -169,13 +169,16 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void huge_read(struct memory_host *host, const char *root, const char *cgroups)
+void memory_host_read_huge(struct memory_host *host, const char *root)
 {
+	char cgroups[4096] = "";
 	uint64_t spare = number_read(root, HUGE_POOL "free_hugepages", 0);
 	uint64_t promised = number_read(root, HUGE_POOL "resv_hugepages", 0);
-	uint64_t group = least_of(group_limit(root, cgroups, &huge_limit, 0),
-				  group_limit(root, cgroups, &huge_promise_limit, 0));
+	uint64_t group;
 
+	text_read(root, "/proc/self/cgroup", cgroups, sizeof(cgroups));
+	group = least_of(group_limit(root, cgroups, &huge_limit, 0),
+			 group_limit(root, cgroups, &huge_promise_limit, 0));
 	host->huge_free = spare > promised ? spare - promised : 0;
 	host->huge_group = group == MEMORY_HOST_NO_LIMIT ? group : group / MEMORY_HUGE_PAGE_SIZE;
 }
@@ -199,7 +202,6 @@ void memory_host_read(struct memory_host *host, const char *root)
 			       : limit > promised	     ? limit - promised
 							     : 0;
 	}
-	huge_read(host, root, cgroups);
 }
 
 int memory_host_check(const struct memory_host *host, const struct memory_config *config,

@@ -14,6 +14,7 @@ struct memory_host {
 	uint64_t total;	 /* bytes of RAM; 0: unknown */
 	uint64_t group;	 /* bytes that the memory cgroups allow, swap included; NO_LIMIT */
 	uint64_t commit; /* bytes that may still be promised (vm.overcommit_memory=2); NO_LIMIT */
+	/* By memory_host_read_huge(): */
 	uint64_t huge_free;  /* huge pages of 2 MiB: free in the pool, and not promised */
 	uint64_t huge_group; /* those that the hugetlb cgroups still allow; NO_LIMIT */
 };
@@ -24,6 +25,12 @@ struct memory_host {
  * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/. Any thread, before the jail closes.
  */
 void memory_host_read(struct memory_host *host, const char *root);
+
+/*
+ * Reads what memory_host_read() leaves out: only an error about huge pages needs it, and each file
+ * delays the guest's start. The same files, thread and contract.
+ */
+void memory_host_read_huge(struct memory_host *host, const char *root);
 
 /*
  * Whether @host can give the boot-time RAM that @config asks for. -ENOMEM with the limit in @err.

@@ -182,7 +182,7 @@ static void test_takes_huge_pages_or_says_how_many_are_missing(void **state)
 	struct error err = {0};
 	int status;
 
-	memory_host_read(&host, "");
+	memory_host_read_huge(&host, "");
 	status = memory_init(&real, -1, &config, &err);
 	if (status == 0) {
 		memset(real.regions[0].hva, 1, config.size);

@@ -136,7 +136,7 @@ static void explain(const char *words)
 	struct memory_host host;
 	struct error err = {0};
 
-	memory_host_read(&host, root);
+	memory_host_read_huge(&host, root);
 	assert_int_equal(memory_host_explain_huge(&host, 256 * MIB, -ENOMEM, &err), -ENOMEM);
 	assert_non_null(strstr(err.text, words));
 	assert_null(strchr(err.text, '\n'));
