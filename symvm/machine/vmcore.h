@@ -6,6 +6,9 @@
  *	0                ELF header, program headers, notes
  *	VMCORE_HEAD      RAM, one PT_LOAD for each region; pages of zeros are holes
  *
+ * If VMCOREINFO says where the kernel is mapped, there is a further PT_LOAD for that, of the same
+ * bytes.
+ *
  * Notes: NT_PRSTATUS and QEMU's CPU state for each vCPU, and VMCOREINFO, which Linux keeps in its
  * memory (kernel/vmcore_info.c, in older kernels kernel/crash_core.c). The head is written last: a
  * file that is not complete is not an ELF file.

@@ -10,6 +10,7 @@
 
 #include "machine/vm.h"
 #include "machine/vmcore_internal.h"
+#include "util/u64.h"
 
 /* QEMU's QEMUCPUSegment and, up to cr[4], QEMUCPUState, version 1. */
 struct qemu_segment {
@@ -38,7 +39,7 @@ struct notes {
 
 #define NOTE_SIZE(description) (12 + 8 + (description))
 
-_Static_assert(sizeof(Elf64_Ehdr) + (1 + MEMORY_REGIONS_MAX) * sizeof(Elf64_Phdr) +
+_Static_assert(sizeof(Elf64_Ehdr) + (2 + MEMORY_REGIONS_MAX) * sizeof(Elf64_Phdr) +
 			       VM_VCPUS_MAX * (NOTE_SIZE(sizeof(struct elf_prstatus)) +
 					       NOTE_SIZE(sizeof(struct qemu_cpu))) +
 			       NOTE_SIZE(VMCOREINFO_MAX) + 64 <=
@@ -160,10 +161,45 @@ static void add_qemu_cpu(struct notes *notes, const struct vcpu_registers *cpu)
 	add_note(notes, "QEMU", 0, &out, sizeof(out));
 }
 
-static unsigned add_loads(const struct vmcore *core, Elf64_Phdr *headers)
+/*
+ * The kernel's own mapping, of bytes that the file has once, as in /proc/vmcore: drgn finds the
+ * kernel's page tables through it. Returns the number of headers.
+ */
+static unsigned add_kernel(const struct vmcore *core, const struct vmcore_kernel *kernel,
+			   Elf64_Phdr *header)
 {
 	uint64_t offset = VMCORE_HEAD;
-	unsigned count = 0;
+
+	for (unsigned i = 0; i < core->memory->count; i++) {
+		const struct memory_region *region = &core->memory->regions[i];
+		uint64_t at = kernel->gpa - region->gpa, size;
+
+		if (!region->ram)
+			continue;
+		if (kernel->gpa < region->gpa || at >= region->size) {
+			offset += region->size;
+			continue;
+		}
+		size = u64_min(kernel->size, region->size - at);
+		*header = (Elf64_Phdr){
+			.p_type = PT_LOAD,
+			.p_offset = offset + at,
+			.p_vaddr = kernel->address,
+			.p_paddr = kernel->gpa,
+			.p_filesz = size,
+			.p_memsz = size,
+		};
+		return 1;
+	}
+	return 0;
+}
+
+/* @kernel: NULL if it is not known. */
+static unsigned add_loads(const struct vmcore *core, const struct vmcore_kernel *kernel,
+			  Elf64_Phdr *headers)
+{
+	uint64_t offset = VMCORE_HEAD;
+	unsigned count = kernel ? add_kernel(core, kernel, headers) : 0;
 
 	for (unsigned i = 0; i < core->memory->count; i++) {
 		const struct memory_region *region = &core->memory->regions[i];
@@ -186,11 +222,14 @@ void vmcore_head_make(const struct vmcore *core, const char *info, size_t info_s
 {
 	Elf64_Ehdr *elf = (Elf64_Ehdr *)head;
 	Elf64_Phdr *headers = (Elf64_Phdr *)(elf + 1);
+	struct vmcore_kernel kernel;
 	struct notes notes;
 	unsigned loads;
+	bool known;
 
 	memset(head, 0, VMCORE_HEAD);
-	loads = add_loads(core, headers + 1);
+	known = info_size && vmcoreinfo_kernel(info, info_size, &kernel);
+	loads = add_loads(core, known ? &kernel : NULL, headers + 1);
 	notes = (struct notes){.start = (uint8_t *)(headers + 1 + loads)};
 	for (unsigned i = 0; i < core->cpu_count; i++)
 		add_status(&notes, &core->cpus[i], i);

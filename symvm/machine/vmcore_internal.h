@@ -28,6 +28,16 @@ void vmcoreinfo_look(struct vmcoreinfo_finder *finder, const uint8_t *page, uint
 size_t vmcoreinfo_choose(const struct vmcoreinfo_finder *finder, const struct guest_memory *memory,
 			 char text[VMCOREINFO_MAX]);
 
+/* Where the kernel that the note describes is mapped, from its text's start on. */
+struct vmcore_kernel {
+	uint64_t address; /* virtual */
+	uint64_t gpa;
+	uint64_t size; /* bytes, at most: the mapping may end before */
+};
+
+/* Finds that in the @length bytes of VMCOREINFO at @text. False: it does not say. */
+bool vmcoreinfo_kernel(const char *text, size_t length, struct vmcore_kernel *kernel);
+
 /*
  * Makes the head of the file of @core: the notes, with @info_size bytes of VMCOREINFO at @info
  * (0: none), and all headers. @head: VMCORE_HEAD bytes.

@@ -19,9 +19,10 @@
 
 /* Where Linux maps its own code and data, and a field of struct new_utsname (uapi/linux/utsname.h)
  */
-#define KERNEL_MAP     0xffffffff80000000ull
-#define UTS_FIELD      65u
-#define UTS_RELEASE_AT (2 * UTS_FIELD)
+#define KERNEL_MAP	0xffffffff80000000ull
+#define KERNEL_MAP_SIZE (512ull << 20) /* with KASLR 1 GiB, which VMCOREINFO says */
+#define UTS_FIELD	65u
+#define UTS_RELEASE_AT	(2 * UTS_FIELD)
 
 /* The length of the text of the note at @page, or 0. */
 static size_t note_length(const uint8_t *page)
@@ -89,6 +90,24 @@ static bool number_of(const char *text, size_t length, const char *key, int base
 	copy[size] = '\0';
 	*number = base == 16 ? strtoull(copy, &end, 16) : (uint64_t)strtoll(copy, &end, base);
 	return *end == '\0';
+}
+
+bool vmcoreinfo_kernel(const char *text, size_t length, struct vmcore_kernel *kernel)
+{
+	uint64_t start, phys_base, size = KERNEL_MAP_SIZE;
+
+	if (!number_of(text, length, "SYMBOL(_stext)", 16, &start) ||
+	    !number_of(text, length, "NUMBER(phys_base)", 10, &phys_base))
+		return false;
+	number_of(text, length, "NUMBER(KERNEL_IMAGE_SIZE)", 10, &size);
+	if (start < KERNEL_MAP || start - KERNEL_MAP >= size)
+		return false;
+	*kernel = (struct vmcore_kernel){
+		.address = start,
+		.gpa = start - KERNEL_MAP + phys_base,
+		.size = size - (start - KERNEL_MAP),
+	};
+	return kernel->gpa % VMCORE_PAGE == 0 && start % VMCORE_PAGE == 0;
 }
 
 /* Whether the kernel whose note this is has its release where the note says. */

@@ -232,6 +232,30 @@ static void vmcoreinfo_is_that_of_the_kernel_that_runs(void **state)
 	assert_false(find_note("VMCOREINFO", 0, 1, text, sizeof(text)));
 }
 
+/* The page tables are in the kernel's image, so a reader needs that mapping first. */
+static void the_kernel_is_where_vmcoreinfo_says(void **state)
+{
+	Elf64_Phdr load;
+
+	put_info(0x10000, "6.1.0\nSYMBOL(_stext)=ffffffff81200000", 0x80000 + 134);
+	put(0x280000, "text", 5); /* _stext - KERNEL_MAP + phys_base */
+	assert_int_equal(vmcore_write(&core, &err), 0);
+	load = header(1);
+	assert_int_equal(load.p_vaddr, 0xffffffff81200000);
+	assert_int_equal(load.p_paddr, 0x280000);
+	assert_int_equal(load.p_filesz, LOW - 0x280000);
+	assert_int_equal(load.p_offset, VMCORE_HEAD + 0x280000);
+	assert_int_equal(header(2).p_paddr, 0);
+	assert_int_equal(header(3).p_paddr, HOLE);
+	/* Beyond RAM, and above. */
+	put_info(0x10000, "6.1.0\nSYMBOL(_stext)=ffffffff91200000", 0x80000 + 134);
+	assert_int_equal(vmcore_write(&core, &err), 0);
+	assert_int_equal(header(1).p_paddr, 0);
+	put_info(0x10000, "6.1.0\nSYMBOL(_stext)=1200000", 0x80000 + 134);
+	assert_int_equal(vmcore_write(&core, &err), 0);
+	assert_int_equal(header(1).p_paddr, 0);
+}
+
 static void vmcoreinfo_that_cannot_be_confirmed_is_better_than_none(void **state)
 {
 	char text[4096] = "";
@@ -316,6 +340,7 @@ int main(void)
 		CASE(a_guest_of_zeros_is_one_hole),
 		CASE(registers_are_notes),
 		CASE(vmcoreinfo_is_that_of_the_kernel_that_runs),
+		CASE(the_kernel_is_where_vmcoreinfo_says),
 		CASE(vmcoreinfo_that_cannot_be_confirmed_is_better_than_none),
 		CASE(wild_notes_do_no_harm),
 		CASE(a_full_disk_is_one_error_and_no_elf_file),
