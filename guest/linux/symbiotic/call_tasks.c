@@ -16,7 +16,11 @@ static u64 sym_task_rss(struct task_struct *task)
 {
 	u64 rss = 0;
 
-	task_lock(task);
+	/* After a panic its owner may be a CPU that stands still, and this is an atomic call. */
+	if (!READ_ONCE(sym_panicked))
+		task_lock(task);
+	else if (!spin_trylock(&task->alloc_lock))
+		return 0;
 	if (task->mm)
 		rss = (u64)get_mm_rss(task->mm) << PAGE_SHIFT;
 	task_unlock(task);
@@ -64,8 +68,9 @@ static bool sym_task_listed(const struct task_struct *task, bool threads)
 	return threads || thread_group_leader((struct task_struct *)task);
 }
 
-/* Fills up to @max records; returns how many there are. */
-static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsigned int max)
+/* Fills up to @max records, of the tasks from @first on; returns how many tasks there are. */
+static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsigned int first,
+				   unsigned int max)
 {
 	struct task_struct *process, *task;
 	unsigned int count = 0;
@@ -74,8 +79,8 @@ static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsig
 	for_each_process_thread(process, task) {
 		if (!sym_task_listed(task, threads))
 			continue;
-		if (count < max)
-			sym_task_record(task, threads, &records[count]);
+		if (count >= first && count - first < max)
+			sym_task_record(task, threads, &records[count - first]);
 		count++;
 	}
 	rcu_read_unlock();
@@ -86,14 +91,14 @@ static unsigned int sym_tasks_walk(bool threads, struct sym_task *records, unsig
 static ssize_t sym_tasks_produce(u64 flags, void **data)
 {
 	bool threads = flags & SYM_TASKS_THREADS;
-	unsigned int max = sym_tasks_walk(threads, NULL, 0) + 64;
+	unsigned int max = sym_tasks_walk(threads, NULL, 0, 0) + 64;
 	struct sym_task *records;
 	unsigned int count;
 
 	records = kvmalloc_array(max, sizeof(*records), GFP_KERNEL);
 	if (!records)
 		return -ENOMEM;
-	count = min(sym_tasks_walk(threads, records, max), max);
+	count = min(sym_tasks_walk(threads, records, 0, max), max);
 	if (flags & SYM_TASKS_TEXTS) {
 		count = sym_tasks_add_texts(records, count, data);
 		kvfree(records);
@@ -110,12 +115,35 @@ static void sym_tasks_stop(void)
 	sym_deferred_stop(&sym_tasks_deferred);
 }
 
+/*
+ * After a panic no worker runs, but nothing changes either. So the pieces of a listing are made in
+ * the calls that fetch them, and its cookie is its flags.
+ */
+static s64 sym_tasks_after_panic(u64 cookie, u64 offset, u64 flags, struct sym_task *records)
+{
+	const unsigned int max = SYM_MESSAGE_SIZE / sizeof(*records);
+	u64 first = offset / sizeof(*records);
+	unsigned int count;
+
+	if (!cookie)
+		return 1 + (flags & SYM_TASKS_THREADS);
+	if (cookie > 1 + SYM_TASKS_THREADS)
+		return -ESTALE;
+	if (offset % sizeof(*records) || first > S32_MAX)
+		return -EINVAL;
+	count = sym_tasks_walk(cookie - 1, records, first, max);
+	return count > first ? min_t(u64, count - first, max) * sizeof(*records) : 0;
+}
+
 static s64 sym_tasks(const struct symbiotic_request *request)
 {
 	const u64 cookie = request->args[0];
 
 	if (!request->message)
 		return -EOPNOTSUPP;
+	if (READ_ONCE(sym_panicked))
+		return sym_tasks_after_panic(cookie, request->args[1], request->args[2],
+					     request->message);
 	if (cookie)
 		return sym_deferred_fetch(&sym_tasks_deferred, cookie, request->args[1],
 					  request->message, SYM_MESSAGE_SIZE);

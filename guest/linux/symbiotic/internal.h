@@ -96,6 +96,7 @@ int sym_spy_vm_register(void);
 void sym_spy_vm_withdraw(void);
 void sym_spy_boot_state(u32 state);
 void sym_spy_panic(const char *message);
+extern bool sym_panicked; /* main.c: only calls run code of this kernel from now on */
 bool sym_spy_host_read(struct sym_spy_vm_host *out);
 
 /* sysfs.c */

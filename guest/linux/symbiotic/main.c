@@ -18,6 +18,7 @@
 #include "internal.h"
 
 static bool sym_started;
+bool sym_panicked;
 
 /* The hypervisor bit first: bare metal answers an unknown leaf with data of another leaf. */
 static bool __init sym_discover(void)
@@ -112,6 +113,7 @@ static struct notifier_block sym_reboot_block = {
 
 static int sym_panic(struct notifier_block *block, unsigned long action, void *message)
 {
+	WRITE_ONCE(sym_panicked, true);
 	sym_spy_panic(message);
 	return NOTIFY_DONE;
 }
