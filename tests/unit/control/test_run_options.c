@@ -90,8 +90,11 @@ static void everything_given(void **state)
 	assert_int_equal(PARSE("--kernel=k", "--initrd", "i", "--append=", "--memory=1G,huge",
 			       "--cpus=16", "--name=n", "--symbiotic=off", "--on-reboot=exit",
 			       "--on-triple-fault=reset", "--jail=log", "--paused",
-			       "--log-level=debug", "--log-file=f"),
+			       "--log-level=debug", "--log-file=f", "--on-panic=dump",
+			       "--dump-file=d"),
 			 0);
+	assert_int_equal(options.config.on_panic, VM_ON_PANIC_DUMP);
+	assert_string_equal(options.dump_file, "d");
 	assert_string_equal(options.config.initrd, "i");
 	assert_string_equal(options.config.command_line, "");
 	assert_int_equal(options.config.memory.size, 1u << 30);
@@ -178,6 +181,10 @@ static void choices_are_checked(void **state)
 	expect_refusal(PARSE("--kernel=k", "--on-reboot=stay"), "--on-reboot: 'stay'");
 	expect_refusal(PARSE("--kernel=k", "--on-triple-fault=hang"), "--on-triple-fault: 'hang'");
 	expect_refusal(PARSE("--kernel=k", "--jail=ajar"), "--jail: 'ajar'");
+	expect_refusal(PARSE("--kernel=k", "--on-panic=hang"), "--on-panic: 'hang'");
+	expect_refusal(PARSE("--kernel=k", "--dump-file=f"),
+		       "--dump-file: only with --on-panic dump");
+	expect_refusal(PARSE("--kernel=k", "--dump-file=f", "--on-panic=pause"), "--dump-file");
 	expect_refusal(PARSE("--kernel=k", "--log-level=all"), "--log-level: 'all'");
 	expect_refusal(PARSE("--kernel=k", "--name="), "--name");
 	expect_refusal(PARSE("--kernel="), "--kernel");

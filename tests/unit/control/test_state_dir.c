@@ -69,6 +69,58 @@ static void names_are_checked(void **state)
 	assert_int_equal(state_name_check("\xc3\xa4", &err), -EINVAL);
 }
 
+/* Open @suffix of the name "one" as a VM does at its start. */
+static int open_kept(struct state_name *name, const char *suffix)
+{
+	char path[STATE_PATH_MAX], expected[128];
+	struct stat status;
+	struct error err;
+	int fd = state_name_open_kept(name, suffix, path, sizeof(path), &err);
+
+	assert_true(fd >= 0);
+	snprintf(expected, sizeof(expected), "%s/one%s", dir, suffix);
+	assert_string_equal(path, expected);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	return fd;
+}
+
+static void only_files_with_contents_are_kept(void **state)
+{
+	struct state_name name;
+	struct error err;
+	char path[128];
+	int fd;
+
+	for (unsigned with_guard = 0; with_guard < 2; with_guard++) {
+		assert_int_equal(state_name_claim(&name, "one", &err), 0);
+		close(open_kept(&name, ".vmcore"));
+		fd = open_kept(&name, ".panic");
+		assert_int_equal(write(fd, "words", 5), 5);
+		close(fd);
+		if (with_guard)
+			assert_int_equal(state_name_guard(&name, &err), 0);
+		state_name_release(&name);
+		assert_false(exists("one.lock"));
+		assert_false(exists("one.vmcore"));
+		assert_true(exists("one.panic"));
+	}
+	/* The next VM of that name finds it, and leaves it as it is. */
+	assert_int_equal(state_name_claim(&name, "one", &err), 0);
+	fd = open_kept(&name, ".panic");
+	assert_int_equal(lseek(fd, 0, SEEK_END), 5);
+	close(fd);
+	/* No file of another kind. */
+	snprintf(path, sizeof(path), "%s/one.vmcore", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(state_name_open_kept(&name, ".vmcore", path, sizeof(path), &err), -EINVAL);
+	assert_non_null(strstr(err.text, "not a regular file"));
+	state_name_release(&name);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/one.panic", dir);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void a_name_is_claimed_once(void **state)
 {
 	struct state_name first, second;
@@ -405,6 +457,7 @@ int main(void)
 		cmocka_unit_test(a_guard_waits_for_the_lock),
 		cmocka_unit_test(a_removed_name_is_noticed_and_stays_taken),
 		cmocka_unit_test(a_release_leaves_files_of_others_alone),
+		cmocka_unit_test(only_files_with_contents_are_kept),
 		cmocka_unit_test(names_of_two_directories_are_two),
 		cmocka_unit_test(users_have_places_of_their_own),
 		cmocka_unit_test(root_does_not_follow_xdg),

@@ -360,6 +360,37 @@ static void a_full_disk_loses_output_only(void **state)
 	unlink(path);
 }
 
+/* For the report of a panic: whether somebody read it or not. */
+static void the_newest_output_can_be_read_again(void **state)
+{
+	struct chardev *chardev;
+	char path[64], spec[80], tail[32];
+	static char much[CHARDEV_OUTPUT_SIZE + 1];
+
+	snprintf(path, sizeof(path), "/tmp/test_chardev.%d", getpid());
+	snprintf(spec, sizeof(spec), "file:%s", path);
+	chardev = open_it(spec);
+	assert_int_equal(chardev_tail(chardev, tail, sizeof(tail)), 0);
+	chardev_write(chardev, (const uint8_t *)"first", 5, false);
+	assert_int_equal(chardev_tail(chardev, tail, sizeof(tail)), 5);
+	assert_memory_equal(tail, "first", 5);
+	chardev_flush(chardev);
+	chardev_write(chardev, (const uint8_t *)" second", 7, false);
+	assert_int_equal(chardev_tail(chardev, tail, 8), 8);
+	assert_memory_equal(tail, "t second", 8);
+	/* Around the end of the ring, and no more than it has. */
+	for (unsigned i = 0; i < 3 * CHARDEV_OUTPUT_SIZE / 10; i++) {
+		chardev_write(chardev, (const uint8_t *)"0123456789", 10, false);
+		chardev_flush(chardev);
+	}
+	assert_int_equal(chardev_tail(chardev, tail, 12), 12);
+	assert_memory_equal(tail, "890123456789", 12);
+	assert_int_equal(chardev_tail(chardev, much, sizeof(much)), CHARDEV_OUTPUT_SIZE);
+	assert_memory_equal(much + CHARDEV_OUTPUT_SIZE - 10, "0123456789", 10);
+	close_it(chardev);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +402,7 @@ int main(void)
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(a_file_has_a_limit),
 		cmocka_unit_test(a_full_disk_loses_output_only),
+		cmocka_unit_test(the_newest_output_can_be_read_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
