@@ -99,6 +99,14 @@ all='ok 1 one (of 4) ok 2 two (of 4) ok 3 three (of 4) ok 4 four (of 4) '
 	[ "$output" = "lab/run: SYMVM_LAB_STILL_SECONDS='soon' is not a whole number of seconds" ]
 }
 
+@test "a host that hangs before the command begins is started again, three times at most" {
+	FAKE_FAULTS=1:boot:hangs run -7 lab/run --timeout 120 sh -c 'exit 7'
+	[ "$output" = "lab/run: the emulated host did not come up; its last words:" ]
+	[ "$(starts)" -eq 2 ]
+	FAKE_FAULTS='*:boot:hangs' SYMVM_LAB_UP_SECONDS=1 run -125 lab/run --timeout 120 true
+	[ "$(starts)" -eq 5 ]
+}
+
 @test "a host that does not come up is counted, too" {
 	FAKE_FAULTS=1:boot:hangs in_lab 0 60
 	[ "$results" = "$all" ]
