@@ -153,6 +153,16 @@ static void *client_run(void *opaque)
 	return NULL;
 }
 
+static unsigned catchers(void)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&fixture.vm.doorbells.lock);
+	count = fixture.vm.doorbells.catchers;
+	pthread_mutex_unlock(&fixture.vm.doorbells.lock);
+	return count;
+}
+
 /* Starts the client, and waits until it watches. */
 static struct client *client_start(unsigned index)
 {
@@ -161,7 +171,7 @@ static struct client *client_start(unsigned index)
 	wait_limit_init(&client->limit, 3600000);
 	assert_int_equal(pthread_create(&client->thread, NULL, client_run, client), 0);
 	while (client->watch.kinds & KIND(DOORBELL) &&
-	       (fixture.vm.doorbells.catchers <= index || atomic_load(&fixture.in_kvm)))
+	       (catchers() <= index || atomic_load(&fixture.in_kvm)))
 		usleep(100);
 	return client;
 }
