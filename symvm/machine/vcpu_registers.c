@@ -17,6 +17,7 @@ static void read_registers(struct vcpu *vcpu, void *opaque)
 {
 	struct reading *reading = opaque;
 	struct vcpu_registers *out = reading->out;
+	struct sym_spy_vcpu_guest spy;
 	struct kvm_mp_state state;
 
 	/* After a call KVM still has the handler's registers. */
@@ -32,6 +33,8 @@ static void read_registers(struct vcpu *vcpu, void *opaque)
 		return;
 	}
 	out->halted = state.mp_state != KVM_MP_STATE_RUNNABLE;
+	out->has_task = vcpu->symbiotic && sym_vcpu_spy_read(vcpu->symbiotic, &spy) == 0;
+	out->task = out->has_task ? spy.pid : 0;
 	reading->status = 0;
 }
 

@@ -5,13 +5,16 @@
 
 #include <linux/kvm.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct vcpu;
 
 struct vcpu_registers {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
-	bool halted; /* in HLT, or it waits to be started */
+	bool halted;   /* in HLT, or it waits to be started */
+	bool has_task; /* the guest publishes its current task (SymSpy) */
+	uint32_t task; /* that task's number, of the thread; 0: the idle task */
 };
 
 /*

@@ -99,7 +99,8 @@ static void add_status(struct notes *notes, const struct vcpu_registers *cpu, un
 		.fs = sregs->fs.selector,
 		.gs = sregs->gs.selector,
 	};
-	struct elf_prstatus status = {.pr_pid = (int)id + 1};
+	/* As in /proc/vmcore, by which drgn finds a task's registers; else as QEMU numbers them. */
+	struct elf_prstatus status = {.pr_pid = (int)(cpu->has_task ? cpu->task : id + 1)};
 
 	_Static_assert(sizeof(status.pr_reg) == sizeof(user), "the registers of NT_PRSTATUS");
 	memcpy(&status.pr_reg, &user, sizeof(user));

@@ -187,6 +187,11 @@ static void registers_are_notes(void **state)
 	assert_int_equal(regs.cs, 0x10);
 	assert_false(find_note("CORE", NT_PRSTATUS, 2, &prstatus, sizeof(prstatus)));
 	assert_true(find_note("QEMU", 0, 1, qemu, sizeof(qemu)));
+	cpus[0].has_task = true;
+	cpus[0].task = 4711;
+	assert_int_equal(vmcore_write(&core, &err), 0);
+	assert_true(find_note("CORE", NT_PRSTATUS, 0, &prstatus, sizeof(prstatus)));
+	assert_int_equal(prstatus.pr_pid, 4711);
 	assert_int_equal(qemu[0], 1 | 432ull << 32);
 	assert_int_equal(qemu[17], 0xffffffff81234567); /* rip: after 16 registers */
 	assert_int_equal(qemu[19], 0x10 | 0xffffffffull << 32);
