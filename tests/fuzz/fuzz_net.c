@@ -87,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct serialize_reader script = {.data = data, .length = size};
 
+	driver_keeps_ram = true;
 	if (driver_create("net", "sink"))
 		abort();
 	driver.vm.log.level = -1;

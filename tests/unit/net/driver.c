@@ -9,6 +9,7 @@
 #define RAM_BASE 0x100000ull
 
 struct driver driver;
+bool driver_keeps_ram;
 
 static struct error create_error;
 static struct device *added;
@@ -98,13 +99,14 @@ static int fake_create(struct virtio_device *device, struct error *err)
 
 const char *driver_create(const char *option, const char *argument)
 {
+	uint8_t *ram = driver_keeps_ram ? driver.ram : NULL;
 	const struct device_class *const *it;
 
 	memset(&driver, 0, sizeof(driver));
 	create_error.text[0] = '\0';
 	added = NULL;
 	log_init(&driver.vm.log, 2, LOG_LEVEL_ERROR);
-	driver.ram = calloc(1, DRIVER_RAM);
+	driver.ram = ram ? ram : calloc(1, DRIVER_RAM);
 	if (!driver.ram || event_loop_create(&driver.vm.io_loop) < 0)
 		abort();
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
@@ -123,7 +125,8 @@ void driver_destroy(void)
 	if (driver.device)
 		driver.device->device.ops->destroy(&driver.device->device);
 	event_loop_destroy(driver.vm.io_loop);
-	free(driver.ram);
+	if (!driver_keeps_ram)
+		free(driver.ram);
 }
 
 uint64_t driver_memory(uint32_t length)

@@ -25,6 +25,8 @@ struct driver {
 };
 
 extern struct driver driver;
+/* The next driver takes the RAM of the last one, whose pages the host has provided already. */
+extern bool driver_keeps_ram;
 
 /* Makes the device of class @option; the error's text on failure, else NULL. */
 const char *driver_create(const char *option, const char *argument);
