@@ -74,9 +74,29 @@ apt_reason() {
 }
 
 # packages_use DIRECTORY: let this shell's children use the packages in the directory that
-# scripts/packages-unpack printed.
+# scripts/packages-unpack printed. If it has a C library, only its own programs use that one: a script
+# in the place of each (scripts/elf-wrap) reads SYMVM_LOADER.
 packages_use() {
 	local root=$1 multiarch=x86_64-linux-gnu
+	local libraries=$root/usr/lib/$multiarch:$root/lib/$multiarch loader
+	loader=$(compgen -G "$root/lib64/ld-linux-x86-64.so.2" ||
+		compgen -G "$root/usr/lib64/ld-linux-x86-64.so.2") || true
+	if [ -n "$loader" ]; then
+		export SYMVM_LOADER=$loader SYMVM_LIBRARY_PATH=$libraries
+		export PATH="$root/usr/bin:$root/bin:$PATH"
+		return
+	fi
 	export PATH="$root/usr/sbin:$root/usr/bin:$root/sbin:$root/bin:$PATH"
-	export LD_LIBRARY_PATH="$root/usr/lib/$multiarch:$root/lib/$multiarch${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+	export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+}
+
+# kernel_use KERNEL: let this shell's children use what building modules for that kernel of the cache takes.
+# KERNEL is its directory.
+kernel_use() {
+	local depends from tools
+	[ -s "$1/depends" ] || return 0
+	mapfile -t depends <"$1/depends"
+	from=$(cat "$1/from" 2>/dev/null) || true
+	tools=$("$SYMVM_ROOT/scripts/packages-unpack" ${from:+--release "$from"} "${depends[@]}") || return 1
+	packages_use "$tools"
 }

@@ -3,10 +3,12 @@
 #
 # SYMVM_ROOT   the checkout
 # SYMVM_CACHE  downloads and built images, kept between runs (default: .cache)
+# SYMVM_SERIES the kernel series that the scripts know; of each the archive's newest kernel is taken
 
 SYMVM_ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 export SYMVM_ROOT
 export SYMVM_CACHE=${SYMVM_CACHE:-$SYMVM_ROOT/.cache}
+SYMVM_SERIES=(6.1 6.12 6.18 7)
 # Debian gives these to root only, but depmod, modinfo and mke2fs are useful to others, too.
 case :$PATH: in
 *:/usr/sbin:*) ;;
@@ -22,6 +24,18 @@ note() {
 die() {
 	printf '%s: error: %s\n' "${0##*/}" "$*" >&2
 	exit 1
+}
+
+# is_series NAME: whether the scripts know this kernel series.
+is_series() {
+	[[ " ${SYMVM_SERIES[*]} " == *" $1 "* && $1 != *' '* ]]
+}
+
+# series_list: print the known series, as part of a message.
+series_list() {
+	local list
+	list=$(printf ', %s' "${SYMVM_SERIES[@]}")
+	echo "${list#, }"
 }
 
 # lab_again TRIES NAME OUTPUT ARGUMENT...: run lab/run, its stdout into the file OUTPUT (-: unchanged). It

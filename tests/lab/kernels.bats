@@ -29,7 +29,7 @@ setup() {
 }
 
 # kernel UPSTREAM [MORE_DEPENDS [IMAGE_FILES...]]: make the packages of UPSTREAM+deb12-amd64, version
-# UPSTREAM-1. $recipe is the recipe in its makefile that makes modules.
+# UPSTREAM-1. $recipe is the recipe in its makefile that makes modules, $kbuild_tool a program of kbuild.
 kernel() {
 	local base=$1+deb12 release=$1+deb12-amd64 version=$1-1 more=${2:+, $2} files
 	local tree=$BATS_TEST_TMPDIR/headers
@@ -47,7 +47,8 @@ kernel() {
 		"usr/src/linux-headers-$release/Makefile=$tree/Makefile"
 	SOURCE_PACKAGE=linux archive_package "linux-headers-$base-common" "$version" '' \
 		"usr/src/linux-headers-$base-common/Makefile=$tree/common"
-	SOURCE_PACKAGE=linux archive_package "linux-kbuild-$base" "$version" '' "usr/lib/linux-kbuild-$base/scripts/x"
+	SOURCE_PACKAGE=linux archive_package "linux-kbuild-$base" "$version" '' \
+		"usr/lib/linux-kbuild-$base/scripts/x${kbuild_tool:+=$kbuild_tool}"
 }
 
 # is_known UPSTREAM: add that kernel to the known ones.
@@ -175,6 +176,28 @@ fetched() {
 	archive_publish
 	run -0 --separate-stderr scripts/kernel-fetch 6.12
 	fetched 6.12.7
+}
+
+@test "tools of a later release run with its C library, and the machine's own with theirs" {
+	local multiarch=usr/lib/x86_64-linux-gnu program
+	program=$(readlink -f /bin/cat)
+	archive_publish
+	archive_suite trixie
+	archive_publish
+	archive_suite trixie-backports
+	recipe+=$'\n\tnewtool /proc/self/maps | grep -q "packages/.*/libc.so.6"'
+	recipe+=$'\n\t../kbuild/scripts/x /proc/self/maps | grep -q "packages/.*/libc.so.6"'
+	recipe+=$'\n\t! grep -q packages/ /proc/self/maps'
+	archive_package newtool 3.0 'libc6 (>= 2.99)' "usr/bin/newtool=$program"
+	archive_package libc6 2.99 '' "$multiarch/libc.so.6=$(readlink -f /lib/x86_64-linux-gnu/libc.so.6)" \
+		"usr/lib64/ld-linux-x86-64.so.2=$(readlink -f /lib64/ld-linux-x86-64.so.2)"
+	kbuild_tool=$program kernel 7.1.9 newtool
+	archive_machine_has libc6 2.36
+	archive_publish
+	run -0 --separate-stderr scripts/kernel-fetch 7
+	[ "$(cat "$output/release")" = 7.1.9+deb12-amd64 ] || { echo "$stderr" && return 1; }
+	[ "$(cat "$output/from")" = trixie ]
+	[ "$(cat "$output/depends")" = newtool ]
 }
 
 @test "nothing on offer and nothing of use are told apart" {

@@ -10,7 +10,7 @@ expect=$SYMVM_ROOT/tests/lib/expect
 scratch=$SYMVM_SCRATCH/$BATS_TEST_NUMBER
 mkdir -p "$scratch"
 
-# guest_kernel 6.1|6.12 bzimage|pvh: print the path of that kernel.
+# guest_kernel SERIES bzimage|pvh: print the path of that kernel.
 guest_kernel() {
 	case $2 in
 	bzimage) echo "$SYMVM_CACHE/kernels/$1/vmlinuz" ;;

@@ -12,11 +12,11 @@ setup() {
 
 # dkms_builds VERSION: build the package for that kernel.
 dkms_builds() {
-	local kernel release tree=$BATS_TEST_TMPDIR depends=()
+	local kernel release tree=$BATS_TEST_TMPDIR
 	kernel=$(scripts/kernel-fetch "$1")
 	release=$(cat "$kernel/release")
-	[ ! -s "$kernel/depends" ] || mapfile -t depends <"$kernel/depends"
-	packages_use "$(scripts/packages-unpack dkms "${depends[@]}")"
+	packages_use "$(scripts/packages-unpack dkms)"
+	kernel_use "$kernel"
 	mkdir -p "$tree"/{state,install}
 	scripts/dkms-source "$tree/source/symvm-guest-0.1"
 	for step in add build; do
