@@ -7,6 +7,7 @@
 #include <linux/sched/task_stack.h>
 #include <asm/ptrace.h>
 #include "calls.h"
+#include "compat.h"
 #include "internal.h"
 
 /*
@@ -26,13 +27,12 @@ void symbiotic_task_cgroup(struct task_struct *task, char *out, size_t size)
 	out[start] = '\0';
 	group = task_css_set(task)->dfl_cgrp;
 	node = group ? group->kn : NULL;
-	for (; node && node->parent && start; node = node->parent) {
-		size_t length = strnlen(node->name, NAME_MAX);
+	for (; node && sym_kernfs_parent(node) && start; node = sym_kernfs_parent(node)) {
+		const char *name = sym_kernfs_name(node);
+		size_t whole = strnlen(name, NAME_MAX), length = min(whole, start);
 
-		if (length > start)
-			length = start;
 		start -= length;
-		memcpy(out + start, node->name + strnlen(node->name, NAME_MAX) - length, length);
+		memcpy(out + start, name + whole - length, length);
 		if (start)
 			out[--start] = '/';
 	}

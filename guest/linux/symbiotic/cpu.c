@@ -17,6 +17,7 @@
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include <asm/segment.h>
+#include "compat.h"
 #include "internal.h"
 
 /* Deep enough for a kernel stack walk with symbol names; as large as a kernel stack. */
@@ -37,9 +38,9 @@ int sym_msr_write(u32 index, u64 value)
 {
 	u64 status;
 
-	if (!wrmsrl_safe(sym_interface.msr_base + index, value))
+	if (!sym_wrmsr_safe(sym_interface.msr_base + index, value))
 		return 0;
-	if (rdmsrl_safe(sym_interface.msr_base + SYM_MSR_STATUS, &status))
+	if (sym_rdmsr_safe(sym_interface.msr_base + SYM_MSR_STATUS, &status))
 		return -EIO;
 	return (s64)status < 0 && (s64)status >= -MAX_ERRNO ? (int)status : -EIO;
 }
@@ -72,7 +73,7 @@ static int sym_entry_write(const struct sym_cpu *cpu)
 	sym_exception_stacks(&start, &end);
 	if (start >= end)
 		return -ENXIO;
-	rdmsrl(MSR_GS_BASE, gs_base);
+	sym_rdmsr(MSR_GS_BASE, gs_base);
 	{
 		const struct {
 			u32 index;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See deferred.h. */
 #include <linux/mm.h>
+#include "compat.h"
 #include "deferred.h"
 
 /* A result is freed this long after it was made. */
@@ -10,7 +11,7 @@ void sym_deferred_wake(struct irq_work *wake)
 {
 	struct sym_deferred *deferred = container_of(wake, struct sym_deferred, wake);
 
-	queue_work(system_wq, &deferred->work);
+	queue_work(sym_percpu_wq, &deferred->work);
 }
 
 static void *sym_deferred_replace(struct sym_deferred *deferred, enum sym_deferred_state state,
@@ -35,7 +36,7 @@ void sym_deferred_work(struct work_struct *work)
 	ssize_t length = deferred->produce(deferred->flags, &data);
 
 	kvfree(sym_deferred_replace(deferred, SYM_DEFERRED_READY, data, length));
-	mod_delayed_work(system_wq, &deferred->expire, SYM_DEFERRED_LIFETIME);
+	mod_delayed_work(sym_percpu_wq, &deferred->expire, SYM_DEFERRED_LIFETIME);
 }
 
 /* Frees the result, unless a new one is being made, or was made just now. */

@@ -16,6 +16,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
 #include <linux/slab.h>
+#include <linux/static_call.h>
 #include "internal.h"
 
 enum sym_class { SYM_CLASS_ATOMIC, SYM_CLASS_SAFEPOINT, SYM_CLASS_COUNT };
@@ -102,7 +103,7 @@ enum sym_stage { SYM_STAGE_OUT, SYM_STAGE_COUNTED, SYM_STAGE_WATCHED };
 
 struct sym_entered {
 	enum sym_stage stage;
-	int preempt_count;
+	u32 preempt_count;
 };
 static DEFINE_PER_CPU(struct sym_entered, sym_entered);
 
@@ -117,7 +118,7 @@ static s64 sym_abandoned(struct sym_entered *entered)
 		return 0;
 	preempt_count_set(entered->preempt_count + NMI_OFFSET + HARDIRQ_OFFSET);
 	if (entered->stage == SYM_STAGE_WATCHED)
-		sym_ksyms_call(sym_ksyms.ct_nmi_exit, 0);
+		static_call(sym_ct_nmi_exit)();
 	preempt_count_set(entered->preempt_count);
 	entered->stage = SYM_STAGE_OUT;
 	return 0;
@@ -138,11 +139,11 @@ __visible s64 sym_dispatch_atomic(const struct sym_entry_frame *frame)
 	entered->preempt_count = preempt_count();
 	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
 	__preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
-	sym_ksyms_call(sym_ksyms.ct_nmi_enter, 0);
+	static_call(sym_ct_nmi_enter)();
 	WRITE_ONCE(entered->stage, SYM_STAGE_WATCHED);
 	result = sym_dispatch_frame(frame);
 	WRITE_ONCE(entered->stage, SYM_STAGE_COUNTED);
-	sym_ksyms_call(sym_ksyms.ct_nmi_exit, 0);
+	static_call(sym_ct_nmi_exit)();
 	__preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
 	WRITE_ONCE(entered->stage, SYM_STAGE_OUT);
 	return result;

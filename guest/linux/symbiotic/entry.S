@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <linux/linkage.h>
-#include <linux/version.h>
 #include <asm/unwind_hints.h>
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#ifdef SYM_HAS_END_OF_STACK
 #define SYM_UNWIND_END UNWIND_HINT_END_OF_STACK
 #else
 #define SYM_UNWIND_END UNWIND_HINT_EMPTY

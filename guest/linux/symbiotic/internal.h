@@ -6,6 +6,7 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/static_call.h>
 #include "symbiotic.h"
 
 struct psi_group;
@@ -18,6 +19,7 @@ struct sym_interface {
 	u32 version; /* the VMM's ABI version */
 	u32 offered; /* features */
 	u32 granted;
+	const char *calls_refused; /* why this guest refuses calls, or NULL */
 	u32 msr_base;
 	u16 port_base;
 	u32 deadline_us;
@@ -54,8 +56,8 @@ struct sym_call_stats {
 
 /* ksyms.c: kernel symbols that are not exported. */
 struct sym_ksyms {
-	unsigned long ct_nmi_enter;
-	unsigned long ct_nmi_exit;
+	bool lookup; /* symbols can be found by name */
+	bool nmi;    /* ct_nmi_enter() and ct_nmi_exit() were found */
 	const long *total_swap_pages;
 	const struct psi_group *psi_system;
 	const bool *kexec_in_progress;
@@ -64,13 +66,13 @@ struct sym_ksyms {
 };
 extern struct sym_ksyms sym_ksyms;
 void sym_ksyms_find(void);
+void sym_type_nmi(void); /* a type only: it has no definition */
+DECLARE_STATIC_CALL(sym_ct_nmi_enter, sym_type_nmi);
+DECLARE_STATIC_CALL(sym_ct_nmi_exit, sym_type_nmi);
 
 /* entry.S */
 extern u16 sym_return_port;
 void sym_entry(void);
-
-/* ksyms_call.S */
-unsigned long sym_ksyms_call(unsigned long function, unsigned long argument);
 
 /* cpu.c */
 int sym_msr_write(u32 index, u64 value);

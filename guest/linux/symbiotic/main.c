@@ -13,9 +13,19 @@
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
+#ifdef SYM_HAS_CPUID_API
+#include <asm/cpuid/api.h>
+#endif
 #include <asm/msr.h>
 #include <asm/processor.h>
+#include <asm/processor-flags.h>
+#include <asm/special_insns.h>
+#include "compat.h"
 #include "internal.h"
+
+/* Not every kernel's headers have these names. */
+#define SYM_CR4_CET  BIT_ULL(23)
+#define SYM_CR4_FRED BIT_ULL(32)
 
 static bool sym_started;
 bool sym_panicked;
@@ -42,18 +52,34 @@ static bool __init sym_discover(void)
 	return true;
 }
 
+/*
+ * Why no call may come at an arbitrary instruction of this guest, or NULL. The VMM would refuse
+ * each call, too: with FRED there is no range of RSP that marks an NMI, and with CET the entry
+ * would need a shadow stack.
+ */
+static const char *__init sym_calls_refused(void)
+{
+	unsigned long cr4 = native_read_cr4();
+
+	if (!sym_ksyms.nmi)
+		return "this kernel has no ct_nmi_enter()";
+	if (cr4 & SYM_CR4_FRED)
+		return "FRED is on (boot with fred=off)";
+	if (cr4 & SYM_CR4_CET)
+		return "CET is on (boot with ibt=off nousershstk)";
+	return NULL;
+}
+
 /* Those features of the VMM's offer that this kernel supports. */
 static u32 __init sym_features_wanted(void)
 {
 	u32 wanted = sym_interface.offered & SYM_FEATURES_ALL;
 
-	if (!sym_ksyms.ct_nmi_enter || !sym_ksyms.ct_nmi_exit)
-		wanted &= ~SYM_FEATURE_SYMCALL;
-#ifdef X86_FEATURE_FRED
-	/* Without IDT stacks there is no range of RSP that marks an NMI: not supported yet. */
-	if (boot_cpu_has(X86_FEATURE_FRED))
-		wanted &= ~SYM_FEATURE_SYMCALL;
-#endif
+	if (wanted & SYM_FEATURE_SYMCALL) {
+		sym_interface.calls_refused = sym_calls_refused();
+		if (sym_interface.calls_refused)
+			wanted &= ~SYM_FEATURE_SYMCALL;
+	}
 	/* Doorbells are in the SymSpy page. */
 	if (!(wanted & SYM_FEATURE_SPY))
 		wanted &= ~SYM_FEATURE_SAFEPOINT;
@@ -73,7 +99,7 @@ static int sym_negotiate(u32 wanted)
 	}
 	error = sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32 | wanted);
 	if (!error)
-		error = rdmsrl_safe(sym_interface.msr_base + SYM_MSR_GUEST, &granted);
+		error = sym_rdmsr_safe(sym_interface.msr_base + SYM_MSR_GUEST, &granted);
 	if (error) {
 		pr_warn("the VMM refused this guest (%d): inactive\n", error);
 		return error;
@@ -150,7 +176,7 @@ static void sym_wake(void)
 	sym_cpu_enable(NULL);
 }
 
-#ifdef SYM_SYSCORE_DATA /* Kbuild: newer kernels, 6.12.y with its later fixes among them */
+#ifdef SYM_HAS_SYSCORE_DATA
 static int sym_sleep_step(void *data)
 {
 	return sym_sleep();
@@ -220,6 +246,8 @@ static int __init sym_start(void)
 		goto unregister_cpus;
 	sym_started = true;
 	WRITE_ONCE(sym_interface.active, true);
+	if (sym_interface.calls_refused)
+		pr_info("no calls: %s\n", sym_interface.calls_refused);
 	pr_info("symbiotic VMM, ABI %u.%u, features %#x of %#x, deadline %u us\n",
 		sym_interface.version >> 16, sym_interface.version & 0xffff, sym_interface.granted,
 		sym_interface.offered, sym_interface.deadline_us);

@@ -17,6 +17,7 @@
 #include <linux/timer.h>
 #include <linux/tracepoint.h>
 #include <linux/utsname.h>
+#include "compat.h"
 #include "internal.h"
 
 static bool sym_trace_switch = true;
@@ -233,7 +234,7 @@ void sym_spy_stop(void)
 	if (!sym_spy_vm)
 		return;
 	sym_spy_trace_stop();
-	del_timer_sync(&sym_spy_timer);
+	sym_timer_delete_sync(&sym_spy_timer);
 	sym_spy_vm_withdraw();
 }
 

@@ -47,6 +47,9 @@ static ssize_t sym_show_features(struct kobject *object, struct kobj_attribute *
 	if (!length)
 		length = sysfs_emit(out, "none ");
 	out[length - 1] = '\n';
+	if (symbiotic_active() && sym_interface.calls_refused)
+		length += sysfs_emit_at(out, length, "no symcall: %s\n",
+					sym_interface.calls_refused);
 	return length;
 }
 SYM_ATTRIBUTE(features);

@@ -9,7 +9,6 @@
 #include <linux/highmem.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
-#include <linux/version.h>
 #include "internal.h"
 
 #define SYMSWAP_SLOT_SECTORS (PAGE_SIZE >> SECTOR_SHIFT)
@@ -108,8 +107,8 @@ static void symswap_free_notify(struct block_device *bdev, unsigned long slot)
 		symswap_slot_free(device, slot);
 }
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
-/* Before 6.6 swap recognizes a synchronous device by this operation. */
+#ifdef SYM_HAS_RW_PAGE
+/* Swap recognizes a synchronous device by this operation, before there is a flag for it. */
 static int symswap_rw_page(struct block_device *bdev, sector_t sector, struct page *page,
 			   enum req_op op)
 {
@@ -131,12 +130,22 @@ static const struct block_device_operations symswap_operations = {
 	.owner = THIS_MODULE,
 	.submit_bio = symswap_submit_bio,
 	.swap_slot_free_notify = symswap_free_notify,
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#ifdef SYM_HAS_RW_PAGE
 	.rw_page = symswap_rw_page,
 #endif
 };
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+/* Later, swap recognizes one by a flag: first of the queue, then of the queue's limits. */
+static struct gendisk *symswap_disk_synchronous(struct gendisk *disk)
+{
+#ifdef QUEUE_FLAG_SYNCHRONOUS
+	if (!IS_ERR_OR_NULL(disk))
+		blk_queue_flag_set(QUEUE_FLAG_SYNCHRONOUS, disk->queue);
+#endif
+	return disk;
+}
+
+#ifndef SYM_HAS_BLK_LIMITS
 static struct gendisk *symswap_disk_alloc(void)
 {
 	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
@@ -149,7 +158,7 @@ static struct gendisk *symswap_disk_alloc(void)
 	disk->queue->limits.discard_granularity = PAGE_SIZE;
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
 	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, disk->queue);
-	return disk;
+	return symswap_disk_synchronous(disk);
 }
 #else
 static struct gendisk *symswap_disk_alloc(void)
@@ -159,10 +168,12 @@ static struct gendisk *symswap_disk_alloc(void)
 		.physical_block_size = PAGE_SIZE,
 		.max_hw_discard_sectors = UINT_MAX,
 		.discard_granularity = PAGE_SIZE,
+#ifdef BLK_FEAT_SYNCHRONOUS
 		.features = BLK_FEAT_SYNCHRONOUS,
+#endif
 	};
 
-	return blk_alloc_disk(&limits, NUMA_NO_NODE);
+	return symswap_disk_synchronous(blk_alloc_disk(&limits, NUMA_NO_NODE));
 }
 #endif
 

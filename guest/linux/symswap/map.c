@@ -71,7 +71,7 @@ static void symswap_revoke_work(struct work_struct *work)
 {
 	symswap_devices_each(symswap_revoke_wanted);
 	symswap_revoke_limited();
-	queue_delayed_work(system_unbound_wq, to_delayed_work(work),
+	queue_delayed_work(sym_unbound_wq, to_delayed_work(work),
 			   msecs_to_jiffies(SYMSWAP_REVOKE_MS));
 }
 static DECLARE_DELAYED_WORK(symswap_revoke_worker, symswap_revoke_work);
@@ -140,7 +140,7 @@ void symswap_map_start(struct kobject *kobject)
 	if (symbiotic_call_register(&symswap_revoke_call))
 		pr_warn("the VMM can not ask for mapped slots at once\n");
 	symswap_map_release();
-	queue_delayed_work(system_unbound_wq, &symswap_revoke_worker, 0);
+	queue_delayed_work(sym_unbound_wq, &symswap_revoke_worker, 0);
 	pr_info("slots can be mapped\n");
 }
 

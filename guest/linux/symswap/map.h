@@ -50,6 +50,7 @@
 #include <linux/swapops.h>
 #include <linux/writeback.h>
 #include <linux/xarray.h>
+#include <symbiotic/compat.h>
 #include "internal.h"
 
 /* An mm in which slots may be mapped. Under RCU, or while its task is in a fault. */

@@ -200,7 +200,7 @@ void symswap_mm_request(struct mm_struct *mm)
 	if (cmpxchg(&symswap_requested, NULL, mm))
 		mmput_async(mm); /* another mm was first */
 	else
-		queue_work(system_unbound_wq, &symswap_mm_worker);
+		queue_work(sym_unbound_wq, &symswap_mm_worker);
 }
 
 void symswap_mm_start(void)
