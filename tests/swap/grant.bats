@@ -50,3 +50,8 @@ grant_ends_swapping() {
 @test "6.12, grant: beyond what Linux adds at once" {
 	grant_ends_swapping 6.12 410
 }
+
+# bats test_tags=soak
+@test "7, grant: the VMM gives RAM when the guest swaps in, and the swapping ends" {
+	grant_ends_swapping 7 410
+}

@@ -51,6 +51,23 @@ torture() {
 		--swap size=512M,memory=16M,compress=lz4,policy=copy
 }
 
+# unmapped VERSION POLICY TEST...: run these tests with a policy that may map, in a kernel that cannot.
+unmapped() {
+	local version=$1 policy=$2
+	shift 2
+	torture "$version" 1 symbiotic "$@; grep -H . /sys/kernel/symswap/map /sys/block/symswap0/symbiotic/maps
+		dmesg | grep 'symswap: slots are'
+		dmesg | grep -E 'WARNING|BUG: |Oops|Bad page|Call Trace|deprecated workqueue' && echo 'not ok kernel'; true" -- \
+		--swap "size=512M,memory=48M,compress=lz4,policy=$policy"
+	[[ $output == *'map:off: not with this kernel'*'maps:0'* ]]
+	[ "$(grep -c 'slots are not mapped, but copied: not with this kernel' <<<"$output")" -eq 1 ]
+}
+
+# bats test_tags=soak
+@test "7, the slot store, where map is refused: zeros, fork, mremap, userfaultfd, process-vm, reload" {
+	unmapped 7 map zeros fork mremap userfaultfd process-vm reload
+}
+
 # map VERSION BUDGET TEST...: run these tests with the policy `map`; check that the guest followed it.
 map() {
 	local version=$1 budget=$2

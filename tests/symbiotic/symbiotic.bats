@@ -12,7 +12,7 @@ setup() {
 	cache=${SYMVM_CACHE:-.cache}
 	build=${BUILD_DIR:-build}
 	storms=3 least=50000 # the covering set: each kernel, KPTI off and on, one CPU and four
-	[ -z "${SYMVM_SOAK:-}" ] || storms=8 least=1000000
+	[ -z "${SYMVM_SOAK:-}" ] || storms=12 least=1000000
 	limit=$((120 + least / 200)) # a quiet machine needs a tenth; on a busy one seconds are up to 20 times as long
 }
 
@@ -98,6 +98,26 @@ storm_share() {
 # bats test_tags=soak
 @test "6.12, 4 CPUs, KPTI: calls at arbitrary points" {
 	storm_share 6.12 4 2000 on
+}
+
+# bats test_tags=soak
+@test "7: calls at arbitrary points" {
+	storm_share 7 1 1000 off
+}
+
+# bats test_tags=soak
+@test "7, KPTI: calls at arbitrary points" {
+	storm_share 7 1 1000 on
+}
+
+# bats test_tags=soak
+@test "7, 4 CPUs: calls at arbitrary points" {
+	storm_share 7 4 2000 off
+}
+
+# bats test_tags=soak
+@test "7, 4 CPUs, KPTI: calls at arbitrary points" {
+	storm_share 7 4 2000 on
 }
 
 @test "all storms together made their 50,000 calls (a million in soak)" {
