@@ -28,9 +28,10 @@ static int64_t fetch_call(const struct guest *guest, const struct guest_limit *l
 			*length = result.message_length;
 			if (result.value >= 0)
 				return result.value;
-			if (result.value == -EINVAL && request->args[2])
+			if (result.value == -ENOSYS ||
+			    (result.value == -EINVAL && request->args[2]))
 				return guest_error_set(err, -EOPNOTSUPP,
-						       "the guest's module is too old for this %s",
+						       "the guest's module is too old for its %s",
 						       listing->name);
 			return guest_error_set(err, -EIO, "the guest could not make its %s (%lld)",
 					       listing->name, (long long)result.value);

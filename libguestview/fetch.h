@@ -25,10 +25,11 @@ struct guest_listing {
  * thread. A record is @listing->record bytes that belong to the caller until @each returns. A
  * negative errno of @each ends the fetch and is returned; @each sets its own words. A positive
  * value of @each ends it, too, without an error. *@complete: whether the guest's listing ended
- * before @listing->max records. Errors, in addition to those of guest_call(): -ETIMEDOUT  the guest
- * did not make its listing within GUEST_FETCH_WAIT_MS or the limit -EPROTO     the guest gave no
- * listing, or a piece that ends inside a record -EOPNOTSUPP the guest's module is too old for
- * @listing->flags -EIO        the guest could not make its listing; its own errno is in the words
+ * before @listing->max records. Errors, in addition to those of guest_call():
+ *   -ETIMEDOUT  the guest did not make its listing within GUEST_FETCH_WAIT_MS or the limit
+ *   -EPROTO     the guest gave no listing, or a piece that ends inside a record
+ *   -EOPNOTSUPP the guest's module does not know the call or its flags
+ *   -EIO        the guest could not make its listing; its own errno is in the words
  */
 GUEST_API int guest_fetch(const struct guest *guest, const struct guest_limit *limit,
 			  const struct guest_listing *listing,

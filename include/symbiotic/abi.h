@@ -134,6 +134,8 @@ typedef int64_t sym_s64;
 #define SYM_CALL_STACK		0x0004u /* (flags) -> length; message: kernel stack, see SYM_STACK_* */
 #define SYM_CALL_DMESG		0x0005u /* (sequence) -> length; message: struct sym_dmesg and text */
 #define SYM_CALL_TASK_STACK	0x0006u /* (pid) -> length; message: struct sym_task_stack and text */
+#define SYM_CALL_MEMORY		0x0007u /* () -> length; message: struct sym_memory */
+#define SYM_CALL_CGROUPS	0x0008u /* (cookie, offset, flags): see struct sym_cgroup */
 #define SYM_CALL_SAFEPOINT_PING 0x1000u /* (a, b) -> a + b */
 #define SYM_CALL_SWAP_QUERY	0x1001u /* () -> length; message: struct sym_swap_query */
 #define SYM_CALL_SWAP_REVOKE	0x1002u /* (window, pages) -> mapped slots made resident again */
@@ -298,6 +300,62 @@ struct sym_meminfo {
 	sym_u64 swap_in;
 	sym_u64 swap_out;
 	sym_u64 major_faults;
+};
+
+/*
+ * Message of SYM_CALL_MEMORY. A later version may append members: a peer takes those that both
+ * know. Bytes, down to swap_cached; then counts since boot (the first two and the refaults: pages);
+ * then pressure (PSI's avg10 as the kernel last updated it) in hundredths of a percent.
+ */
+struct sym_memory {
+	sym_u64 mem_total;
+	sym_u64 mem_free;
+	sym_u64 mem_available;
+	sym_u64 file; /* page cache, buffers included, swap cache not */
+	sym_u64 anon;
+	sym_u64 shmem;
+	sym_u64 slab_reclaimable;
+	sym_u64 slab_unreclaimable;
+	sym_u64 page_tables;
+	sym_u64 kernel_stacks;
+	sym_u64 dirty;
+	sym_u64 writeback;
+	sym_u64 swap_total;
+	sym_u64 swap_free;
+	sym_u64 swap_cached;
+	sym_u64 swap_in;
+	sym_u64 swap_out;
+	sym_u64 major_faults;
+	sym_u64 refault_anon; /* pages that came back soon after their eviction */
+	sym_u64 refault_file;
+	sym_u32 pressure[6]; /* SYM_PRESSURE_* */
+	sym_u32 flags;	     /* SYM_MEMORY_* */
+	sym_u32 reserved;
+};
+#define SYM_MEMORY_PRESSURE (1u << 0) /* the kernel has PSI, and it is on */
+
+#define SYM_PRESSURE_CPU_SOME	 0u
+#define SYM_PRESSURE_CPU_FULL	 1u
+#define SYM_PRESSURE_MEMORY_SOME 2u
+#define SYM_PRESSURE_MEMORY_FULL 3u
+#define SYM_PRESSURE_IO_SOME	 4u
+#define SYM_PRESSURE_IO_FULL	 5u
+
+/*
+ * SYM_CALL_CGROUPS lists the cgroups that have most memory, largest first, in the protocol of
+ * SYM_CALL_TASKS. The flags are the number of cgroups, 1 to SYM_CGROUPS_MAX. The root is left out.
+ * A cgroup's memory includes that of its children. -EOPNOTSUPP: the kernel has no memory controller
+ * in the unified hierarchy.
+ */
+#define SYM_CGROUPS_MAX 64u
+
+struct sym_cgroup {
+	sym_u64 memory; /* bytes */
+	sym_u64 limit;	/* memory.max, ~0: none */
+	sym_u64 swap;
+	sym_u32 pressure_some; /* of memory, as in struct sym_memory */
+	sym_u32 pressure_full;
+	sym_u8 path[96]; /* its tail, NUL terminated */
 };
 
 /*

@@ -11,6 +11,7 @@
 
 #include "libguestview/dmesg.h"
 #include "libguestview/meminfo.h"
+#include "libguestview/memory_use.h"
 #include "libguestview/ps.h"
 #include "libguestview/stack.h"
 #include "libguestview/task_stack.h"
@@ -169,6 +170,20 @@ static void ask_task_stack(const struct guest *guest, const struct guest_limit *
 	check_stack(&task.stack);
 }
 
+static void ask_memory(const struct guest *guest, const struct guest_limit *limit,
+		       struct guest_error *err)
+{
+	struct guest_memory_use memory;
+	struct guest_cgroups list;
+
+	guest_memory_use(guest, limit, &memory, err);
+	if (guest_cgroups(guest, limit, GUEST_CGROUPS_MAX, &list, err) < 0)
+		return;
+	must(list.count <= GUEST_CGROUPS_MAX);
+	for (size_t i = 0; i < list.count; i++)
+		check_text(list.cgroups[i].path, sizeof(list.cgroups[i].path));
+}
+
 static void ask_who(const struct guest *guest, struct stream *stream)
 {
 	struct guest_who who;
@@ -203,7 +218,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t question;
 
 	take(&stream, &question, sizeof(question));
-	switch (question % 8) {
+	switch (question % 9) {
 	case 0:
 		ask_ps(&guest, &limit, 0, &err);
 		break;
@@ -220,6 +235,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 4:
 		ask_dmesg(&guest, &limit, &err);
+		break;
+	case 7:
+		ask_memory(&guest, &limit, &err);
 		break;
 	case 6:
 		ask_ps(&guest, &limit, GUEST_PS_TEXTS | GUEST_PS_THREADS, &err);

@@ -10,6 +10,7 @@
 #include "symbiotic.h"
 
 struct psi_group;
+struct static_key;
 
 #define SYM_MODULE_VERSION "0.1"
 
@@ -60,6 +61,7 @@ struct sym_ksyms {
 	bool nmi;    /* ct_nmi_enter() and ct_nmi_exit() were found */
 	const long *total_swap_pages;
 	const struct psi_group *psi_system;
+	const struct static_key *psi_disabled;
 	const bool *kexec_in_progress;
 	unsigned long sched_text_start; /* functions of the scheduler, in which tasks wait */
 	unsigned long sched_text_end;

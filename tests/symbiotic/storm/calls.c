@@ -50,6 +50,18 @@ static bool meminfo_ok(struct storm_vcpu *vcpu, const struct sym_meminfo *info)
 	       info->swap_free <= info->swap_total;
 }
 
+static bool memory_ok(struct storm_vcpu *vcpu, const struct sym_memory *memory)
+{
+	const uint64_t total = memory->mem_total;
+
+	for (unsigned i = 0; i < 6; i++)
+		if (memory->pressure[i] > 10000)
+			return false;
+	return total && total <= vcpu->storm->memory_size && memory->anon <= total &&
+	       memory->file <= total && memory->slab_reclaimable <= total &&
+	       memory->mem_available <= total && !memory->reserved;
+}
+
 /* Each address in the kernel's half, the innermost included. */
 static bool stack_ok(const uint64_t *addresses, size_t length)
 {
@@ -185,6 +197,8 @@ static bool answer_ok(struct storm_vcpu *vcpu, const struct sym_call_request *re
 		return result->value == sizeof(struct sym_whoami) && whoami_ok(vcpu, message);
 	case SYM_CALL_MEMINFO:
 		return result->value == sizeof(struct sym_meminfo) && meminfo_ok(vcpu, message);
+	case SYM_CALL_MEMORY:
+		return result->value == sizeof(struct sym_memory) && memory_ok(vcpu, message);
 	case SYM_CALL_STACK:
 		if (result->value < 0)
 			return false;
@@ -223,7 +237,7 @@ static void request_choose(struct storm_vcpu *vcpu, struct sym_call_request *req
 		request->number = SYM_CALL_WHOAMI;
 		break;
 	case 9:
-		request->number = SYM_CALL_MEMINFO;
+		request->number = storm_random(vcpu) & 0x100 ? SYM_CALL_MEMINFO : SYM_CALL_MEMORY;
 		break;
 	case 10:
 		request->number = SYM_CALL_STACK;
