@@ -49,3 +49,44 @@ GUEST
 @test "6.12 on plain QEMU, 1 CPU: inert" {
 	inert 6.12 1
 }
+
+@test "7 on plain QEMU, 2 CPUs: inert" {
+	inert 7 2
+}
+
+# headers_without VERSION WORD: copy the headers in which Kbuild.features looks, less the lines with WORD.
+headers_without() {
+	local headers file
+	headers=$(realpath "$cache/kernels/$1/headers-common")
+	mkdir -p "$BATS_TEST_TMPDIR/headers"
+	for file in $(grep -oE '(include|arch)/[a-z0-9/_]+[.]h' guest/linux/Kbuild.features | sort -u); do
+		[ -e "$headers/$file" ] || continue
+		mkdir -p "$BATS_TEST_TMPDIR/headers/${file%/*}"
+		grep -v "$2" "$headers/$file" >"$BATS_TEST_TMPDIR/headers/$file"
+	done
+}
+
+@test "a kernel of which nothing is known: both modules refuse it in a line, and the guest lives" {
+	local module modules=() command
+	headers_without 6.12 'parent;'
+	for module in symbiotic symswap; do
+		sym_headers=$BATS_TEST_TMPDIR/headers KCFLAGS="-I$PWD/guest/linux" \
+			scripts/kernel-build-module 6.12 "guest/linux/$module" "$BATS_TEST_TMPDIR/$module"
+		modules+=(--add "$BATS_TEST_TMPDIR/$module/$module.ko:/etc/symvm/$module.ko")
+	done
+	images/build-initramfs --kernel 6.12 -o "$BATS_TEST_TMPDIR/image" "${modules[@]}"
+	command=$(base64 -w0 <<<'for module in symbiotic symswap; do
+			insmod /etc/symvm/$module.ko && echo WRONG it was loaded
+		done
+		dmesg | grep -E "WARNING|BUG|Oops|Call Trace" && echo WRONG kernel messages
+		dmesg | grep "nothing is known"
+		echo GUEST done')
+	run -0 lab/limit 600 qemu-system-x86_64 -accel tcg -cpu max -m 256 -nodefaults -display none \
+		-serial stdio -no-reboot -kernel "$cache/kernels/6.12/vmlinuz" -initrd "$BATS_TEST_TMPDIR/image" \
+		-append "console=ttyS0 quiet panic=-1 symvm.net=off symvm.cmd=$command" </dev/null
+	echo "$output" >&2
+	[[ $output == *"GUEST done"* && $output != *WRONG* ]]
+	for module in symbiotic symswap; do # busybox tries twice to load a module that refused
+		[ "$(grep -c "$module: nothing is known of this kernel's kernfs_node: inactive" <<<"$output")" -eq 2 ]
+	done
+}

@@ -113,3 +113,9 @@ cd /
 	[[ $output == *'weight of db: 1000'*'weight of far: 100'*'weight of pods: 500'* ]]
 	[[ $output == *'weights: /pods 500'* && $output != *'weights: /db'* ]]
 }
+
+@test "7: slots cannot be mapped, and are copied" {
+	torture 7 2 map fork mremap zeros zswap process-vm userfaultfd reload
+	[[ $output == *'off: not with this kernel'* ]]
+	[[ $output != *maps:* ]]
+}
