@@ -75,8 +75,7 @@ void __init sym_ksyms_find(void)
 	sym_ksyms_find_nmi();
 	sym_ksyms.total_swap_pages = (const long *)symbiotic_kernel_symbol("total_swap_pages");
 	sym_ksyms.psi_system = (const struct psi_group *)symbiotic_kernel_symbol("psi_system");
-	sym_ksyms.psi_disabled =
-		(const struct static_key *)symbiotic_kernel_symbol("psi_disabled");
+	sym_ksyms.psi_disabled = (const struct static_key *)symbiotic_kernel_symbol("psi_disabled");
 	sym_ksyms.kexec_in_progress = (const bool *)symbiotic_kernel_symbol("kexec_in_progress");
 	sym_ksyms.sched_text_start = symbiotic_kernel_symbol("__sched_text_start");
 	sym_ksyms.sched_text_end = symbiotic_kernel_symbol("__sched_text_end");
