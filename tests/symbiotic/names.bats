@@ -20,6 +20,7 @@ setup() {
 			echo stack of \$pid \$(cat /proc/\$pid/wchan) \$(sed 's/.*] //' /proc/\$pid/stack | md5sum)
 		done
 		echo busy is \$busy
+		echo total is \$(sed -n 's/MemTotal: *//p' /proc/meminfo)
 		echo guest is up; sleep 10
 		echo '<4>a later word' >/dev/kmsg; kill -STOP -1; kill -STOP \$\$" \
 		--name rude --initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" --jail trap --log-level info --log-file "$scratch/log" \
@@ -67,10 +68,19 @@ setup() {
 	"$symvm" ps rude --threads --json | jq -e --argjson pid "$slept" --arg channel "$waits" \
 		'.tasks[] | select(.pid == $pid) | .args == "sleep 998" and .wait_channel == $channel'
 	"$symvm" ps rude --tree --args >"$scratch/ps"
-	grep -qE "^ +$slept .* +sleep 998\$" "$scratch/ps"
-	grep -qE '^ +2 .* \[kthreadd\]$' "$scratch/ps"
-	grep -qE '^ +[0-9]+ +2 .*   \[kworker' "$scratch/ps"
+	grep -qE "^ *$slept .* +sleep 998\$" "$scratch/ps"
+	grep -qE '^ *2 .* \[kthreadd\]$' "$scratch/ps"
+	grep -qE '^ *[0-9]+ +2 .*   \[kworker' "$scratch/ps"
 	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/ps"
+
+	# Its memory: the total is the guest's own, the rest is within it.
+	local total
+	total=$(tr -d '\r' <"$scratch/console" | sed -n 's/^total is \([0-9]*\) kB$/\1/p')
+	"$symvm" memory rude --json >"$scratch/memory"
+	jq -e --argjson total "$total" '.guest | .mem_total == $total * 1024 and .mem_free > 0 and .anon > 0 and
+		.mem_free + .anon + .file + .slab_unreclaimable < .mem_total' "$scratch/memory"
+	"$symvm" memory rude >"$scratch/memory"
+	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/memory"
 
 	mv "$scratch/log" "$scratch/log.1"
 	mv "$scratch/console" "$scratch/console.1"
