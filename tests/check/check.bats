@@ -5,7 +5,7 @@
 setup() {
 	check=$BATS_TEST_DIRNAME/../../scripts/check
 	export SYMVM_CHECK_ROOT=$BATS_TEST_TMPDIR/tree
-	mkdir -p "$SYMVM_CHECK_ROOT"/{symvm/{util,machine,devices},docs,scripts/checks}
+	mkdir -p "$SYMVM_CHECK_ROOT"/{symvm/{util,machine,devices},docs/reference,scripts/checks}
 	cd "$SYMVM_CHECK_ROOT" || return 1
 	cp "$BATS_TEST_DIRNAME"/../../.clang-format .
 	cp "$BATS_TEST_DIRNAME"/../../scripts/checks/{*.conf,words.txt} scripts/checks/
@@ -15,8 +15,11 @@ setup() {
 	printf 'int twice(int value);\n' | tee symvm/util/low.h >symvm/devices/high.h
 	printf '# Title\n\nSee [the other page](b.md#other-title).\n' >docs/a.md
 	printf '# Other title\n' >docs/b.md
-	printf '#!/bin/sh\necho "$1"\n' >scripts/hello
+	printf '#!/bin/sh\necho "$1"\n' | tee scripts/support-table >scripts/hello
 	printf '.TH x 1 2026-01-01\n.SH NAME\nx \\- y\n' >docs/x.1
+	printf '#!/bin/bash\n# SYMVM_SERIES=(6.1)\n' >scripts/common.sh
+	echo '6.1 linux-image-6.1.0-1-amd64 6.1.1-1' >scripts/kernels-known
+	cp "$BATS_TEST_DIRNAME/support.md" docs/reference/
 	git init -q .
 	git config user.name test
 	git config user.email test@localhost
@@ -123,6 +126,14 @@ caught() {
 	GIT_COMMITTER_DATE=2027-01-02T00:00:00Z git commit -q --allow-empty \
 		-m "$(printf 'x%.0s' {1..73})" -m 'A body.'
 	caught subjects 'subject of 73 columns'
+}
+
+@test "support: a table that is not that of the tests" {
+	mkdir -p tests/guest
+	printf '@test "6.1: boots" {\n\ttrue\n}\n' >tests/guest/boot.bats
+	caught support 'its table is not that of the tests'
+	rm docs/reference/support.md
+	caught support 'lacks the line'
 }
 
 @test "an unknown rule is refused by its name" {
