@@ -74,13 +74,14 @@ sum() {
 }
 
 # share KIND PLACE: of the exits at that place (a jq filter), at least 99 % are of the program of that kind. Sets all.
+# If there are more than the program caused, the rest is the kernel's (ARP): then 99 % of those of the program.
 share() {
 	local own
 	counted "$1"
 	all=$(sum "$2")
 	own=$(sum "($2) and .task.pid == $pid and .task.comm == \"known-$1\"")
 	echo "# $1: $count by its own count, $all seen, $own attributed to it" >&3
-	[ "$((own * 100))" -ge "$((all * 99))" ]
+	[ "$((own * 100))" -ge "$(((all < count ? all : count) * 99))" ]
 }
 
 pio_exits() {
