@@ -10,12 +10,13 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 }
 
-# guest_start NAME [SYMVM OPTION]...: start a guest in the background that waits for the order to stop.
+# guest_start NAME [SYMVM OPTION]...: start a guest in the background that waits for the order to stop, or
+# runs $start_command.
 guest_start() {
 	local name=$1
 	shift
 	GUEST_WORDS="symvm.net=off ${start_words:-symvm.modules=none}" GUEST_LIMIT=200 \
-		guest_run 6.1 bzimage 2 "echo guest is up; sleep 1000" --name "$name" \
+		guest_run 6.1 bzimage 2 "echo guest is up; ${start_command:-sleep 1000}" --name "$name" \
 		--jail trap "$@" >"$scratch/$name.console" 2>&1 3>&- &
 	guest_pid=$!
 	wait_until 60 is_answering "$name"
@@ -132,6 +133,33 @@ for line in open(sys.argv[1], encoding="utf-8"):
 assert families["symvm_vcpu_exits_total"] >= 2, families
 assert families["symvm_device_value"] >= 1, families
 PYTHON
+}
+
+# ticks NAME: print how many seconds the guest has counted.
+ticks() {
+	grep -c '^tick' "$scratch/$1.console" || true
+}
+
+has_ticked() {
+	[ "$(ticks "$1")" -ge "$2" ]
+}
+
+@test "a pause longer than the guest's watchdogs wait: no soft lockup, no RCU stall" {
+	local words='/proc/sys/kernel/watchdog_thresh /proc/sys/kernel/soft_watchdog'
+	words+=' /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout'
+	start_words='symvm.modules=none watchdog_thresh=4 rcupdate.rcu_cpu_stall_timeout=8' \
+		start_command="echo limits: \$(cat $words); while :; do sleep 1; echo tick; done" guest_start long
+	wait_until 120 has_ticked long 1
+	grep -q '^limits: 4 1 8' "$scratch/long.console"
+	"$symvm" pause long
+	local before
+	before=$(ticks long)
+	sleep 12 # a soft lockup is twice watchdog_thresh
+	"$symvm" resume long
+	wait_until 120 has_ticked long $((before + 4))
+	run -1 grep -iE 'lockup|stall' "$scratch/long.console"
+	"$symvm" stop --force long
+	guest_ended 5
 }
 
 @test "paused from the start: nothing runs until it is resumed" {
