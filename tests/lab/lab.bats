@@ -4,72 +4,96 @@
 
 bats_require_minimum_version 1.5.0
 
+# Two hosts at once, which several cases look at afterwards: a boot takes long.
+setup_file() {
+	local root other status=0
+	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	use_emulated
+	cd "$BATS_FILE_TMPDIR"
+	head -c 1048576 /dev/urandom >bytes
+	echo "$BASHPID.$RANDOM" >now
+	SYMVM_LAB_STILL_SECONDS=6 "$root/lab/run" --timeout 300 \
+		sh -c 'echo two >/tmp/name; sleep 9; cat /tmp/name; kill -TERM $$' >other 2>&1 3>&- &
+	other=$!
+	"$root/lab/run" --timeout 600 --cpus 3 --scratch 100 --out out -- \
+		"$root/tests/lib/lab-inside" "$PWD" 'two words' '' "quo'te" '--cpus' <bytes >back 2>err ||
+		status=$?
+	echo "$status" >status
+	status=0
+	wait "$other" || status=$?
+	echo "$status" >other-status
+}
+
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.."
 	lab=lab/run
 	. tests/lib/clock.bash
-	# These tests are about the emulated host. Use it on every machine, except inside an emulated host.
-	unset SYMVM_LAB
-	export SYMVM_LAB_MODE=emulated
-	# The tests must not measure the wait for the emulated hosts of other stages.
-	export SYMVM_LAB_SLOTS=16
+	use_emulated
+	shared=$BATS_FILE_TMPDIR
 }
 
-@test "exit status 0, 7, 126, 127 and that of a signal come back" {
-	"$lab" --timeout 120 true
-	run -7 "$lab" --timeout 120 sh -c 'exit 7'
+# These tests are about the emulated host. Use it on every machine, except inside an emulated host.
+# They must not measure the wait for the emulated hosts of other stages.
+use_emulated() {
+	unset SYMVM_LAB
+	export SYMVM_LAB_MODE=emulated SYMVM_LAB_SLOTS=16
+}
+
+# inside PART: check that tests/lib/lab-inside found PART to be right.
+inside() {
+	cat "$shared/out/$1.err"
+	grep -qx "$1: right" "$shared/out/parts"
+}
+
+@test "exit status 7, 126, 127 and that of a signal come back" {
+	[ "$(cat "$shared/status")" -eq 7 ]
+	[ "$(cat "$shared/other-status")" -eq 143 ]
 	run -126 "$lab" --timeout 120 /etc/passwd
 	run -127 "$lab" --timeout 120 no-such-command-anywhere
 	[[ $output == *"no-such-command-anywhere: command not found"* ]]
-	run -143 "$lab" --timeout 120 sh -c 'kill -TERM $$'
 }
 
 @test "a MiB of random bytes passes unchanged, in by stdin and out by stdout" {
-	head -c 1048576 /dev/urandom >"$BATS_TEST_TMPDIR/bytes"
-	"$lab" --timeout 120 cat <"$BATS_TEST_TMPDIR/bytes" >"$BATS_TEST_TMPDIR/back" 2>"$BATS_TEST_TMPDIR/err"
-	cmp "$BATS_TEST_TMPDIR/bytes" "$BATS_TEST_TMPDIR/back"
-	[ ! -s "$BATS_TEST_TMPDIR/err" ]
+	cmp "$shared/bytes" "$shared/back"
 }
 
 @test "stderr stays apart, arguments and directory arrive as given" {
-	run --separate-stderr "$lab" --timeout 120 -- \
-		sh -c 'printf "%s|" "$PWD" "$@"; echo warned >&2' sh 'two words' '' "quo'te" '--cpus'
-	[ "$status" -eq 0 ]
-	[ "$output" = "$PWD|two words||quo'te|--cpus|" ]
-	[ "$stderr" = warned ]
+	[ "$(cat "$shared/err")" = "$shared|two words||quo'te|--cpus|" ]
 }
 
 @test "inside: root, /dev/kvm runs a guest, nested paging, a writable tree that is forgotten" {
-	run -0 "$lab" --timeout 120 --cpus 3 --scratch 100 sh -ec '
-		[ "$SYMVM_LAB" = emulated ]
-		[ "$(id -u)" = 0 ]
-		lab/kvm-check
-		[ "$(cat /sys/module/kvm_amd/parameters/npt)" = Y ]
-		[ -c /dev/vhost-net ] && [ -c /dev/vhost-vsock ] && [ -c /dev/net/tun ]
-		[ "$(nproc)" = 3 ]
-		grep -q memory /sys/fs/cgroup/cgroup.subtree_control
-		curl -s telnet://127.0.0.1:1 || [ $? = 7 ]
-		[ "$(df -m --output=size "$SYMVM_SCRATCH" | tail -n1 | tr -d " ")" = 100 ]
-		modinfo -n ext4 && modprobe ext4
-		echo left > lab/left-behind && [ "$(cat lab/left-behind)" = left ]'
+	local part
+	for part in user kvm paging devices cpus cgroup loopback scratch modules tree; do
+		inside "$part"
+	done
 	[ ! -e lab/left-behind ]
+}
+
+@test "limits inside an emulated host: the command's status, or 124" {
+	inside limits
+}
+
+@test "files written just before the start are seen inside" {
+	[ "$(cat "$shared/out/now")" = "$(cat "$shared/now")" ]
+}
+
+@test "--out carries files out, with content and mode" {
+	[ "$(sha256sum <"$shared/out/file")" = "$(head -c 300000 /dev/zero | tr '\0' x | sha256sum)" ]
+	[ "$("$shared/out/sub/script")" = ran ]
+}
+
+@test "two at once do not disturb each other" {
+	[ "$(cat "$shared/other")" = two ]
+	[ "$(cat "$shared/out/name")" = one ]
+}
+
+@test "a host that is quiet for longer than the limit without a sign of life is left alone" {
+	[ "$(cat "$shared/other-status")" -eq 143 ]
 }
 
 @test "the time limit ends it with status 124 and says so" {
 	run -124 "$lab" --timeout 12 sleep 1000
 	[[ $output == *"time limit reached, 12 s"* ]]
-}
-
-@test "two at once do not disturb each other" {
-	"$lab" --timeout 200 sh -c 'echo one > /tmp/name; sleep 3; cat /tmp/name; exit 1' >"$BATS_TEST_TMPDIR/1" &
-	local first=$! status=0
-	"$lab" --timeout 200 sh -c 'echo two > /tmp/name; sleep 3; cat /tmp/name; exit 2' >"$BATS_TEST_TMPDIR/2" || status=$?
-	[ "$status" -eq 2 ]
-	status=0
-	wait "$first" || status=$?
-	[ "$status" -eq 1 ]
-	[ "$(cat "$BATS_TEST_TMPDIR/1")" = one ]
-	[ "$(cat "$BATS_TEST_TMPDIR/2")" = two ]
 }
 
 @test "SIGINT and SIGTERM end it with 130 and 143, no emulator and no file left" {
@@ -80,44 +104,39 @@ setup() {
 		setsid --fork --wait sh -c 'echo $$ >"$1"; shift; exec env --default-signal=INT "$@"' \
 			sh "$BATS_TEST_TMPDIR/pid" "$lab" --timeout 200 sh -c 'echo up; sleep 1000' \
 			>"$BATS_TEST_TMPDIR/log" &
-		local waiter=$!
-		wait_until 600 grep -q up "$BATS_TEST_TMPDIR/log"
+		local waiter=$! qemu
+		wait_until 60 test -s "$BATS_TEST_TMPDIR/pid"
 		pid=$(cat "$BATS_TEST_TMPDIR/pid")
-		local qemu
-		qemu=$(pgrep -P "$pid" qemu)
-		[ -n "$qemu" ]
+		wait_until 60 pgrep -P "$pid" qemu-system
+		qemu=$(pgrep -P "$pid" qemu-system)
 		local directory
 		directory=$(tr '\0 ' '\n\n' <"/proc/$qemu/cmdline" | sed -n 's/^symvm.conf=//p')
 		[ -d "$directory" ]
+		# Once while the host boots, once while the command runs.
+		if [ "$signal" = INT ]; then
+			wait_until 60 test -s "$directory/console"
+		else
+			wait_until 600 grep -q up "$BATS_TEST_TMPDIR/log"
+		fi
 		kill -"$signal" "$pid"
 		status=0
 		wait "$waiter" || status=$?
 		[ "$status" -eq "$expected" ]
 		[ ! -e "/proc/$qemu" ]
 		[ ! -e "$directory" ]
-		rm -f "$BATS_TEST_TMPDIR/log"
+		rm -f "$BATS_TEST_TMPDIR"/{log,pid}
 	done
 }
 
 @test "a killed lab/run takes its emulator along" {
-	"$lab" --timeout 200 sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/log" &
-	local pid=$!
-	wait_until 600 grep -q up "$BATS_TEST_TMPDIR/log"
-	local qemu
-	qemu=$(pgrep -P "$pid" qemu)
+	"$lab" --timeout 200 sleep 1000 &
+	local pid=$! qemu
+	wait_until 60 pgrep -P "$pid" qemu-system
+	qemu=$(pgrep -P "$pid" qemu-system)
 	kill -KILL "$pid"
 	wait "$pid" || true
 	gone() { [ ! -e "/proc/$qemu" ] || grep -q '^State:.*Z' "/proc/$qemu/status"; }
 	wait_until 100 gone
-}
-
-@test "--out carries files out, with content and mode" {
-	local out="$BATS_TEST_TMPDIR/results"
-	"$lab" --timeout 120 --out "$out" sh -ec "
-		head -c 300000 /dev/zero | tr '\\0' x > '$out/file'
-		mkdir '$out/sub'; echo 'echo ran' > '$out/sub/script'; chmod 755 '$out/sub/script'"
-	[ "$(sha256sum <"$out/file")" = "$(head -c 300000 /dev/zero | tr '\0' x | sha256sum)" ]
-	[ "$("$out/sub/script")" = ran ]
 }
 
 @test "a panic of the emulated host is status 125 with its last words" {
@@ -126,50 +145,13 @@ setup() {
 	[[ $output == *"sysrq triggered crash"* ]]
 }
 
-@test "a host whose CPUs all spin gives no sign of life and is ended; one that is quiet does not" {
+@test "a host whose CPUs all spin gives no sign of life and is ended" {
 	unset SYMVM_LAB_EVENTS
 	export SYMVM_LAB_STILL_SECONDS=6
-	run -0 "$lab" --timeout 120 sleep 12
 	run -125 "$lab" --timeout 600 sh -c 'echo -1 >/proc/sys/kernel/sched_rt_runtime_us
 		for cpu in 0 1; do taskset -c $cpu chrt -f 99 sh -c "while :; do :; done" & done
 		sleep 1000'
 	[[ $output == *"the emulated host gave no sign of life for 6 s"* ]]
-}
-
-@test "limits inside an emulated host: the command's status, or 124" {
-	run -0 "$lab" --timeout 300 sh -ec '
-		status=0; lab/limit 100 sh -c "exit 7" || status=$?; [ $status = 7 ]
-		status=0; lab/limit 1 sleep 1000 || status=$?; [ $status = 124 ]
-		status=0; lab/limit 1 sh -c "trap : TERM; while :; do sleep 1; done" || status=$?; [ $status = 124 ]
-		status=0; lab/limit 100 no-such-command || status=$?; [ $status = 127 ]
-		lab/limit 100 sh -c "trap \"exit 3\" TERM; : >/tmp/up; while :; do sleep 0.1; done" &
-		until [ -e /tmp/up ]; do sleep 0.1; done
-		kill -TERM $!; status=0; wait $! || status=$?; [ $status = 3 ]'
-}
-
-@test "an emulated host that hangs before the command begins is started again, three times at most" {
-	unset SYMVM_LAB_EVENTS
-	local real
-	real=$(scripts/qemu-fetch)
-	cat >"$BATS_TEST_TMPDIR/emulator" <<-SCRIPT
-		#!/bin/sh
-		echo >>"$BATS_TEST_TMPDIR/starts"
-		[ "\$(wc -l <"$BATS_TEST_TMPDIR/starts")" -gt "\$HANGS" ] || exec sleep 1000
-		exec "$real" "\$@"
-	SCRIPT
-	chmod +x "$BATS_TEST_TMPDIR/emulator"
-	export SYMVM_LAB_QEMU=$BATS_TEST_TMPDIR/emulator
-	HANGS=1 SYMVM_LAB_UP_SECONDS=25 run -7 "$lab" --timeout 120 sh -c 'exit 7'
-	[ "$output" = "lab/run: the emulated host did not come up; its last words:" ]
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/starts")" -eq 2 ]
-	HANGS=9 SYMVM_LAB_UP_SECONDS=1 run -125 "$lab" --timeout 120 true
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/starts")" -eq 5 ]
-}
-
-@test "files written just before the start are seen inside" {
-	echo "$BASHPID.$RANDOM" >"$BATS_TEST_TMPDIR/now"
-	run -0 "$lab" --timeout 120 cat "$BATS_TEST_TMPDIR/now"
-	[ "$output" = "$(cat "$BATS_TEST_TMPDIR/now")" ]
 }
 
 @test "on a terminal the command gets a terminal of the same size, keys reach it" {
