@@ -144,6 +144,7 @@ has_ticked() {
 	[ "$(ticks "$1")" -ge "$2" ]
 }
 
+# bats test_tags=soak
 @test "a pause longer than the guest's watchdogs wait: no soft lockup, no RCU stall" {
 	local words='/proc/sys/kernel/watchdog_thresh /proc/sys/kernel/soft_watchdog'
 	words+=' /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout'

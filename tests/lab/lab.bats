@@ -113,11 +113,7 @@ inside() {
 		directory=$(tr '\0 ' '\n\n' <"/proc/$qemu/cmdline" | sed -n 's/^symvm.conf=//p')
 		[ -d "$directory" ]
 		# Once while the host boots, once while the command runs.
-		if [ "$signal" = INT ]; then
-			wait_until 60 test -s "$directory/console"
-		else
-			wait_until 600 grep -q up "$BATS_TEST_TMPDIR/log"
-		fi
+		[ "$signal" = INT ] || wait_until 600 grep -q up "$BATS_TEST_TMPDIR/log"
 		kill -"$signal" "$pid"
 		status=0
 		wait "$waiter" || status=$?
