@@ -54,6 +54,7 @@ programs() {
 stub_module() {
 	local file
 	cp -r guest/linux/symbiotic "$1"
+	cp guest/linux/Kbuild.features "$1/.." # which Kbuild includes
 	for file in "$1"/*.[cS]; do
 		: >"$file"
 	done
