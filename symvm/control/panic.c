@@ -14,6 +14,7 @@
 #include "machine/vm.h"
 #include "machine/vm_panic.h"
 #include "services/panic_report.h"
+#include "util/descriptor.h"
 
 struct panic_action {
 	int report_fd;
@@ -34,20 +35,9 @@ static void format_time(char text[32])
 /* The report of the last panic is replaced only now. */
 static int write_report(int fd, const char *text, size_t length)
 {
-	size_t at = 0;
-
 	if (ftruncate(fd, 0) < 0)
 		return -errno;
-	while (at < length) {
-		ssize_t done = pwrite(fd, text + at, length - at, (off_t)at);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-		at += (size_t)done;
-	}
-	return 0;
+	return descriptor_write_at(fd, text, length, 0);
 }
 
 static void make_report(struct vm *vm, const struct panic_action *action)

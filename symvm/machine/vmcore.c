@@ -7,26 +7,10 @@
 #include <unistd.h>
 
 #include "machine/vmcore_internal.h"
+#include "util/descriptor.h"
 #include "util/u64.h"
 
 #define CHUNK (1u << 20)
-
-/* pwrite(2) of the whole range. A file system that is full may take a part first. */
-static int write_at(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	while (size) {
-		ssize_t done = pwrite(fd, data, size, (off_t)offset);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-		data += done;
-		offset += (uint64_t)done;
-		size -= (size_t)done;
-	}
-	return 0;
-}
 
 static bool is_zero(const uint8_t *page)
 {
@@ -53,7 +37,8 @@ static int put_pages(struct copy *copy, size_t size, uint64_t gpa, uint64_t offs
 			vmcoreinfo_look(&copy->finder, copy->buffer + at, gpa + at);
 		if (at == start)
 			continue;
-		status = write_at(copy->core->fd, copy->buffer + start, at - start, offset + start);
+		status = descriptor_write_at(copy->core->fd, copy->buffer + start, at - start,
+					     (off_t)(offset + start));
 		if (status < 0)
 			break;
 		copy->core->written += at - start;
@@ -140,12 +125,12 @@ static int finish(struct copy *copy, struct error *err)
 	core->has_vmcoreinfo = info_size > 0;
 	/* Gives the file its size. */
 	if (copy->end < core->size)
-		status = write_at(core->fd, (const uint8_t *)"", 1, core->size - 1);
+		status = descriptor_write_at(core->fd, "", 1, (off_t)(core->size - 1));
 	if (status == 0 && fdatasync(core->fd) < 0)
 		status = -errno;
 	if (status == 0) {
 		vmcore_head_make(core, info, info_size, copy->buffer);
-		status = write_at(core->fd, copy->buffer, VMCORE_HEAD, 0);
+		status = descriptor_write_at(core->fd, copy->buffer, VMCORE_HEAD, 0);
 	}
 	if (status == 0 && fdatasync(core->fd) < 0)
 		status = -errno;

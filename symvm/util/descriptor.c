@@ -42,3 +42,21 @@ int descriptor_reopen(int fd, int flags, bool *own)
 	*own = true;
 	return fresh;
 }
+
+int descriptor_write_at(int fd, const void *data, size_t size, off_t offset)
+{
+	const char *bytes = data;
+
+	while (size) {
+		ssize_t done = pwrite(fd, bytes, size, offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? -errno : -EIO;
+		bytes += done;
+		offset += done;
+		size -= (size_t)done;
+	}
+	return 0;
+}

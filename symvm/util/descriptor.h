@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* File descriptors that others gave us: the three standard streams. */
+/* File descriptors: the three standard streams, which others gave us, and whole writes. */
 #ifndef SYMVM_UTIL_DESCRIPTOR_H
 #define SYMVM_UTIL_DESCRIPTOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Fills each of the descriptors 0, 1 and 2 that is closed with one that refuses to be read (0) or
@@ -20,5 +22,12 @@ int descriptor_fill_standard(void);
  * Before the jail.
  */
 int descriptor_reopen(int fd, int flags, bool *own);
+
+/*
+ * Writes all @size bytes at @offset of a file. A file system that is full may take a part first;
+ * the next try then says why. -errno, or -EIO if a write takes nothing. Any thread; waits for the
+ * disk.
+ */
+int descriptor_write_at(int fd, const void *data, size_t size, off_t offset);
 
 #endif

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
+#include "util/descriptor.h"
 #include "util/file_lock.h"
 
 #define MAGIC "SymVM slots\n"
@@ -30,14 +31,13 @@ static off_t offset_of(uint64_t block)
 	return (off_t)(SPILL_FILE_START + block * SPILL_BLOCK);
 }
 
-/* Transfers all of it: the next try reports what stopped a transfer half-way. */
-static int file_transfer(int fd, bool write, uint8_t *data, size_t length, off_t offset)
+/* Reads all of it: the next try reports what stopped a read half-way. */
+static int read_at(int fd, uint8_t *data, size_t length, off_t offset)
 {
 	size_t done = 0;
 
 	while (done < length) {
-		ssize_t count = write ? pwrite(fd, data + done, length - done, offset + (off_t)done)
-				      : pread(fd, data + done, length - done, offset + (off_t)done);
+		ssize_t count = pread(fd, data + done, length - done, offset + (off_t)done);
 
 		if (count < 0 && errno == EINTR)
 			continue;
@@ -54,7 +54,7 @@ static int file_read(struct spill *spill, unsigned lane, uint64_t block, void *d
 {
 	struct spill_file *file = (struct spill_file *)spill;
 
-	return file_transfer(file->fd, false, data, (size_t)count * SPILL_BLOCK, offset_of(block));
+	return read_at(file->fd, data, (size_t)count * SPILL_BLOCK, offset_of(block));
 }
 
 static int file_write(struct spill *spill, unsigned lane, uint64_t block, const void *data,
@@ -62,8 +62,7 @@ static int file_write(struct spill *spill, unsigned lane, uint64_t block, const 
 {
 	struct spill_file *file = (struct spill_file *)spill;
 
-	return file_transfer(file->fd, true, (uint8_t *)data, (size_t)count * SPILL_BLOCK,
-			     offset_of(block));
+	return descriptor_write_at(file->fd, data, (size_t)count * SPILL_BLOCK, offset_of(block));
 }
 
 static void file_close(struct spill *spill)
@@ -137,12 +136,11 @@ int spill_device_check(int fd, const char *path, uint64_t size, uint64_t blocks,
 	data = aligned_alloc(SPILL_BLOCK, SPILL_FILE_START);
 	if (!data)
 		return error_set(err, -ENOMEM, "--swap: out of memory");
-	status = file_transfer(fd, false, data, SPILL_FILE_START, 0);
+	status = read_at(fd, data, SPILL_FILE_START, 0);
 	if (status == 0)
 		ours = start_is_ours(data);
 	if (status == 0)
-		status = file_transfer(fd, false, data, SPILL_FILE_END,
-				       (off_t)(size - SPILL_FILE_END));
+		status = read_at(fd, data, SPILL_FILE_END, (off_t)(size - SPILL_FILE_END));
 	ours = ours && is_zero(data, SPILL_FILE_END);
 	free(data);
 	if (status < 0)
@@ -180,8 +178,7 @@ static int regular_check(int fd, const char *path, uint64_t blocks, uint8_t *blo
 	if (fstat(fd, &what) < 0)
 		return error_set_errno(err, -errno, "--swap: spill=%s", path);
 	if (what.st_size) {
-		if (what.st_size < SPILL_BLOCK ||
-		    file_transfer(fd, false, block, SPILL_BLOCK, 0) < 0 ||
+		if (what.st_size < SPILL_BLOCK || read_at(fd, block, SPILL_BLOCK, 0) < 0 ||
 		    memcmp(block, MAGIC, sizeof(MAGIC)) != 0)
 			return error_set(err, -EEXIST,
 					 "--swap: spill=%s exists and is not a spill file of symvm",
@@ -241,7 +238,7 @@ static int open_and_check(struct spill_file *file, const char *path, uint64_t bl
 	if (status < 0)
 		return status;
 	header_make(block);
-	status = file_transfer(file->fd, true, block, SPILL_BLOCK, 0);
+	status = descriptor_write_at(file->fd, block, SPILL_BLOCK, 0);
 	return status < 0 ? error_set_errno(err, status, "--swap: spill=%s", path) : 0;
 }
 
