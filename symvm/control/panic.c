@@ -63,16 +63,14 @@ static void make_report(struct vm *vm, const struct panic_action *action)
 	panic_facts_free(facts);
 }
 
-static bool vm_has_ended(void *opaque)
+static bool has_ended(void *opaque)
 {
-	const struct vm *vm = opaque;
-
-	return atomic_load(&vm->end) != VM_END_NONE;
+	return vm_has_ended(opaque);
 }
 
 static void make_dump(struct vm *vm, const struct panic_action *action)
 {
-	struct vmcore core = {.fd = action->dump_fd, .cut = vm_has_ended, .opaque = vm};
+	struct vmcore core = {.fd = action->dump_fd, .cut = has_ended, .opaque = vm};
 	struct error err;
 
 	if (vm_dump(vm, &core, &err) < 0)

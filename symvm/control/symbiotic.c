@@ -6,18 +6,7 @@
 #include "control/control.h"
 #include "machine/report.h"
 #include "machine/vm.h"
-
-static const char *boot_state_name(uint32_t state)
-{
-	static const char *const names[] = {
-		[SYM_BOOT_UNKNOWN] = "unknown",
-		[SYM_BOOT_RUNNING] = "running",
-		[SYM_BOOT_SHUTDOWN] = "shutdown",
-		[SYM_BOOT_PANIC] = "panic",
-	};
-
-	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
-}
+#include "services/guest.h"
 
 /* The guest's own data, from its SymSpy page: costs no exit, and the guest need not answer. */
 static void describe_guest(struct vm *vm, json_t *object)
@@ -27,7 +16,8 @@ static void describe_guest(struct vm *vm, json_t *object)
 	if (sym_vm_spy_read(vm->symbiotic, &guest) < 0)
 		return;
 	json_object_set_new(object, "guest_os", control_text((const char *)guest.os));
-	json_object_set_new(object, "guest_state", json_string(boot_state_name(guest.boot_state)));
+	json_object_set_new(object, "guest_state",
+			    json_string(guest_boot_state_name(guest.boot_state)));
 	json_object_set_new(object, "guest_cpus_online", json_integer(guest.cpus_online));
 	json_object_set_new(object, "mem_total", json_integer((json_int_t)guest.mem_total));
 	json_object_set_new(object, "mem_free", json_integer((json_int_t)guest.mem_free));

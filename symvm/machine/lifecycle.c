@@ -69,11 +69,6 @@
 #define RESET_INTERVAL_MS 100u	 /* between two resets: a guest may do nothing but reset */
 #define WIPE_CHUNK	  (1ull << 30)
 
-static bool vm_has_ended(const struct vm *vm)
-{
-	return atomic_load(&vm->end) != VM_END_NONE;
-}
-
 /*
  * Waits until every vCPU is parked while the VM stays in @state (VM_STATE_ENDED: in any). 0,
  * -ESHUTDOWN, -ECANCELED (another state), -ETIMEDOUT. The lock is held.

@@ -188,6 +188,12 @@ void vm_unhold(struct vm *vm);
 /* Lets the lifecycle thread resume the VM, if it is paused. Does not wait. Any thread. */
 void vm_resume_later(struct vm *vm);
 
+/* Whether the VM's end has begun. Any thread. */
+static inline bool vm_has_ended(const struct vm *vm)
+{
+	return atomic_load(&vm->end) != VM_END_NONE;
+}
+
 /* 0 while the guest may run. -EBUSY (paused, or being reset) or -ESHUTDOWN, with words. Any
  * thread. */
 int vm_check_runs(struct vm *vm, struct error *err);

@@ -308,12 +308,8 @@ int exits_watch_run(struct vm *vm, struct exits_watch *watch, const struct wait_
 		    struct error *err)
 {
 	struct exits_service *service = service_find(vm, &exits_ops);
-	int status;
+	int status = guest_check_service(vm, service, err);
 
-	if (!service)
-		return error_set(err, -EOPNOTSUPP,
-				 "this VM runs without the symbiotic interface (--symbiotic off)");
-	status = vm_check_runs(vm, err);
 	if (status < 0)
 		return status;
 	if (atomic_fetch_add(&service->admitted, 1) >= EXITS_WATCHES_MAX)

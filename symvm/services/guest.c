@@ -41,6 +41,8 @@ static int vm_run_on(void *opaque, unsigned vcpu, void (*function)(void *argumen
 	return vcpu_run_on(vm->vcpus[vcpu], run_borrowed, &call, timeout_ms);
 }
 
+static const char no_interface[] = "this VM runs without the symbiotic interface (--symbiotic off)";
+
 static int vm_check(void *opaque, struct guest_error *err)
 {
 	struct vm *vm = opaque;
@@ -48,11 +50,9 @@ static int vm_check(void *opaque, struct guest_error *err)
 	int status;
 
 	if (!vm->symbiotic)
-		return guest_error_set(
-			err, -EOPNOTSUPP,
-			"this VM runs without the symbiotic interface (--symbiotic off)");
-	/* After a panic the guest runs no more, but for calls. */
-	if (atomic_load(&vm->panic.answers) && atomic_load(&vm->end) == VM_END_NONE)
+		return guest_error_set(err, -EOPNOTSUPP, "%s", no_interface);
+	/* After a panic the guest runs for calls only. */
+	if (atomic_load(&vm->panic.answers) && !vm_has_ended(vm))
 		return 0;
 	status = vm_check_runs(vm, &words);
 	return status < 0 ? guest_error_set(err, status, "%s", words.text) : 0;
@@ -70,6 +70,23 @@ static const struct guest_ops vm_guest_ops = {
 	.check = vm_check,
 	.log = vm_guest_log,
 };
+
+const char *guest_boot_state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		[SYM_BOOT_UNKNOWN] = "unknown",
+		[SYM_BOOT_RUNNING] = "running",
+		[SYM_BOOT_SHUTDOWN] = "shutdown",
+		[SYM_BOOT_PANIC] = "panic",
+	};
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+}
+
+int guest_check_service(struct vm *vm, const void *service, struct error *err)
+{
+	return service ? vm_check_runs(vm, err) : error_set(err, -EOPNOTSUPP, "%s", no_interface);
+}
 
 struct guest guest_of_vm(struct vm *vm)
 {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "machine/vcpu.h"
+#include "services/guest.h"
 #include "util/text.h"
 
 #define COLUMNS	    240u /* of one line of the guest */
@@ -49,20 +50,6 @@ static void put_head(FILE *out, const struct panic_facts *facts, const char *tim
 		fputs("words        from its console, on which any program may write\n", out);
 }
 
-static const char *state_name(uint32_t state)
-{
-	switch (state) {
-	case SYM_BOOT_RUNNING:
-		return "running";
-	case SYM_BOOT_SHUTDOWN:
-		return "shutdown";
-	case SYM_BOOT_PANIC:
-		return "panic";
-	default:
-		return "unknown";
-	}
-}
-
 static void put_spy(FILE *out, const struct panic_facts *facts)
 {
 	const struct sym_spy_vm_guest *spy = &facts->spy;
@@ -79,7 +66,7 @@ static void put_spy(FILE *out, const struct panic_facts *facts)
 		"\n  memory         total %" PRIu64 ", free %" PRIu64 ", available %" PRIu64
 		" bytes\n  swap           total %" PRIu64 ", free %" PRIu64
 		" bytes\n  updated        %.3f s after its boot\n",
-		state_name(spy->boot_state), spy->cpus_online, (uint64_t)spy->mem_total,
+		guest_boot_state_name(spy->boot_state), spy->cpus_online, (uint64_t)spy->mem_total,
 		(uint64_t)spy->mem_free, (uint64_t)spy->mem_available, (uint64_t)spy->swap_total,
 		(uint64_t)spy->swap_free, (double)spy->updated_ns / 1e9);
 }

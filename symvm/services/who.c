@@ -141,12 +141,8 @@ int who_watch_wait(struct vm *vm, struct who_watch *watch, const struct wait_lim
 		   struct error *err)
 {
 	struct who_service *service = service_find(vm, &who_ops);
-	int status;
+	int status = guest_check_service(vm, service, err);
 
-	if (!service)
-		return error_set(err, -EOPNOTSUPP,
-				 "this VM runs without the symbiotic interface (--symbiotic off)");
-	status = vm_check_runs(vm, err);
 	if (status < 0)
 		return status;
 	watch->missed = 0;
