@@ -23,6 +23,7 @@
 
 #include "machine/vm.h"
 #include "util/file_lock.h"
+#include "util/hash.h"
 
 #define ROOT_STATE_DIR "/run/symvm"
 #define USER_DIR       "/run/user/%u"
@@ -252,17 +253,14 @@ static int take_lock(int dir_fd, const char *name, struct error *err)
 socklen_t state_name_abstract(struct sockaddr_un *address, uid_t uid, const char *dir,
 			      const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
 	int length;
 
 	memset(address, 0, sizeof(*address));
 	address->sun_family = AF_UNIX;
-	for (const char *c = dir; c && *c; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
 	if (dir)
 		length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
-				  "symvm/%u-%016llx/%s", (unsigned)uid, (unsigned long long)hash,
-				  name);
+				  "symvm/%u-%016llx/%s", (unsigned)uid,
+				  (unsigned long long)hash_bytes(dir, strlen(dir)), name);
 	else
 		length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
 				  "symvm/%u/%s", (unsigned)uid, name);

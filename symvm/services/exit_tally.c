@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
+
 #define SLOTS 2048u /* of each table: a power of two, more than twice as many as can be filled */
 #define NONE  UINT32_MAX
 
@@ -39,15 +41,12 @@ struct exit_tally {
 	char stacks[EXIT_TALLY_STACKS];
 };
 
-/* FNV-1a */
-static uint64_t hash(const void *data, size_t length)
+/* The first slot to look at. */
+static uint32_t slot_of(const void *data, size_t length)
 {
-	const uint8_t *bytes = data;
-	uint64_t value = 0xcbf29ce484222325ull;
+	uint64_t value = hash_bytes(data, length);
 
-	for (size_t i = 0; i < length; i++)
-		value = (value ^ bytes[i]) * 0x100000001b3ull;
-	return value ^ value >> 32;
+	return (uint32_t)(value ^ value >> 32) % SLOTS;
 }
 
 struct exit_tally *exit_tally_create(void)
@@ -81,7 +80,7 @@ static size_t stack_text(const struct guest_stack *stack, char *out, size_t size
 /* Keeps @text of @length bytes. False: it does not fit. */
 static bool stack_keep(struct exit_tally *tally, const char *text, size_t length, uint32_t *offset)
 {
-	uint32_t slot = (uint32_t)hash(text, length) % SLOTS;
+	uint32_t slot = slot_of(text, length);
 
 	for (; tally->stack_slots[slot]; slot = (slot + 1) % SLOTS) {
 		*offset = tally->stack_slots[slot] - 1;
@@ -146,7 +145,7 @@ static struct row *row_fill(struct exit_tally *tally, const struct row_key *key,
 static struct row *row_find(struct exit_tally *tally, const struct row_key *key,
 			    const struct guest_who *who)
 {
-	uint32_t slot = (uint32_t)hash(key, sizeof(*key)) % SLOTS;
+	uint32_t slot = slot_of(key, sizeof(*key));
 
 	for (; tally->slots[slot]; slot = (slot + 1) % SLOTS)
 		if (memcmp(&tally->rows[tally->slots[slot] - 1].key, key, sizeof(*key)) == 0)
