@@ -13,7 +13,7 @@ struct ps_builder {
 	size_t text_room;
 	unsigned records; /* of the last task's text that are still to come */
 	bool begins;	  /* the next one is the first of them */
-	size_t skip;	  /* bytes of the next one that are no part of the command line */
+	size_t skip;	  /* bytes of the next one that are not part of the command line */
 	size_t args;	  /* bytes of the command line that are still to come */
 };
 

@@ -4,12 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text_of(json_t *object, const char *key, const char *otherwise)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : otherwise;
-}
+#include "cli/output.h"
 
 static unsigned long long number_of(json_t *object, const char *key)
 {
@@ -21,7 +16,7 @@ json_t *exits_place(json_t *row)
 	const char *way = json_is_true(json_object_get(row, "write")) ? "write" : "read";
 
 	if (json_object_get(row, "device"))
-		return json_sprintf("%s queue %llu", text_of(row, "device", "?"),
+		return json_sprintf("%s queue %llu", output_text(row, "device", "?"),
 				    number_of(row, "queue"));
 	if (json_object_get(row, "port"))
 		return json_sprintf("port 0x%llx %s", number_of(row, "port"), way);
@@ -37,7 +32,7 @@ static void add_task(json_t *frames, json_t *task)
 		json_array_append_new(frames, json_string("[not attributed]"));
 		return;
 	}
-	json_array_append_new(frames, json_string(text_of(task, "comm", "?")));
+	json_array_append_new(frames, json_string(output_text(task, "comm", "?")));
 	if (number_of(task, "user_rip"))
 		json_array_append_new(frames,
 				      json_sprintf("[user 0x%llx]", number_of(task, "user_rip")));
@@ -52,7 +47,7 @@ json_t *exits_frames(json_t *row)
 		json_array_append(frames, json_array_get(stack, i - 1));
 	place = exits_place(row);
 	json_array_append_new(
-		frames, json_sprintf("[%s %s]", text_of(row, "reason", "?"),
+		frames, json_sprintf("[%s %s]", output_text(row, "reason", "?"),
 				     json_string_value(place) ? json_string_value(place) : "?"));
 	json_decref(place);
 	return frames;

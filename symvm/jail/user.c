@@ -157,7 +157,7 @@ static bool empty_bounding_set(void)
 			continue;
 		if (errno == EINVAL) /* beyond the kernel's last */
 			return true;
-		/* Not allowed to. That is no loss if it is not there. */
+		/* Not allowed to. Then the capability must not be there. */
 		if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 0)
 			return false;
 	}

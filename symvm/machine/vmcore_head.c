@@ -46,11 +46,6 @@ _Static_assert(sizeof(Elf64_Ehdr) + (2 + MEMORY_REGIONS_MAX) * sizeof(Elf64_Phdr
 		       VMCORE_HEAD,
 	       "the head has room for all notes");
 
-static size_t align4(size_t size)
-{
-	return (size + 3) / 4 * 4;
-}
-
 static void add_note(struct notes *notes, const char *name, uint32_t type, const void *description,
 		     size_t size)
 {
@@ -63,8 +58,8 @@ static void add_note(struct notes *notes, const char *name, uint32_t type, const
 
 	memcpy(at, &header, sizeof(header));
 	memcpy(at + sizeof(header), name, header.n_namesz);
-	memcpy(at + sizeof(header) + align4(header.n_namesz), description, size);
-	notes->size += sizeof(header) + align4(header.n_namesz) + align4(size);
+	memcpy(at + sizeof(header) + u64_round_up(header.n_namesz, 4), description, size);
+	notes->size += sizeof(header) + u64_round_up(header.n_namesz, 4) + u64_round_up(size, 4);
 }
 
 static void add_status(struct notes *notes, const struct vcpu_registers *cpu, unsigned id)

@@ -40,4 +40,11 @@ void fake_guest_init(struct fake_guest *fake);
 		(fake)->calls = 0;                                       \
 	} while (0)
 
+/* A struct with a .head and a .text: its size, and as what fake_guest_answers() takes. */
+#define FAKE_SIZE(answer) ((int64_t)(sizeof((answer).head) + strlen((answer).text)))
+#define FAKE_SAID(answer)                                          \
+	{                                                          \
+		0, FAKE_SIZE(answer), &(answer), FAKE_SIZE(answer) \
+	}
+
 #endif

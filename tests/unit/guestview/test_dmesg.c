@@ -17,11 +17,6 @@ struct answer {
 	struct sym_dmesg head;
 	char text[SYM_MESSAGE_SIZE - sizeof(struct sym_dmesg)];
 };
-#define ANSWER(answer) ((int64_t)(sizeof((answer).head) + strlen((answer).text)))
-#define SAID(answer)                                         \
-	{                                                    \
-		0, ANSWER(answer), &(answer), ANSWER(answer) \
-	}
 
 static struct fake_guest fake;
 static struct guest_error err;
@@ -38,7 +33,7 @@ static void a_log_comes_in_several_answers(void **state)
 {
 	const struct answer first = {{3, 0}, "<5>one\n<6>two\n<6>of two lines\n"};
 	const struct answer second = {{9, 4}, "<30>from a daemon\n"}, last = {{9, 0}, ""};
-	const struct fake_answer answers[] = {SAID(first), SAID(second), SAID(last)};
+	const struct fake_answer answers[] = {FAKE_SAID(first), FAKE_SAID(second), FAKE_SAID(last)};
 
 	fake_guest_answers(&fake, answers);
 	assert_int_equal(guest_dmesg(&fake.guest, &fake.limit, 0, &dmesg, &err), 0);
@@ -61,7 +56,7 @@ static void a_log_comes_in_several_answers(void **state)
 static void a_vcpu_that_cannot_be_asked_is_left_out(void **state)
 {
 	const struct answer last = {{0, 0}, ""};
-	const struct fake_answer answers[] = {{-ENOTCONN, 0, NULL, 0}, SAID(last)};
+	const struct fake_answer answers[] = {{-ENOTCONN, 0, NULL, 0}, FAKE_SAID(last)};
 
 	fake_guest_answers(&fake, answers);
 	assert_int_equal(guest_dmesg(&fake.guest, &fake.limit, 0, &dmesg, &err), 0);
@@ -86,7 +81,7 @@ static void malformed_answers_are_refused(void **state)
 	assert_int_equal(guest_dmesg_decode(&back, 0, 0, &dmesg), -EPROTO);
 	assert_int_equal(guest_dmesg_decode(&back, SYM_MESSAGE_SIZE + 1, 0, &dmesg), -EPROTO);
 	assert_int_equal(guest_dmesg_decode(&back, sizeof(back.head), 5, &dmesg), -EPROTO);
-	assert_int_equal(guest_dmesg_decode(&stands, ANSWER(stands), 5, &dmesg), -EPROTO);
+	assert_int_equal(guest_dmesg_decode(&stands, FAKE_SIZE(stands), 5, &dmesg), -EPROTO);
 	assert_int_equal(dmesg.count, 0);
 	assert_null(dmesg.text);
 }
@@ -99,7 +94,7 @@ static void any_text_is_kept_as_lines(void **state)
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		strcpy(answer.text, texts[i]);
-		assert_true(guest_dmesg_decode(&answer, ANSWER(answer), 0, &dmesg) > 0);
+		assert_true(guest_dmesg_decode(&answer, FAKE_SIZE(answer), 0, &dmesg) > 0);
 		assert_int_equal(dmesg.count, i + 1);
 		assert_string_equal(guest_dmesg_text(&dmesg, i), texts[i]);
 		assert_int_equal(dmesg.lines[i].level, 4);

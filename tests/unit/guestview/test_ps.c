@@ -271,7 +271,7 @@ static void texts_follow_their_task(void **state)
 	const size_t first = 2 * sizeof(struct sym_task), rest = 2 * sizeof(struct sym_task);
 	const struct fake_answer answers[] = {
 		{.value = 7},
-		{0, (int64_t)first, records, first}, /* the text goes on in the next piece */
+		{0, (int64_t)first, records, first}, /* the text continues in the next piece */
 		{0, (int64_t)rest, (uint8_t *)records + first, rest},
 		{.value = 0},
 	};

@@ -17,11 +17,6 @@ struct answer {
 	struct sym_task_stack head;
 	char text[SYM_MESSAGE_SIZE - sizeof(struct sym_task_stack)];
 };
-#define ANSWER(answer) ((int64_t)(sizeof((answer).head) + strlen((answer).text)))
-#define SAID(answer)                                         \
-	{                                                    \
-		0, ANSWER(answer), &(answer), ANSWER(answer) \
-	}
 
 static struct fake_guest fake;
 static struct guest_error err;
@@ -52,7 +47,7 @@ static void a_sleeping_task_has_all_fields(void **state)
 		 .wait_channel = "hrtimer_nanosleep"},
 		"hrtimer_nanosleep+0x1/0x2\ndo_syscall_64+0x3/0x4\n",
 	};
-	const struct fake_answer answers[] = {SAID(answer)};
+	const struct fake_answer answers[] = {FAKE_SAID(answer)};
 
 	fake_guest_answers(&fake, answers);
 	assert_int_equal(ask(12), 0);
@@ -79,7 +74,7 @@ static void the_vcpu_that_runs_a_task_is_asked(void **state)
 	const struct answer there = {
 		{.pid = 12, .state = 'R', .cpu = 1, .flags = SYM_TASK_STACK_RUNNING},
 		"delay_tsc+0x1/0x2\n"};
-	const struct fake_answer answers[] = {SAID(elsewhere), SAID(there)};
+	const struct fake_answer answers[] = {FAKE_SAID(elsewhere), FAKE_SAID(there)};
 
 	fake_guest_answers(&fake, answers);
 	assert_int_equal(ask(12), 0);
@@ -93,10 +88,10 @@ static void a_task_that_only_runs_is_said_to_run(void **state)
 {
 	const struct answer user = {
 		{.pid = 12, .flags = SYM_TASK_STACK_RUNNING | SYM_TASK_STACK_USER}, ""};
-	const struct fake_answer hangs[] = {SAID(elsewhere), {-ENOTRECOVERABLE, 0, NULL, 0}};
-	const struct fake_answer gone[] = {SAID(elsewhere), {0, -ESRCH, NULL, 0}};
-	const struct fake_answer short_one[] = {SAID(elsewhere), {0, 1, &user, 1}};
-	const struct fake_answer in_user[] = {SAID(user)};
+	const struct fake_answer hangs[] = {FAKE_SAID(elsewhere), {-ENOTRECOVERABLE, 0, NULL, 0}};
+	const struct fake_answer gone[] = {FAKE_SAID(elsewhere), {0, -ESRCH, NULL, 0}};
+	const struct fake_answer short_one[] = {FAKE_SAID(elsewhere), {0, 1, &user, 1}};
+	const struct fake_answer in_user[] = {FAKE_SAID(user)};
 
 	fake_guest_answers(&fake, hangs);
 	assert_int_equal(ask(12), 0);
@@ -117,7 +112,7 @@ static void a_task_that_only_runs_is_said_to_run(void **state)
 static void a_wild_cpu_is_not_asked(void **state)
 {
 	struct answer answer = elsewhere;
-	const struct fake_answer answers[] = {SAID(answer)};
+	const struct fake_answer answers[] = {FAKE_SAID(answer)};
 
 	answer.head.cpu = UINT32_MAX;
 	fake_guest_answers(&fake, answers);
@@ -136,7 +131,7 @@ static void a_wild_cpu_is_not_asked(void **state)
 static void a_vcpu_that_cannot_be_asked_is_left_out(void **state)
 {
 	const struct answer answer = {{.pid = 1, .state = 'S'}, ""};
-	const struct fake_answer answers[] = {{-ENOTCONN, 0, NULL, 0}, SAID(answer)};
+	const struct fake_answer answers[] = {{-ENOTCONN, 0, NULL, 0}, FAKE_SAID(answer)};
 	const struct fake_answer none[] = {{-ENOTCONN, 0, NULL, 0}};
 
 	fake_guest_answers(&fake, answers);
