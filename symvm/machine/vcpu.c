@@ -275,7 +275,7 @@ static void do_parked_work(struct vcpu *vcpu)
 	int refusal = atomic_load(&vm->panic.answers) ? 0 : -EBUSY;
 
 	atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_WORK);
-	do_work(vcpu, atomic_load(&vm->end) != VM_END_NONE ? -ESHUTDOWN : refusal);
+	do_work(vcpu, vm_has_ended(vm) ? -ESHUTDOWN : refusal);
 }
 
 /*

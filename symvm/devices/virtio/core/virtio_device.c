@@ -169,7 +169,7 @@ static bool deactivate_whole(struct virtio_device *device)
 	uint64_t complain_ns = clock_now_ns() + STOP_MS * NS_PER_MS;
 
 	while (!virtio_device_deactivate(device)) {
-		if (atomic_load(&vm->end) != VM_END_NONE)
+		if (vm_has_ended(vm))
 			return false;
 		if (complain_ns && clock_now_ns() > complain_ns) {
 			complain_ns = 0;
