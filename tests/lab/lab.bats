@@ -58,6 +58,7 @@ inside() {
 }
 
 @test "stderr stays apart, arguments and directory arrive as given" {
+	cat "$shared/err"
 	[ "$(cat "$shared/err")" = "$shared|two words||quo'te|--cpus|" ]
 }
 
