@@ -7,11 +7,13 @@ import glob
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines, clock_seconds  # noqa: E402
 
 PAGE = 4096
 MIB = 1 << 20
@@ -35,26 +37,6 @@ def debugfs():
     subprocess.run(["mount", "-t", "debugfs", "debugfs", place], check=True)
     atexit.register(subprocess.run, ["umount", place], check=False)
     return place
-
-
-class Lines:
-    """A socket of lines."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
-        self.rest = b""
-
-    def ask(self, request, seconds):
-        self.socket.settimeout(seconds)
-        self.socket.sendall(request)
-        while b"\n" not in self.rest:
-            more = self.socket.recv(65536)
-            if not more:
-                raise GuestFailed("connection closed")
-            self.rest += more
-        line, self.rest = self.rest.split(b"\n", 1)
-        return line
 
 
 class Guest:
@@ -96,9 +78,9 @@ class Guest:
             return (self.console() + log.read().decode("utf-8", "replace")).strip()[-600:]
 
     def wait_ready(self):
-        end = time.monotonic() + START_SECONDS
+        end = clock_seconds() + START_SECONDS
         while "agent ready" not in self.console():
-            if self.process.poll() is not None or time.monotonic() > end:
+            if self.process.poll() is not None or clock_seconds() > end:
                 raise GuestFailed("it did not start: " + self.last_words())
             time.sleep(0.2)
         self.hvc = Lines(self.files + ".hvc")

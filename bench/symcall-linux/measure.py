@@ -11,7 +11,6 @@ import functools
 import glob
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,10 +19,14 @@ import time
 
 from btf import member_offsets
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines, clock_seconds  # noqa: E402
+
 symvm, kernel, initrd, agent, outside, seconds, pairs = sys.argv[1:8]
 seconds, pairs = int(seconds), int(pairs)
 scratch = tempfile.mkdtemp(dir=os.environ.get("SYMVM_SCRATCH"))
 START_SECONDS = 240
+ANSWER_SECONDS = 60
 # A reader from outside must know these facts of this kernel. With KASLR it would not know even these.
 SYMBOLS = ["__per_cpu_offset", "current_task", "init_top_pgt"]
 COMMAND = ("grep -wE '" + "|".join(SYMBOLS) + "' /proc/kallsyms; "
@@ -41,26 +44,6 @@ def debugfs():
     subprocess.run(["mount", "-t", "debugfs", "debugfs", place], check=True)
     atexit.register(subprocess.run, ["umount", place])
     return place
-
-
-class Lines:
-    """A socket of lines."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        self.socket.connect(path)
-        self.rest = b""
-
-    def ask(self, request):
-        self.socket.sendall(request)
-        while b"\n" not in self.rest:
-            more = self.socket.recv(65536)
-            if not more:
-                fail("connection closed")
-            self.rest += more
-        line, self.rest = self.rest.split(b"\n", 1)
-        return line
 
 
 class Guest:
@@ -82,8 +65,8 @@ class Guest:
         self.control = Lines(os.path.join(scratch, self.name + ".sock"))
 
     def wait_ready(self):
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
+        end = clock_seconds() + START_SECONDS
+        while clock_seconds() < end:
             if os.path.exists(self.console) and b"agent ready" in open(self.console, "rb").read():
                 return
             if self.process.poll() is not None:
@@ -94,7 +77,7 @@ class Guest:
 
     def command(self, name, **arguments):
         request = json.dumps({"command": name, "arguments": arguments}) + "\n"
-        answer = json.loads(self.control.ask(request.encode()))
+        answer = json.loads(self.control.ask(request.encode(), ANSWER_SECONDS))
         if "error" in answer:
             fail(name + ": " + answer["error"]["message"])
         return answer["result"]
@@ -131,7 +114,7 @@ def compare_with_agent(guest):
     calls, agents = [], []
     for turn in range(pairs + 10):
         call = timed(lambda: guest.command("call", call="meminfo"))
-        other = timed(lambda: agent_lines.ask(b"memory\n"))
+        other = timed(lambda: agent_lines.ask(b"memory\n", ANSWER_SECONDS))
         if turn >= 10:
             calls.append(call)
             agents.append(other)
