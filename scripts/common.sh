@@ -64,3 +64,9 @@ cache_lock() {
 	exec 9>"$SYMVM_CACHE/locks/$1"
 	flock 9
 }
+
+# A script below scripts/, images/ or bench/ explains itself: --help prints the comment at its head.
+if [[ ${1:-} == --help && $0 =~ (^|/)(scripts|images|bench)/[^/]+$ ]]; then
+	sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+fi

@@ -70,3 +70,19 @@ stage() {
 	[[ $output == *$'\nfailed: emulated hosts failed 4 times, more than 3\n'* ]]
 	[ "${lines[-1]}" = "1 passed, 1 failed" ]
 }
+
+@test "every script in bash explains itself with --help" {
+	local script count=0
+	for script in scripts/* images/* bench/*; do
+		[ -f "$script" ] && [ -x "$script" ] && grep -q '^\. .*common\.sh"' "$script" || continue
+		run -0 "$script" --help
+		[[ ${lines[0]} == "$script"* ]] || {
+			echo "$script: ${lines[0]}"
+			return 1
+		}
+		count=$((count + 1))
+	done
+	[ "$count" -gt 20 ]
+	run -0 scripts/check --help
+	[[ ${lines[0]} == "scripts/check "* ]]
+}
