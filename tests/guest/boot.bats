@@ -69,7 +69,7 @@ small() {
 	run -0 guest_run "$1" "$2" "$3" 'nproc; uname -r; sha256sum < /dev/vda
 		ip -4 addr show eth0 | grep -o "10\.0\.2\.15/"; cat /dev/vda > /dev/vdb; sync' \
 		--disk "path=$scratch/disk,readonly" --disk "path=$scratch/target" --net user
-	[[ $output == *'symvm-init: first line'* ]]
+	[[ $output == *'symvm-init: started'* ]]
 	[[ $output == *"$(cat "$SYMVM_CACHE/kernels/$1/release")"* ]]
 	[[ $output == *"$(sha256sum <"$scratch/disk")"* ]]
 	[[ $output == *10.0.2.15/* && $output == *'symvm-exit: 0'* ]]
@@ -96,7 +96,7 @@ small() {
 	run -0 guest_run 6.1 pvh 2 '[ "$(head -c 5 /dev/vda)" != again ] || poweroff -f
 		printf again | dd of=/dev/vda conv=notrunc 2>/dev/null; sync; reboot -f' \
 		--disk "path=$scratch/disk"
-	[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
+	[ "$(grep -c 'symvm-init: started' <<<"$output")" -eq 2 ]
 }
 
 # The other ways in which Linux reboots: the triple fault of microVM kernels, and Firecracker's keyboard
@@ -125,7 +125,7 @@ small() {
 				'[ "$(head -c 5 /dev/vda)" != again ] || poweroff -f
 				printf again | dd of=/dev/vda conv=notrunc 2>/dev/null; sync; reboot -f' \
 				--disk "path=$scratch/disk"
-			[ "$(grep -c 'symvm-init: first line' <<<"$output")" -eq 2 ]
+			[ "$(grep -c 'symvm-init: started' <<<"$output")" -eq 2 ]
 		done
 	done
 }

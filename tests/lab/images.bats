@@ -57,7 +57,7 @@ encode() {
 			-netdev user,id=n -device virtio-net-pci,netdev=n -device virtio-rng-pci \
 			-drive "if=virtio,format=raw,file=$BATS_TEST_TMPDIR/disk"
 		# On a busy machine even a quiet kernel prints lines about its clocks before.
-		[[ $(grep -v '^\[ *[0-9]' <<<"$output" | head -n1) == *'symvm-init: first line'* ]]
+		[[ $(grep -v '^\[ *[0-9]' <<<"$output" | head -n1) == *'symvm-init: started'* ]]
 		[[ $output == *10.0.2.15/24* && $output == *mounted* && $output == *zram0* ]]
 		[[ $output == */dev/vsock* && $output == */dev/hwrng* && $output == *'words in a file'* ]]
 		[[ $output == *"$(cat "$SYMVM_CACHE/kernels/$version/release")"* ]]
