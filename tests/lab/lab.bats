@@ -54,6 +54,7 @@ inside() {
 }
 
 @test "a MiB of random bytes passes unchanged, in by stdin and out by stdout" {
+	cat "$shared/err"
 	cmp "$shared/bytes" "$shared/back"
 }
 
@@ -84,6 +85,7 @@ inside() {
 }
 
 @test "two at once do not disturb each other" {
+	cat "$shared/other"
 	[ "$(cat "$shared/other")" = two ]
 	[ "$(cat "$shared/out/name")" = one ]
 }
