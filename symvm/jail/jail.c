@@ -46,6 +46,7 @@ static const char *const mode_names[] = {
 static const char *const thread_names[JAIL_THREAD_COUNT] = {
 	[JAIL_THREAD_VCPU] = "vCPU",	 [JAIL_THREAD_IO] = "I/O",    [JAIL_THREAD_MAIN] = "main",
 	[JAIL_THREAD_WORKER] = "worker", [JAIL_THREAD_SWAP] = "swap", [JAIL_THREAD_GUARD] = "guard",
+	[JAIL_THREAD_BROKER] = "broker",
 };
 
 int jail_mode_parse(const char *text, enum jail_mode *mode)
@@ -77,6 +78,11 @@ static uint32_t refusal(enum jail_mode mode)
 	}
 }
 
+bool jail_is_possible(void)
+{
+	return !BUILT_WITH_SANITIZER;
+}
+
 int jail_create(const struct jail_config *config, struct jail **out, struct error *err)
 {
 	struct jail *jail;
@@ -85,7 +91,7 @@ int jail_create(const struct jail_config *config, struct jail **out, struct erro
 	*out = NULL;
 	if (config->mode == JAIL_OFF)
 		return 0;
-	if (BUILT_WITH_SANITIZER) {
+	if (!jail_is_possible()) {
 		log_warn(config->log, "jail: off, because symvm is built with a sanitizer");
 		return 0;
 	}

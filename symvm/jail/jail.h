@@ -32,6 +32,7 @@ enum jail_thread {
 	JAIL_THREAD_SWAP,   /* slot stores: missing pages, scan, spill; disks; log and console files
 			     */
 	JAIL_THREAD_GUARD,  /* a process of its own, see jail/guard.h */
+	JAIL_THREAD_BROKER, /* a process of its own, see jail/daemon.h */
 	JAIL_THREAD_COUNT,
 };
 
@@ -78,6 +79,9 @@ struct jail_config {
 };
 
 struct jail;
+
+/* False in a build with a sanitizer, which needs calls of its own: then there is no jail. */
+bool jail_is_possible(void);
 
 /*
  * Finds the user that the VMM is to run as, and joins a control group of its own if one can be

@@ -85,6 +85,11 @@ int landlock_enter(const struct landlock_exceptions *exceptions, struct landlock
 		status = path_allow(ruleset_fd, exceptions->clear_dir,
 				    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
 					    LANDLOCK_ACCESS_FS_WRITE_FILE);
+	for (unsigned i = 0; i < exceptions->path_count && status == 0; i++)
+		status = path_allow(
+			ruleset_fd, exceptions->paths[i].fd,
+			LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE |
+				(exceptions->paths[i].write ? LANDLOCK_ACCESS_FS_WRITE_FILE : 0));
 	if (status == 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
 		status = -errno;
 	close(ruleset_fd);

@@ -4,9 +4,17 @@
 
 #include <stdbool.h>
 
+/* A directory whose files may be read, and written if @write; not made, removed or renamed. */
+struct landlock_path {
+	int fd;
+	bool write;
+};
+
 /* What remains allowed. */
 struct landlock_exceptions {
 	int clear_dir; /* files below it may be read, written and removed; -1: none */
+	const struct landlock_path *paths;
+	unsigned path_count;
 	bool tcp_connect;
 };
 

@@ -28,7 +28,8 @@
 #define SWAP   (1u << JAIL_THREAD_SWAP)
 #define ALL    (VCPU | IO | MAIN | WORKER | SWAP)
 #define GUARD  (1u << JAIL_THREAD_GUARD)
-#define EVERY  (ALL | GUARD)
+#define BROKER (1u << JAIL_THREAD_BROKER)
+#define EVERY  (ALL | GUARD | BROKER)
 
 /* Argument @index, masked, has the value. */
 #define ARG(index, mask, value)                        \
@@ -301,5 +302,24 @@ const struct jail_rule jail_rules[] = {
 	FCNTL(F_OFD_SETLK, GUARD), /* does the name have a new owner? */
 	CALL_IF(openat, GUARD, 2, O_CREAT | O_TRUNC | O_PATH,
 		0), /* the lock file; landlock, again */
+
+	/* --- the broker: a process of its own that has no guest, but listens to VMMs that may be
+	 * hostile --- */
+	CALL(epoll_wait, BROKER),
+	CALL(epoll_pwait, BROKER),
+	CALL(epoll_ctl, BROKER),
+	CALL(accept4, BROKER),
+	CALL(recvmsg, BROKER), /* lines of VMs, with the sender's process */
+	CALL(sendto, BROKER),
+	CALL(shutdown, BROKER),
+	CALL(write, BROKER),	/* log lines */
+	CALL(pread64, BROKER),	/* accounts of processes, control groups and the host */
+	CALL(pwrite64, BROKER), /* memory.high of a VM's control group */
+	CALL(fstat, BROKER),	/* malloc() of stdio */
+	CALL_IF(newfstatat, BROKER, 3, INT_MASK, AT_EMPTY_PATH),
+	/* A VM that joins: /proc/PID, and its control group. Landlock allows no other place. */
+	CALL_IF(openat, BROKER, 2, O_CREAT | O_TRUNC | O_PATH, 0),
+	CALL(sched_getaffinity, BROKER),
+	FAILS(sysinfo, BROKER, 0, ENOSYS),
 };
 const size_t jail_rule_count = sizeof(jail_rules) / sizeof(jail_rules[0]);
