@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/client.h"
@@ -99,23 +100,36 @@ static void print_table(json_t *list)
 		{"UPTIME", true, "uptime_seconds", DESCRIBE_SECONDS},
 		{"CPUS", true, "cpus", DESCRIBE_NUMBER},
 		{"MEMORY", true, "memory_bytes", DESCRIBE_BYTES},
-		{"NOTE", false, "note", DESCRIBE_COUNT},
 	};
+	static const struct describe_column lease_column = {"LEASE", true, "lease_bytes",
+							    DESCRIBE_BYTES};
+	static const struct describe_column note_column = {"NOTE", false, "note", DESCRIBE_COUNT};
+	struct describe_column shown[DESCRIBE_COLUMNS_MAX];
 	size_t count = sizeof(columns) / sizeof(columns[0]), i;
-	bool notes = false;
+	bool notes = false, leases = false;
 	json_t *vm;
 
 	json_array_foreach(list, i, vm) {
+		json_t *lease = json_object_get(json_object_get(vm, "broker"), "lease_bytes");
 		const char *note = note_of(vm);
 
 		notes = notes || *note;
 		json_object_set(vm, "memory_bytes",
 				json_object_get(json_object_get(vm, "memory"), "size"));
+		leases = leases || lease;
+		if (lease)
+			json_object_set(vm, "lease_bytes", lease);
 		json_object_set_new(
 			vm, "note",
 			json_sprintf(json_object_get(vm, "panic") ? "panicked: %s" : "%s", note));
 	}
-	describe_table(list, columns, notes ? count : count - 1);
+	memcpy(shown, columns, sizeof(columns));
+	/* Columns that only some VMs fill. */
+	if (leases)
+		shown[count++] = lease_column;
+	if (notes)
+		shown[count++] = note_column;
+	describe_table(list, shown, count);
 }
 
 static int list_run(const struct command *command, struct command_input *input)

@@ -22,6 +22,7 @@
 #define DEVICES_MAX	     64
 #define GRACE_DEFAULT_S	     30
 #define GRACE_MAX_S	     86400
+#define WEIGHT_MAX	     10000
 
 REGISTRY_DECLARE(symvm_device_classes, struct device_class);
 
@@ -47,22 +48,28 @@ static int set_memory_size(uint64_t *value, const char *text, const char *pages,
 	return 0;
 }
 
+static uint64_t memory_most(const struct memory_config *memory)
+{
+	return memory->max ? memory->max : memory->size;
+}
+
 static int take_memory(void *input, const struct argument *argument, const char *text,
 		       struct error *err)
 {
 	struct memory_config *memory = &((struct run_options *)input)->config.memory;
-	char *size = NULL, *max = NULL;
+	char *size = NULL, *max = NULL, *min = NULL;
 	const char *pages = NULL;
 	const struct keyval_field fields[] = {
 		{.key = "size", .type = KEYVAL_TEXT, .value = &size, .required = true},
 		{.key = "max", .type = KEYVAL_TEXT, .value = &max},
+		{.key = "min", .type = KEYVAL_TEXT, .value = &min},
 		{.key = "huge", .type = KEYVAL_FLAG, .value = &memory->huge_pages},
 		{0},
 	};
 	int status;
 
 	memory->huge_pages = false;
-	memory->max = 0;
+	memory->max = memory->min = 0;
 	status = keyval_parse("memory", text, fields, err);
 	if (status < 0)
 		return status;
@@ -73,10 +80,18 @@ static int take_memory(void *input, const struct argument *argument, const char 
 	status = set_memory_size(&memory->size, size, pages, err);
 	if (status == 0 && max)
 		status = set_memory_size(&memory->max, max, pages, err);
+	if (status == 0 && min)
+		status = set_memory_size(&memory->min, min, pages, err);
 	if (status == 0 && max && memory->max < memory->size)
 		status = error_set(err, -EINVAL, "--memory: max=%s is less than %s", max, size);
+	if (status == 0 && min && (memory->min < memory->size || memory->min > memory_most(memory)))
+		status = error_set(err, -EINVAL,
+				   "--memory: min=%s is not between %s, which is never taken back, "
+				   "and max",
+				   min, size);
 	free(size);
 	free(max);
+	free(min);
 	return status;
 }
 
@@ -129,10 +144,20 @@ static const struct argument fixed_options[] = {
 	 .help = "The kernel's command line (default: " DEFAULT_COMMAND_LINE ")"},
 	{.name = "memory",
 	 .type = ARGUMENT_CUSTOM,
-	 .metavar = "SIZE[,max=SIZE][,huge]",
+	 .metavar = "SIZE[,max=SIZE][,min=SIZE][,huge]",
 	 .take = take_memory,
 	 .help = "RAM, in bytes or with K, M, G (default: 512M). max: RAM including what may be "
-		 "plugged while the VM runs (virtio-mem). huge: use 2 MiB pages"},
+		 "plugged while the VM runs (virtio-mem). min: what a broker leaves to the VM "
+		 "always (default: SIZE). huge: use 2 MiB pages"},
+	{.name = "weight",
+	 .type = ARGUMENT_NUMBER,
+	 .metavar = "N",
+	 INTO(config.weight),
+	 .minimum = 1,
+	 .maximum = WEIGHT_MAX,
+	 .help = "The VM's weight among the VMs of its broker, 1 to 10000 (default: 100); only "
+		 "with "
+		 "--broker"},
 	{.name = "cpus",
 	 .type = ARGUMENT_NUMBER,
 	 .metavar = "N",
@@ -290,6 +315,17 @@ static bool is_given(const struct run_options *options, const struct device_clas
 	return false;
 }
 
+static bool has_broker(const struct run_options *options)
+{
+	for (size_t i = 0; i < options->device_count; i++) {
+		const char *name = options->devices[i].class->option;
+
+		if (name && strcmp(name, "broker") == 0)
+			return true;
+	}
+	return false;
+}
+
 static int finish(struct run_options *options, struct error *err)
 {
 	const struct device_class *const *it;
@@ -300,6 +336,9 @@ static int finish(struct run_options *options, struct error *err)
 		return error_set(err, -EINVAL, "run: --kernel FILE is missing");
 	if (options->dump_file && options->config.on_panic != VM_ON_PANIC_DUMP)
 		return error_set(err, -EINVAL, "--dump-file: only with --on-panic dump");
+	if ((options->config.weight || options->config.memory.min) && !has_broker(options))
+		return error_set(err, -EINVAL, "%s: only with --broker",
+				 options->config.weight ? "--weight" : "--memory: min=");
 	REGISTRY_FOR_EACH(symvm_device_classes, it) {
 		if (status == 0 && !(*it)->option)
 			status = add_device(options, *it, NULL, err);

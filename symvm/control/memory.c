@@ -53,7 +53,9 @@ static int memory_resize(struct vm *vm, uint64_t size, struct error *err)
 		return error_set(err, -ERANGE, "size: %llu MiB are not from %llu to %llu MiB",
 				 (unsigned long long)(size >> 20), (unsigned long long)(boot >> 20),
 				 (unsigned long long)((boot + state.limit) >> 20));
-	return virtio_mem_set_floor(vm, size - boot);
+	status = virtio_mem_set_floor(vm, size - boot);
+	return status == -EBUSY ? error_set(err, status, "size: the broker decides (--broker)")
+				: status;
 }
 
 static int handle_memory(struct vm *vm, json_t *arguments, json_t **result, struct error *err)

@@ -53,6 +53,7 @@ struct vm_config {
 	char *command_line;
 	unsigned cpus;
 	struct memory_config memory;
+	unsigned weight;	 /* among the VMs of a broker */
 	bool symbiotic;		 /* offer the symbiotic interface */
 	bool exit_on_reboot;	 /* `--on-reboot exit` */
 	bool pause_on_disk_full; /* `--on-disk-full pause` */

@@ -47,6 +47,7 @@ struct guest_memory {
 struct memory_config {
 	uint64_t size; /* bytes of RAM, a multiple of 1 MiB */
 	uint64_t max;  /* bytes including RAM that may be plugged later (memory_plug.h); 0: @size */
+	uint64_t min; /* bytes that a broker leaves to the guest always, at least @size; 0: @size */
 	bool huge_pages; /* back by MFD_HUGETLB (2 MiB pages) */
 	bool dump;	 /* include guest memory in core dumps */
 };

@@ -126,7 +126,8 @@ static void situation_host(struct swap_manager *manager, struct swap_situation *
 
 	virtio_mem_get(manager->vm, &mem);
 	situation->can_grow = mem.driver;
-	situation->limit = mem.limit;
+	/* A broker decides about RAM: what it leased is all that there is. */
+	situation->limit = mem.leased ? mem.requested : mem.limit;
 	situation->requested = mem.requested;
 	situation->plugged = mem.plugged;
 	situation->block_size = mem.block_size ? mem.block_size : SWAP_PAGE;

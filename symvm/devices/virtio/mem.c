@@ -30,9 +30,10 @@ struct mem {
 	struct virtio_device virtio;
 	struct memory_region *region;
 	uint64_t limit;
-	pthread_mutex_t lock; /* guards floor and requested; taken before config_lock */
+	pthread_mutex_t lock; /* guards floor, requested, leased; taken before config_lock */
 	uint64_t floor;
 	uint64_t requested;
+	bool leased;
 	_Atomic uint64_t plugs, unplugs, refused, busy, errors; /* requests */
 };
 
@@ -450,6 +451,7 @@ int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state)
 		.requested = mem->requested,
 		.plugged = plugged_size(mem),
 		.driver = atomic_load(&mem->virtio.active) && !atomic_load(&mem->virtio.failed),
+		.leased = mem->leased,
 	};
 	pthread_mutex_unlock(&mem->lock);
 	return 0;
@@ -466,7 +468,24 @@ int virtio_mem_request(struct vm *vm, uint64_t size)
 	if (size > mem->limit)
 		size = mem->limit;
 	size -= size % mem->region->blocks->block_size;
-	changed = request_set(mem, size < mem->floor ? mem->floor : size);
+	changed = !mem->leased && request_set(mem, size < mem->floor ? mem->floor : size);
+	pthread_mutex_unlock(&mem->lock);
+	return changed;
+}
+
+int virtio_mem_lease(struct vm *vm, uint64_t size)
+{
+	struct mem *mem = mem_find(vm);
+	bool changed;
+
+	if (!mem)
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&mem->lock);
+	if (size > mem->limit)
+		size = mem->limit;
+	mem->leased = true;
+	mem->floor = 0;
+	changed = request_set(mem, size - size % mem->region->blocks->block_size);
 	pthread_mutex_unlock(&mem->lock);
 	return changed;
 }
@@ -478,7 +497,7 @@ void virtio_mem_remind(struct vm *vm)
 	if (!mem)
 		return;
 	pthread_mutex_lock(&mem->lock);
-	if (mem->requested > plugged_size(mem))
+	if (mem->requested != plugged_size(mem))
 		request_tell(mem);
 	pthread_mutex_unlock(&mem->lock);
 }
@@ -486,16 +505,20 @@ void virtio_mem_remind(struct vm *vm)
 int virtio_mem_set_floor(struct vm *vm, uint64_t size)
 {
 	struct mem *mem = mem_find(vm);
+	bool leased;
 
 	if (!mem)
 		return -EOPNOTSUPP;
 	if (size > mem->limit)
 		return -ERANGE;
 	pthread_mutex_lock(&mem->lock);
-	mem->floor = size - size % mem->region->blocks->block_size;
-	request_set(mem, mem->floor);
+	leased = mem->leased;
+	if (!leased) {
+		mem->floor = size - size % mem->region->blocks->block_size;
+		request_set(mem, mem->floor);
+	}
 	pthread_mutex_unlock(&mem->lock);
-	return 0;
+	return leased ? -EBUSY : 0;
 }
 
 /* Exists if --memory has max=. */

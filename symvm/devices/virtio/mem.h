@@ -18,6 +18,7 @@ struct virtio_mem_state {
 	uint64_t requested; /* what the guest is asked to have */
 	uint64_t plugged;   /* what the guest has */
 	bool driver;	    /* the guest's driver is active */
+	bool leased;	    /* a broker decides: virtio_mem_lease() was called */
 };
 
 /* Fills @state, or -EOPNOTSUPP if the VM was not given --memory SIZE,max=. Any thread. */
@@ -31,14 +32,22 @@ int virtio_mem_get(struct vm *vm, struct virtio_mem_state *state);
 int virtio_mem_request(struct vm *vm, uint64_t size);
 
 /*
- * Repeats the request to the guest, if it has less than requested. Linux's driver then tries again.
- * By itself it waits 50 s or more after an attempt for which it found no memory
+ * A broker decides from now on: the guest is asked to have @size bytes, rounded down to blocks and
+ * limited to the limit. Requests of others and a floor change nothing any more; after a reset, the
+ * caller repeats it. Returns 1 if the request changed, 0 if not, or -EOPNOTSUPP. Any thread.
+ */
+int virtio_mem_lease(struct vm *vm, uint64_t size);
+
+/*
+ * Repeats the request to the guest, if it has more or less than requested. Linux's driver then
+ * tries again. By itself it waits 50 s or more after an attempt for which it found no memory
  * (VIRTIO_MEM_RETRY_TIMER_MIN_MS, drivers/virtio/virtio_mem.c). Any thread.
  */
 void virtio_mem_remind(struct vm *vm);
 
 /*
- * The operator's order: sets request and floor. -ERANGE beyond the limit, -EOPNOTSUPP. Any thread.
+ * The operator's order: sets request and floor. -ERANGE beyond the limit, -EBUSY if a broker
+ * decides, -EOPNOTSUPP. Any thread.
  */
 int virtio_mem_set_floor(struct vm *vm, uint64_t size);
 
