@@ -38,7 +38,7 @@
 #define WEIGHT_USUAL   100u
 #define OWN_BASE       (8 * MIB) /* the VMM's heap, stacks, buffers */
 #define OWN_PART       256u /* and for page tables on both sides, this part of the guest's max */
-#define KEEP_LEAST     (16 * MIB) /* available memory that a guest needs to work */
+#define KEEP_LEAST     (64 * MIB) /* available memory that a guest needs to grow into */
 #define KEEP_PART      8u
 
 struct vm_broker {
@@ -82,6 +82,28 @@ static uint64_t slot_bytes(struct vm *vm)
 		bytes += usage.resident + usage.compressed;
 	}
 	return bytes;
+}
+
+/* What slots may use: it is part of the VM's min, because the guest's swapped pages cannot go
+ * elsewhere. */
+static uint64_t slots_most(struct vm *vm)
+{
+	struct swap_store *store;
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; (store = swap_store_find(vm, i)); i++)
+		bytes += swap_store_budget(store);
+	return bytes;
+}
+
+/*
+ * Linux adds memory in blocks of 128 MiB, each of which needs 2 MiB in one piece for its page
+ * structures. A guest that is short of memory does not find them, so the first one is there in
+ * advance.
+ */
+static uint64_t first_block(const struct virtio_mem_state *mem)
+{
+	return mem->limit >= mem->block_size ? mem->block_size : 0;
 }
 
 /* Memory that the guest needs at hand, of @total. */
@@ -250,11 +272,14 @@ static void join_fill(struct vm_broker *broker, struct vm *vm)
 {
 	const struct memory_config *memory = &vm->config.memory;
 	uint64_t max = u64_max(memory->max, memory->size);
+	struct virtio_mem_state mem = {0};
 
+	virtio_mem_get(vm, &mem);
 	broker->own = OWN_BASE + max / OWN_PART;
 	broker->join = (struct message_request){
-		.min = broker->own + u64_max(memory->min, memory->size),
-		.max = broker->own + max,
+		.min = broker->own + u64_max(memory->min, memory->size + first_block(&mem)) +
+		       slots_most(vm),
+		.max = broker->own + max + slots_most(vm),
 		.weight = vm->config.weight ? vm->config.weight : WEIGHT_USUAL,
 	};
 	snprintf(broker->join.name, sizeof(broker->join.name), "%s", vm->config.name);

@@ -47,8 +47,8 @@ vm_start() {
 	local name=$1 command='mkdir /fill && mount -t tmpfs -o size=900m none /fill
 		echo up
 		read -r word
-		for i in $(seq 1 10); do
-			dd if=/dev/zero of=/fill/$i bs=1M count=35 2>/dev/null || echo FAILED
+		for i in $(seq 1 20); do
+			dd if=/dev/zero of=/fill/$i bs=1M count=16 2>/dev/null || echo FAILED
 			sleep 1
 		done
 		echo full
@@ -97,7 +97,7 @@ within_share() {
 	tell idle
 	wait_until 120 told idle full
 	run ! told idle FAILED
-	has_lease idle ge 400
+	has_lease idle ge 380
 	within_share 800
 	vm_start busy
 	wait_until 120 told busy up
@@ -111,7 +111,7 @@ within_share() {
 	wait "$broker_pid" || true
 	broker_start 800
 	wait_until 30 asked '[.vms[].state] == ["held", "held"]'
-	has_lease idle ge 400
+	has_lease idle ge 380
 
 	# What the first one does not need any more, the second one gets.
 	tell idle
@@ -120,7 +120,7 @@ within_share() {
 	tell busy
 	wait_until 120 told busy full
 	run ! told busy FAILED
-	has_lease busy ge 400
+	has_lease busy ge 380
 	within_share 800
 	"$symvm" broker --explain busy | tee /dev/stderr | grep '^why'
 

@@ -183,8 +183,7 @@ static void fleet_demand(struct client *client, const struct message_request *re
 		client_refuse(client, -EPERM, &err);
 		return;
 	}
-	if (request->demand.want > vm->lease.granted &&
-	    request->demand.swap_ins > vm->demand.swap_ins)
+	if (request->demand.want > vm->lease.granted && request->demand.want > vm->demand.want)
 		client->server->need = true;
 	accounts_demand(client->server->accounts, vm, &request->demand);
 	/* What it returned, others may have now. */

@@ -48,7 +48,8 @@
 
 #define ESCAPES_MAX 128
 
-static const char *const kind_names[] = {"vCPU", "I/O", "main", "worker", "swap", "guard"};
+static const char *const kind_names[] = {"vCPU", "I/O",	  "main",  "worker",
+					 "swap", "guard", "broker"};
 
 static void touch_own_file(void)
 {
