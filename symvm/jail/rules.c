@@ -309,8 +309,8 @@ const struct jail_rule jail_rules[] = {
 	CALL(epoll_pwait, BROKER),
 	CALL(epoll_ctl, BROKER),
 	CALL(accept4, BROKER),
-	CALL(recvmsg, BROKER), /* lines of VMs, with the sender's process */
-	CALL(sendto, BROKER),
+	CALL(recvmsg, BROKER),		      /* lines of VMs, with the sender's process */
+	CALL_IF(sendto, BROKER, 4, ~0ull, 0), /* to a connected socket only */
 	CALL(shutdown, BROKER),
 	CALL(write, BROKER),	/* log lines */
 	CALL(pread64, BROKER),	/* accounts of processes, control groups and the host */
