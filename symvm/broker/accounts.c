@@ -131,24 +131,26 @@ static int join_check(const struct accounts_join *join, struct error *err)
 	return 0;
 }
 
+static struct accounts_vm *vm_fill(struct accounts *accounts, struct accounts_vm *vm,
+				   const struct accounts_join *join, uint64_t now_ns)
+{
+	*vm = (struct accounts_vm){
+		.present = true,
+		.id = ++accounts->next_id,
+		.weight = join->weight,
+		.joined_ns = now_ns,
+	};
+	snprintf(vm->name, sizeof(vm->name), "%s", join->name);
+	accounts->count++;
+	return vm;
+}
+
 static struct accounts_vm *vm_add(struct accounts *accounts, const struct accounts_join *join,
 				  uint64_t now_ns)
 {
-	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++) {
-		struct accounts_vm *vm = &accounts->vms[i];
-
-		if (vm->present)
-			continue;
-		*vm = (struct accounts_vm){
-			.present = true,
-			.id = ++accounts->next_id,
-			.weight = join->weight,
-			.joined_ns = now_ns,
-		};
-		snprintf(vm->name, sizeof(vm->name), "%s", join->name);
-		accounts->count++;
-		return vm;
-	}
+	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++)
+		if (!accounts->vms[i].present)
+			return vm_fill(accounts, &accounts->vms[i], join, now_ns);
 	return NULL;
 }
 
@@ -219,18 +221,17 @@ int accounts_join(struct accounts *accounts, const struct accounts_join *join, u
 	return vm->lease.state == LEASE_WAITING ? -EAGAIN : 0;
 }
 
-struct accounts_vm *accounts_restore(struct accounts *accounts, const struct accounts_join *join,
-				     uint64_t granted, uint64_t now_ns)
+struct accounts_vm *accounts_restore(struct accounts *accounts, unsigned index,
+				     const struct accounts_join *join, uint64_t granted,
+				     uint64_t now_ns)
 {
+	struct accounts_vm *vm = &accounts->vms[index];
 	struct error err;
-	struct accounts_vm *vm;
 
-	if (join_check(join, &err) < 0 || accounts_find(accounts, join->name))
+	if (join_check(join, &err) < 0 || accounts_find(accounts, join->name) || vm->present)
 		return NULL;
-	vm = vm_add(accounts, join, now_ns);
-	if (vm)
-		lease_restore(&vm->lease, join->min, join->max, granted,
-			      now_ns + ACCOUNTS_ABSENT_NS);
+	vm_fill(accounts, vm, join, now_ns);
+	lease_restore(&vm->lease, join->min, join->max, granted, now_ns + ACCOUNTS_ABSENT_NS);
 	return vm;
 }
 
@@ -265,6 +266,12 @@ void accounts_used(struct accounts_vm *vm, uint64_t used, bool enforced)
 	lease_use(&vm->lease, u64_min(used, ACCOUNTS_BYTES_MAX), enforced);
 }
 
+void accounts_pressure(struct accounts_vm *vm, uint64_t some, uint64_t full)
+{
+	vm->psi_some = some;
+	vm->psi_full = full;
+}
+
 void accounts_host(struct accounts *accounts, uint64_t free, uint64_t psi_some, uint64_t psi_full)
 {
 	accounts->host_free = u64_min(free, ACCOUNTS_BYTES_MAX);
@@ -288,8 +295,8 @@ static void view_fill(struct broker_vm_view *view, const struct accounts_vm *vm)
 		.want = u64_min(u64_max(demand->want, lease->min), lease->max),
 		.refaults = demand->refaults,
 		.swap_ins = demand->swap_ins,
-		.psi_some = demand->psi_some,
-		.psi_full = demand->psi_full,
+		.psi_some = u64_max(demand->psi_some, vm->psi_some),
+		.psi_full = u64_max(demand->psi_full, vm->psi_full),
 		.miss_ns = demand->miss_ns,
 	};
 }

@@ -51,8 +51,9 @@ struct accounts_vm {
 	uint64_t told;	 /* the VM's lease as it is to be told */
 	bool tell;	 /* it changed: the daemon tells it and clears this */
 	uint64_t joined_ns;
-	uint64_t recalls, overdue; /* times */
-	uint64_t policy_target;	   /* as the policy gave it, before limits */
+	uint64_t psi_some, psi_full; /* of its control group, in hundredths of a percent */
+	uint64_t recalls, overdue;   /* times */
+	uint64_t policy_target;	     /* as the policy gave it, before limits */
 };
 
 struct accounts_config {
@@ -90,9 +91,13 @@ int accounts_join(struct accounts *accounts, const struct accounts_join *join, u
 /* The words for a VM that accounts_tick() refused. -ENOSPC. */
 int accounts_refusal(const struct accounts *accounts, const struct accounts_vm *vm,
 		     struct error *err);
-/* The lease of a VM of an earlier broker, which is expected to join again. NULL: no room. */
-struct accounts_vm *accounts_restore(struct accounts *accounts, const struct accounts_join *join,
-				     uint64_t granted, uint64_t now_ns);
+/*
+ * The lease of a VM of an earlier broker, which is expected to join again, as entry @index of vms.
+ * NULL: the entry is in use, the name is taken, or a value is impossible.
+ */
+struct accounts_vm *accounts_restore(struct accounts *accounts, unsigned index,
+				     const struct accounts_join *join, uint64_t granted,
+				     uint64_t now_ns);
 /* The connection is lost; the VM's process may live. A VM that waits is gone at once. */
 void accounts_lose(struct accounts *accounts, struct accounts_vm *vm, uint64_t now_ns);
 /* The VM's process has ended: all that it had is free. */
@@ -103,6 +108,8 @@ void accounts_demand(struct accounts *accounts, struct accounts_vm *vm,
 		     const struct accounts_demand *demand);
 /* What the account of @vm says. @enforced: its ceiling (memory.high) is in force. */
 void accounts_used(struct accounts_vm *vm, uint64_t used, bool enforced);
+/* The memory pressure of the VM's control group, in hundredths of a percent. */
+void accounts_pressure(struct accounts_vm *vm, uint64_t some, uint64_t full);
 /* What the host says: available memory, and its PSI in hundredths of a percent. */
 void accounts_host(struct accounts *accounts, uint64_t free, uint64_t psi_some, uint64_t psi_full);
 

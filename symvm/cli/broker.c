@@ -144,6 +144,8 @@ static int paths_complete(struct options *options, bool create, struct error *er
 	if (options->socket && (options->state_dir || !create))
 		return 0;
 	fd = state_dir_open(create, dir, sizeof(dir), err);
+	if (fd == -ENOENT && !create)
+		return error_set(err, fd, "no broker runs: there is no state directory (--socket)");
 	if (fd < 0)
 		return fd;
 	close(fd);

@@ -29,10 +29,14 @@ static void account_read(struct broker_server *server, struct accounts_vm *vm, b
 {
 	struct usage *usage = &server->usages[index_of(server, vm)];
 	uint64_t used = 0;
+	struct psi psi;
 
 	*lives = usage_read(usage, &used);
-	if (*lives)
-		accounts_used(vm, used, usage_can_limit(usage));
+	if (!*lives)
+		return;
+	psi = psi_read(usage->pressure_fd);
+	accounts_used(vm, used, usage_can_limit(usage));
+	accounts_pressure(vm, psi.some, psi.full);
 }
 
 /* The VM's process has ended, or it never got anything. */
@@ -50,41 +54,44 @@ static void vm_leave(struct broker_server *server, struct accounts_vm *vm, const
 	server->need = true;
 }
 
+/* Restores the lease of @record, if its process still is there. */
+static bool record_restore(struct broker_server *server, unsigned index,
+			   const struct ledger_record *record)
+{
+	const struct accounts_join join = {
+		.name = record->name,
+		.min = record->min,
+		.max = record->max,
+		.weight = record->weight,
+	};
+	struct usage *usage = &server->usages[index];
+	struct accounts_vm *vm = NULL;
+	struct error err;
+	bool lives;
+
+	if (usage_open(usage, (pid_t)record->pid, &err) < 0)
+		return false;
+	if (usage->start == record->start)
+		vm = accounts_restore(server->accounts, index, &join, record->granted,
+				      clock_now_ns());
+	if (!vm) {
+		usage_close(usage);
+		return false;
+	}
+	server->usage_open[index] = true;
+	server->recorded[index] = vm->id;
+	account_read(server, vm, &lives);
+	log_info(server->log, "%s: had %llu MiB", vm->name, mib(record->granted));
+	return true;
+}
+
 void fleet_restore(struct broker_server *server)
 {
-	/* Entries get new places: take all records out first. */
-	struct ledger_record records[ACCOUNTS_VMS_MAX];
-	uint64_t now = clock_now_ns();
-
-	memcpy(records, server->ledger.records, sizeof(records));
-	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++)
-		ledger_set(&server->ledger, i, NULL);
 	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++) {
-		const struct ledger_record *record = &records[i];
-		const struct accounts_join join = {
-			.name = record->name,
-			.min = record->min,
-			.max = record->max,
-			.weight = record->weight,
-		};
-		struct accounts_vm *vm;
-		struct usage usage;
-		struct error err;
-		bool lives;
+		const struct ledger_record *record = &server->ledger.records[i];
 
-		if (!record->valid || usage_open(&usage, (pid_t)record->pid, &err) < 0)
-			continue;
-		vm = usage.start == record->start
-			     ? accounts_restore(server->accounts, &join, record->granted, now)
-			     : NULL;
-		if (!vm) {
-			usage_close(&usage);
-			continue;
-		}
-		server->usages[index_of(server, vm)] = usage;
-		server->usage_open[index_of(server, vm)] = true;
-		account_read(server, vm, &lives);
-		log_info(server->log, "%s: had %llu MiB", vm->name, mib(record->granted));
+		if (record->valid && !record_restore(server, i, record))
+			ledger_set(&server->ledger, i, NULL);
 	}
 }
 
@@ -324,19 +331,20 @@ static uint64_t host_available(struct broker_server *server)
 void fleet_tick(struct broker_server *server)
 {
 	struct psi psi = psi_read(server->psi_fd);
-	bool due = ++server->ticks % POLICY_TICKS == 0 || server->need;
+	bool regular = ++server->ticks % POLICY_TICKS == 0;
 
 	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++) {
 		struct accounts_vm *vm = &server->accounts->vms[i];
 		bool lives = true;
 
-		if (vm->present && (due || vm->lease.state == LEASE_ABSENT))
+		/* A VM that returns memory, or may have ended, is looked at more often. */
+		if (vm->present && (regular || vm->lease.state != LEASE_HELD))
 			account_read(server, vm, &lives);
 		/* One that is still connected is lost by its connection, soon. */
 		if (!lives && !server->vm_clients[i])
 			vm_leave(server, vm, "has ended");
 	}
-	if (!due)
+	if (!regular && !server->need)
 		return;
 	server->need = false;
 	accounts_host(server->accounts, host_available(server), psi.some, psi.full);
@@ -345,7 +353,8 @@ void fleet_tick(struct broker_server *server)
 
 static void ledger_write(struct broker_server *server, const struct accounts_vm *vm)
 {
-	const struct usage *usage = &server->usages[index_of(server, vm)];
+	unsigned index = index_of(server, vm);
+	const struct usage *usage = &server->usages[index];
 	struct ledger_record record = {
 		.pid = (uint64_t)usage->pid,
 		.start = usage->start,
@@ -356,10 +365,17 @@ static void ledger_write(struct broker_server *server, const struct accounts_vm 
 		.valid = 1,
 	};
 
-	if (vm->lease.state == LEASE_WAITING)
-		return;
 	memcpy(record.name, vm->name, sizeof(record.name));
-	ledger_set(&server->ledger, index_of(server, vm), &record);
+	ledger_set(&server->ledger, index, &record);
+	server->recorded[index] = vm->id;
+}
+
+/* Whether the ledger has the lease of @vm as it is. */
+static bool ledger_has(const struct broker_server *server, unsigned index,
+		       const struct accounts_vm *vm)
+{
+	return server->recorded[index] == vm->id &&
+	       server->ledger.records[index].granted == vm->lease.granted;
 }
 
 static void vm_tell(struct broker_server *server, struct accounts_vm *vm)
@@ -385,7 +401,8 @@ void fleet_carry_out(struct broker_server *server)
 
 		if (!vm->present || vm->lease.state == LEASE_WAITING)
 			continue;
-		ledger_write(server, vm);
+		if (!ledger_has(server, i, vm))
+			ledger_write(server, vm);
 		usage_limit(&server->usages[i], lease_ceiling(&vm->lease));
 		if (vm->tell)
 			vm_tell(server, vm);

@@ -55,7 +55,8 @@ struct broker_server {
 	struct usage usages[ACCOUNTS_VMS_MAX];	     /* by index in accounts->vms */
 	struct client *vm_clients[ACCOUNTS_VMS_MAX]; /* the same; NULL: absent */
 	bool usage_open[ACCOUNTS_VMS_MAX];
-	struct client *clients; /* the oldest first */
+	uint64_t recorded[ACCOUNTS_VMS_MAX]; /* the id of the VM whose record the ledger has */
+	struct client *clients;		     /* the oldest first */
 	unsigned strangers, client_count;
 	int listen_fd, timer_fd, meminfo_fd, psi_fd;
 	struct event_source *listen_source, *timer_source;

@@ -33,14 +33,6 @@ static bool process_read(pid_t pid, pid_t *parent, uint64_t *start)
 	return true;
 }
 
-bool usage_is_alive(pid_t pid, uint64_t start)
-{
-	uint64_t now;
-	pid_t parent;
-
-	return process_read(pid, &parent, &now) && now == start;
-}
-
 /* Below the mount; false if the process is in no group of version 2, or in the root's. */
 static bool group_find(pid_t pid, char *group, size_t size)
 {
@@ -106,6 +98,7 @@ static void account_open(struct usage *usage)
 	}
 	usage->current_fd = group_open(usage->group, "memory.current", O_RDONLY);
 	usage->high_fd = group_open(usage->group, "memory.high", O_WRONLY);
+	usage->pressure_fd = group_open(usage->group, "memory.pressure", O_RDONLY);
 	if (usage->current_fd < 0)
 		snprintf(usage->words, sizeof(usage->words),
 			 "its control group %.80s has no memory controller", usage->group);
@@ -119,7 +112,8 @@ int usage_open(struct usage *usage, pid_t pid, struct error *err)
 	char path[64];
 	pid_t parent;
 
-	*usage = (struct usage){.pid = pid, .resident_fd = -1, .current_fd = -1, .high_fd = -1};
+	*usage = (struct usage){
+		.pid = pid, .resident_fd = -1, .current_fd = -1, .high_fd = -1, .pressure_fd = -1};
 	if (pid <= 0)
 		return error_set(err, -ESRCH,
 				 "the broker cannot see this VM's process: it is in another PID "
@@ -167,6 +161,7 @@ void usage_close(struct usage *usage)
 	descriptor_drop(&usage->resident_fd);
 	descriptor_drop(&usage->current_fd);
 	descriptor_drop(&usage->high_fd);
+	descriptor_drop(&usage->pressure_fd);
 }
 
 /* The second number: resident pages. All are 0 if the process has ended but was not waited for. */

@@ -19,6 +19,7 @@ struct usage {
 	int resident_fd; /* /proc/PID/statm; -1: closed */
 	int current_fd;	 /* memory.current; -1: no group of its own */
 	int high_fd;	 /* memory.high; -1: not ours to write */
+	int pressure_fd; /* memory.pressure; -1: none */
 	uint64_t high;	 /* as written; 0: not yet */
 	char group[160]; /* the group's path below the mount */
 	char words[160]; /* why there is no account by a group, or no ceiling; "": both are there */
@@ -40,7 +41,5 @@ static inline bool usage_can_limit(const struct usage *usage)
 }
 /* Sets memory.high, if it can and it changed. */
 void usage_limit(struct usage *usage, uint64_t bytes);
-/* Whether the process with this id and start still is there. */
-bool usage_is_alive(pid_t pid, uint64_t start);
 
 #endif

@@ -323,7 +323,7 @@ static void test_a_restored_lease(void **state)
 {
 	const struct accounts_join join_a = {
 		.name = "a", .min = 100 * MIB, .max = 2000 * MIB, .weight = 100, .held = 600 * MIB};
-	struct accounts_vm *a = accounts_restore(accounts, &join_a, 600 * MIB, now), *again;
+	struct accounts_vm *a = accounts_restore(accounts, 3, &join_a, 600 * MIB, now), *again;
 	struct error err;
 
 	assert_int_equal(charges(), 600 * MIB);
