@@ -120,6 +120,26 @@ LABEL(g_movs_from_mmio)
 	mov	$9, %ecx
 	rep movsb
 	end
+/* The upper halves of the AVX registers are state that FXSAVE does not have. */
+LABEL(g_avx)
+	mov	%cr4, %rax
+	or	$0x40000, %eax	/* OSXSAVE */
+	mov	%rax, %cr4
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	mov	$7, %eax	/* x87, SSE, AVX */
+	xsetbv
+	mov	$BUFFER, %esi
+	vmovdqu	(%rsi), %ymm0
+	vmovdqu	32(%rsi), %ymm15
+	mov	$PORT_TEST, %edx
+	out	%al, (%dx)
+	in	(%dx), %eax
+	vmovdqu	%ymm0, 0x800(%rsi)
+	vmovdqu	%ymm15, 0x820(%rsi)
+	xor	%ecx, %ecx
+	xgetbv
+	end
 LABEL(g_rdmsr_test)
 	mov	$MSR_TEST, %ecx
 	mov	$-1, %rax
@@ -197,6 +217,7 @@ LABEL(g_after_out)
 	work
 	end
 LABEL(g_spin)
+	sti	/* no interrupt comes; with IF=0 an emulated Intel host would hang (docs/develop/lab.md) */
 1:	inc	%rax
 	jmp	1b
 

@@ -50,6 +50,16 @@ def cases(tree, stage, series):
                 yield kernel, only, name
 
 
+def left_out(tree):
+    """The cases that the emulated Intel host gets wrong, and why, as a table."""
+    out = ["", "| left out on Intel | because of the emulator |", "| --- | --- |"]
+    for line in tree.read("tests/intel/left-out").splitlines():
+        if not line.startswith("#"):
+            name, reason = line.split(" ", 1)
+            out.append(f"| `{name}` | {reason} |")
+    return out
+
+
 def matrix(found):
     """What the cases `everything: KERNEL, CPUS, POLICY` run, as words; by kernel series."""
     runs = {}
@@ -80,7 +90,7 @@ def table(tree):
             of_kernel = [only for number, only, _ in found[stage] if number == kernel]
             row.append("-" if not of_kernel else "soak only" if all(of_kernel) else "each run")
         out.append(f"| {' | '.join(row)} | {words.get(kernel, '-')} |")
-    return "".join(line + "\n" for line in out)
+    return "".join(line + "\n" for line in out + left_out(tree))
 
 
 def run(tree):

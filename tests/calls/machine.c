@@ -405,6 +405,10 @@ void machine_get_state(struct machine *m, struct machine_state *state)
 	check(ioctl(m->vcpu_fd, KVM_GET_REGS, &state->regs), "KVM_GET_REGS");
 	check(ioctl(m->vcpu_fd, KVM_GET_SREGS, &state->sregs), "KVM_GET_SREGS");
 	check(ioctl(m->vcpu_fd, KVM_GET_VCPU_EVENTS, &state->events), "KVM_GET_VCPU_EVENTS");
+	/* A number without an event is a leftover. KVM's differs if the host has APICv, with which
+	 * the CPU delivers interrupts itself. */
+	if (!state->events.interrupt.injected)
+		state->events.interrupt.nr = 0;
 	check(ioctl(m->vcpu_fd, KVM_GET_DEBUGREGS, &state->debugregs), "KVM_GET_DEBUGREGS");
 	check(ioctl(m->vcpu_fd, KVM_GET_FPU, &state->fpu), "KVM_GET_FPU");
 	check(ioctl(m->vcpu_fd, KVM_GET_MP_STATE, &state->mp_state), "KVM_GET_MP_STATE");

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bare-guest tests of libsymcall, on a host with KVM: symcall-bare [GROUP [WILDCARD]]. */
+/*
+ * Bare-guest tests of libsymcall, on a host with KVM: symcall-bare [GROUP [WILDCARD]].
+ * `symcall-bare
+ * --list` prints a line GROUP NAME for each case, and needs no KVM.
+ */
 #include <stdlib.h>
 
 #include "cases.h"
@@ -33,13 +37,21 @@ static int run_group(const char *name, const struct CMUnitTest *tests, size_t co
 	return failed;
 }
 
+struct group {
+	const char *name;
+	const struct CMUnitTest *tests;
+	size_t count;
+};
+
+static void list_group(const struct group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		printf("%s %s\n", group->name, group->tests[i].name);
+}
+
 int main(int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		const struct CMUnitTest *tests;
-		size_t count;
-	} groups[] = {
+	const struct group groups[] = {
 		{"pages", page_tests, page_test_count},
 		{"exits", exit_tests, exit_test_count},
 		{"kicks", kick_tests, kick_test_count},
@@ -48,6 +60,11 @@ int main(int argc, char **argv)
 	int failed = 0, run = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 2 && !strcmp(argv[1], "--list")) {
+		for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+			list_group(&groups[i]);
+		return 0;
+	}
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)

@@ -68,6 +68,28 @@ EXIT_TEST(test_wrmsr_fault, g_wrmsr_test, true)
 EXIT_TEST(test_sti_out, g_sti_out, false)
 EXIT_TEST(test_movss_out, g_movss_out, false)
 
+/* What a library function of the VMM may do between an exit and the next entry. */
+static void clobber_avx(struct machine *m)
+{
+	__asm__ volatile("vxorps %%ymm0, %%ymm0, %%ymm0; vxorps %%ymm15, %%ymm15, %%ymm15"
+			 :
+			 :
+			 : "xmm0", "xmm15");
+}
+
+/* The guest finds its AVX registers as they were, with and without calls. */
+static void test_avx(void **state)
+{
+	struct machine *m = *state;
+
+	if (!__builtin_cpu_supports("avx"))
+		skip();
+	m->at_exit = clobber_avx;
+	compare(state, GUEST_LABEL(g_avx), false);
+	m->at_exit = NULL;
+	assert_memory_equal(m->ram + BUFFER + 0x800, m->ram + BUFFER, 64);
+}
+
 /* A debugger steps over OUT. It sees the same steps, and never the handler. */
 static void test_single_step(void **state)
 {
@@ -221,6 +243,7 @@ const struct CMUnitTest exit_tests[] = {
 	cmocka_unit_test(test_wrmsr_fault),
 	cmocka_unit_test(test_sti_out),
 	cmocka_unit_test(test_movss_out),
+	cmocka_unit_test(test_avx),
 	cmocka_unit_test(test_single_step),
 	cmocka_unit_test(test_pending_nmi),
 	cmocka_unit_test(test_pending_irq),
