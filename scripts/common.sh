@@ -66,7 +66,11 @@ cache_lock() {
 }
 
 # A script below scripts/, images/ or bench/ explains itself: --help prints the comment at its head.
-if [[ ${1:-} == --help && $0 =~ (^|/)(scripts|images|bench)/[^/]+$ ]]; then
-	sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
-	exit 0
+if [ "${1:-}" = --help ]; then
+	case $(realpath "$0") in
+	"$SYMVM_ROOT"/scripts/* | "$SYMVM_ROOT"/images/* | "$SYMVM_ROOT"/bench/*)
+		sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
+		exit 0
+		;;
+	esac
 fi

@@ -9,6 +9,8 @@ setup_file() {
 	local root other status=0
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	use_emulated
+	# What is fetched now says nothing in the output of the hosts below.
+	"$root/scripts/kernel-fetch" 6.1 && "$root/lab/build-initramfs" 6.1 && "$root/scripts/qemu-fetch"
 	cd "$BATS_FILE_TMPDIR"
 	head -c 1048576 /dev/urandom >bytes
 	echo "$BASHPID.$RANDOM" >now
@@ -39,6 +41,18 @@ use_emulated() {
 	export SYMVM_LAB_MODE=emulated SYMVM_LAB_SLOTS=16
 }
 
+# run_host STATUS ARGUMENT...: run lab/run, which must end with that status. The emulator itself may fail
+# (QEMU 10.0.2: an assertion in iotlb_to_section, once in some hundreds of hosts): then once more.
+run_host() {
+	local expected=$1
+	shift
+	run "$lab" "$@"
+	if [ "$status" -eq 125 ] && [[ $output == *"went down before the command ended"* ]]; then
+		run "$lab" "$@"
+	fi
+	[ "$status" -eq "$expected" ]
+}
+
 # inside PART: check that tests/lib/lab-inside found PART to be right.
 inside() {
 	cat "$shared/out/$1.err"
@@ -48,8 +62,8 @@ inside() {
 @test "exit status 7, 126, 127 and that of a signal come back" {
 	[ "$(cat "$shared/status")" -eq 7 ]
 	[ "$(cat "$shared/other-status")" -eq 143 ]
-	run -126 "$lab" --timeout 120 /etc/passwd
-	run -127 "$lab" --timeout 120 no-such-command-anywhere
+	run_host 126 --timeout 120 /etc/passwd
+	run_host 127 --timeout 120 no-such-command-anywhere
 	[[ $output == *"no-such-command-anywhere: command not found"* ]]
 }
 
