@@ -50,10 +50,19 @@ def cases(tree, stage, series):
                 yield kernel, only, name
 
 
+def of_intel(tree, kernel):
+    """Whether the guest of the stage `intel`, which is not a bats file, has this kernel."""
+    cases_of_intel = "tests/intel/cases"
+    return tree.exists(cases_of_intel) and f"/initramfs-swap-{kernel}.cpio" in tree.read(cases_of_intel)
+
+
 def left_out(tree):
     """The cases that the emulated Intel host gets wrong, and why, as a table."""
+    names = "tests/intel/left-out"
+    if not tree.exists(names):
+        return []
     out = ["", "| left out on Intel | because of the emulator |", "| --- | --- |"]
-    for line in tree.read("tests/intel/left-out").splitlines():
+    for line in tree.read(names).splitlines():
         if not line.startswith("#"):
             name, reason = line.split(" ", 1)
             out.append(f"| `{name}` | {reason} |")
@@ -83,12 +92,13 @@ def table(tree):
     found = {stage: list(cases(tree, stage, series)) for stage in STAGES}
     words = matrix(found["swap"])
     out = ["| series | newest that passed | " + " | ".join(f"`{s}`" for s in STAGES) +
-           " | all of `swap-torture` in soak |", "| --- | --- |" + " --- |" * (len(STAGES) + 1)]
+           " | `intel` | all of `swap-torture` in soak |", "| --- | --- |" + " --- |" * (len(STAGES) + 2)]
     for kernel in series:
         row = [kernel, known.get(kernel, "none")]
         for stage in STAGES:
             of_kernel = [only for number, only, _ in found[stage] if number == kernel]
             row.append("-" if not of_kernel else "soak only" if all(of_kernel) else "each run")
+        row.append("each run" if of_intel(tree, kernel) else "-")
         out.append(f"| {' | '.join(row)} | {words.get(kernel, '-')} |")
     return "".join(line + "\n" for line in out + left_out(tree))
 
