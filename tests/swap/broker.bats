@@ -33,7 +33,8 @@ broker_start() {
 
 # asked FILTER: print what jq finds in the broker's list.
 asked() {
-	"$symvm" broker --list --json 2>/dev/null | jq -e "$1"
+	local answer
+	answer=$("$symvm" broker --list --json 2>/dev/null) && jq -e "$1" <<<"$answer"
 }
 
 # lease NAME: print its MiB.

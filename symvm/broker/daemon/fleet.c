@@ -328,9 +328,15 @@ static uint64_t host_available(struct broker_server *server)
 	return kib << 10;
 }
 
-void fleet_tick(struct broker_server *server)
+void fleet_look_at_host(struct broker_server *server)
 {
 	struct psi psi = psi_read(server->psi_fd);
+
+	accounts_host(server->accounts, host_available(server), psi.some, psi.full);
+}
+
+void fleet_tick(struct broker_server *server)
+{
 	bool regular = ++server->ticks % POLICY_TICKS == 0;
 
 	for (unsigned i = 0; i < ACCOUNTS_VMS_MAX; i++) {
@@ -347,7 +353,7 @@ void fleet_tick(struct broker_server *server)
 	if (!regular && !server->need)
 		return;
 	server->need = false;
-	accounts_host(server->accounts, host_available(server), psi.some, psi.full);
+	fleet_look_at_host(server);
 	accounts_tick(server->accounts, clock_now_ns(), join_refused, server);
 }
 

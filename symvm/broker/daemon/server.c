@@ -142,6 +142,8 @@ int broker_server_create(const struct broker_config *config, struct broker_serve
 	server->psi_fd = psi_open(NULL, &none); /* not on each host */
 	status = accounts_create(&config->accounts, &server->accounts, err);
 	if (status == 0)
+		fleet_look_at_host(server);
+	if (status == 0)
 		status = ledger_open(&server->ledger, config->ledger, err);
 	if (status == 0)
 		fleet_restore(server);

@@ -69,6 +69,8 @@ struct broker_server {
 /* Restores the leases of the ledger whose VMs still live. */
 void fleet_restore(struct broker_server *server);
 extern const struct client_ops fleet_client_ops;
+/* Reads what the host has. */
+void fleet_look_at_host(struct broker_server *server);
 /* Reads all accounts, asks the policy if it is time, and does what follows. */
 void fleet_tick(struct broker_server *server);
 /* Writes the ledger, sets ceilings and tells VMs of changes. */
