@@ -11,25 +11,34 @@
 
 #include "util/text_file.h"
 
-#define CGROUPS	   "/sys/fs/cgroup"
-#define FAMILY_MAX 32u /* processes of one VM: itself and its helpers */
+#define CGROUPS		   "/sys/fs/cgroup"
+#define FLAG_KERNEL_THREAD 0x00200000u /* PF_KTHREAD, linux/sched.h */
+#define FAMILY_MAX	   32u	       /* processes of one VM: itself and its helpers */
 
-/* Parent and start time of @pid. The name, the second field, may hold anything. */
-static bool process_read(pid_t pid, pid_t *parent, uint64_t *start)
+struct process {
+	pid_t parent;
+	bool is_kernel_thread;
+	uint64_t start;
+};
+
+/* The name of @pid, the second field, may hold anything. */
+static bool process_read(pid_t pid, struct process *process)
 {
 	char path[64], text[1024], *rest;
 	unsigned long long ticks;
+	unsigned flags;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (text_file_read(path, text, sizeof(text)) <= 0)
 		return false;
 	rest = strrchr(text, ')');
 	if (!rest || sscanf(rest + 1,
-			    " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			    " %*c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 			    "%*d %*d %llu",
-			    parent, &ticks) != 2)
+			    &process->parent, &flags, &ticks) != 3)
 		return false;
-	*start = ticks;
+	process->is_kernel_thread = flags & FLAG_KERNEL_THREAD;
+	process->start = ticks;
 	return true;
 }
 
@@ -60,7 +69,10 @@ static int group_open(const char *group, const char *file, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* Whether the group holds the VM and its own children only. */
+/*
+ * Whether the group holds the VM and its own children only. KVM and vhost add kernel threads, which
+ * they put into the group of the process that they work for (virt/kvm/kvm_main.c, drivers/vhost).
+ */
 static bool group_is_own(const char *group, pid_t pid)
 {
 	char text[16 * FAMILY_MAX], *line, *rest = text;
@@ -72,13 +84,12 @@ static bool group_is_own(const char *group, pid_t pid)
 	if (length <= 0 || length >= (ssize_t)sizeof(text) - 1)
 		return false;
 	while ((line = strsep(&rest, "\n")) && *line) {
-		pid_t member = (pid_t)strtol(line, NULL, 10), parent;
-		uint64_t start;
+		pid_t member = (pid_t)strtol(line, NULL, 10);
+		struct process process;
 
-		if (member == pid)
-			continue;
 		/* One that has just ended is in nobody's way. */
-		if (process_read(member, &parent, &start) && parent != pid)
+		if (member != pid && process_read(member, &process) && process.parent != pid &&
+		    !process.is_kernel_thread)
 			return false;
 	}
 	return true;
@@ -109,8 +120,8 @@ static void account_open(struct usage *usage)
 
 int usage_open(struct usage *usage, pid_t pid, struct error *err)
 {
+	struct process process;
 	char path[64];
-	pid_t parent;
 
 	*usage = (struct usage){
 		.pid = pid, .resident_fd = -1, .current_fd = -1, .high_fd = -1, .pressure_fd = -1};
@@ -120,11 +131,12 @@ int usage_open(struct usage *usage, pid_t pid, struct error *err)
 				 "namespace");
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	usage->resident_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (usage->resident_fd < 0 || !process_read(pid, &parent, &usage->start)) {
+	if (usage->resident_fd < 0 || !process_read(pid, &process)) {
 		usage_close(usage);
 		return error_set(err, -ESRCH, "the broker cannot see this VM's process %d",
 				 (int)pid);
 	}
+	usage->start = process.start;
 	account_open(usage);
 	return 0;
 }
