@@ -44,6 +44,8 @@ setup() {
 	[[ $output == *"only an Intel host needs it"* ]]
 	run -1 lab/run --vendor via -- true
 	[ "$output" = "run: error: --vendor 'via' is not one of amd, intel" ]
+	SYMVM_LAB_INTEL_CPU='x, count=2' run -2 lab/run --vendor intel -- true
+	[[ $output == *"SYMVM_LAB_INTEL_CPU='x, count=2' is not a CPU model"* ]]
 	run -125 lab/run --vendor intel --with "$BATS_TEST_TMPDIR/none" -- true
 	[[ $output == *"no such file: $BATS_TEST_TMPDIR/none"* ]]
 }
