@@ -487,7 +487,8 @@ struct sym_swap_header {
 	sym_u64 words_offset;  /* VMM: of the state words from the header, bytes */
 	sym_u64 slots_offset;  /* VMM: of the first slot */
 	sym_u32 flags;	       /* VMM: SYM_SWAP_* */
-	sym_u32 verdicts;      /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off */
+	sym_u32 verdicts;      /* VMM: 1 << SYM_VERDICT_* that its policy may give, 0: off;
+				* SYM_SWAP_ASK_OUT: it wants to be asked about swap-outs, too */
 	sym_u64 revoke_wanted; /* VMM: number of mapped slots that it wants back soon */
 	sym_u32 policy_epoch;  /* VMM: changes with the policy; older credit is void */
 	sym_u32 reserved0;
@@ -520,9 +521,16 @@ struct sym_swap_header {
  * (SYM_CALL_SWAP_QUERY). Its answer holds for this swap-in and for `credit` swap-ins after it. Up
  * to `around` pages may be mapped at once, fewer if faults are out of order. The guest falls back
  * to COPY if it cannot do what the VMM asks.
+ *
+ * With SYM_SWAP_DECIDE_OUT the guest is about to write a page to the slot. The question is the same
+ * (the query is about the task that reclaims), and `credit` is a number of swap-outs. GRANT: RAM is
+ * on its way, so a guest that can wait a little need not swap out as much. The page is written
+ * whatever the answer is.
  */
+#define SYM_SWAP_ASK_OUT       (1u << 31)
 #define SYM_SWAP_DECIDE_SHARED (1u << 0) /* more than one mapping: MAP is impossible */
 #define SYM_SWAP_DECIDE_CANMAP (1u << 1) /* asked before the fault is handled: MAP is possible */
+#define SYM_SWAP_DECIDE_OUT    (1u << 2) /* a swap-out, if header.verdicts has SYM_SWAP_ASK_OUT */
 
 #define SYM_VERDICT_COPY  0u /* an ordinary swap-in */
 #define SYM_VERDICT_GRANT 1u /* the same; the VMM gave RAM, so nothing is evicted for it */

@@ -44,7 +44,9 @@ static int symswap_transfer_page(struct symswap_device *device, struct page *pag
 	void *buffer;
 	int error;
 
-	if (!write)
+	if (write)
+		symswap_verdict_out(device, position >> PAGE_SHIFT);
+	else
 		symswap_verdict_ask(device, position >> PAGE_SHIFT);
 	/* x86-64 has no high memory: this maps nothing, so the transfer may sleep. */
 	buffer = kmap_local_page(page);

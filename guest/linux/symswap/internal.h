@@ -24,7 +24,9 @@
 	X(failed)	 /* reads of slots that the VMM lost */            \
 	X(taken_back)	 /* slots taken back while the VMM copied them */  \
 	X(waits)	 /* waits for a slot: the VMM's, or in use */      \
-	X(decides)	 /* doorbells for a decision */                    \
+	X(decides)	 /* doorbells for a decision about a swap-in */    \
+	X(decides_out)	 /* and about a swap-out */                        \
+	X(waits_ram)	 /* swap-outs that waited for RAM */               \
 	X(verdicts_copy) /* answers by kind */                             \
 	X(verdicts_grant)                                                  \
 	X(verdicts_map)                                                    \
@@ -94,10 +96,12 @@ struct symswap_device {
 	/* Each class of weights has its own: no class spends the credit of another. */
 	struct symswap_credit copy[SYMSWAP_WEIGHT_CLASSES]; /* for reads */
 	struct symswap_credit map[SYMSWAP_WEIGHT_CLASSES];  /* for faults that might be mapped */
-	unsigned long *written; /* slots whose contents came from the kernel, a bit each */
-	unsigned long *mapped;	/* slots that are mapped, a bit each */
-	pte_t ***where;		/* pointers to their notes, in pages (map_table.c) */
-	bool testing;		/* the self-test runs: mappings replace empty PTEs */
+	atomic_t impatient;				    /* waits for RAM that are left out */
+	struct symswap_credit out; /* for writes: reclaim is nobody's own */
+	unsigned long *written;	   /* slots whose contents came from the kernel, a bit each */
+	unsigned long *mapped;	   /* slots that are mapped, a bit each */
+	pte_t ***where;		   /* pointers to their notes, in pages (map_table.c) */
+	bool testing;		   /* the self-test runs: mappings replace empty PTEs */
 	atomic_long_t mapped_count;
 	unsigned long revoke_next;
 	atomic64_t stats[SYMSWAP_STAT_COUNT];
@@ -155,6 +159,7 @@ unsigned long symswap_revoke_some(struct symswap_device *device, unsigned long m
 
 /* verdict.c */
 void symswap_verdict_ask(struct symswap_device *device, u64 slot);
+void symswap_verdict_out(struct symswap_device *device, u64 slot);
 bool symswap_verdict_map(struct symswap_device *device, u64 slot, const struct vm_area_struct *vma,
 			 unsigned long address, unsigned int *around);
 

@@ -8,15 +8,18 @@
 
 REGISTRY_DECLARE(symvm_swap_policies, struct swap_policy);
 
-#define MIB	       (1ull << 20)
-#define GRANT_LEAST    (16 * MIB) /* a plug request, a memory block and its page structs cost more */
-#define CREDIT_PENDING 256u	  /* swap-ins while the guest plugs */
-#define CREDIT_LEAST   16u
-#define CREDIT_MOST    16384u
-#define CREDIT_MAP     1024u
-#define AROUND_USUAL   128u
-#define AROUND_WIDE    512u
-#define WIDE_MAPPING   (16 * MIB)
+#define MIB		     (1ull << 20)
+#define GRANT_LEAST	     (16 * MIB) /* a plug request, a memory block and its page structs cost more */
+#define CREDIT_PENDING	     256u /* swap-ins while the guest plugs */
+#define CREDIT_LEAST	     16u
+#define CREDIT_MOST	     16384u
+#define CREDIT_MAP	     1024u
+#define CREDIT_EARLY	     64u /* swap-outs: two clusters of Linux's reclaim */
+#define CREDIT_EARLY_REFUSED 1024u
+#define EARLY_CACHE_PART     16u
+#define AROUND_USUAL	     128u
+#define AROUND_WIDE	     512u
+#define WIDE_MAPPING	     (16 * MIB)
 
 static const char *const reason_names[] = {
 #define REASON_NAME(name, text, help) [SWAP_REASON_##name] = text,
@@ -203,6 +206,58 @@ bool swap_policy_grant(const struct swap_situation *situation, struct swap_decis
 		return true;
 	default:
 		return false;
+	}
+}
+
+/* Page cache and slab that the guest could drop instead of swapping. */
+static uint64_t cache_size(const struct sym_swap_query *query)
+{
+	return query->mem_available > query->mem_free ? query->mem_available - query->mem_free : 0;
+}
+
+/*
+ * A guest that begins to swap out does not say how much it will need. So each step is as large as
+ * all that was given before, and the first one an eighth of its memory: a guest that grows has what
+ * it needs after a few steps, and one that does not grow has got little.
+ */
+static uint64_t early_size(const struct swap_situation *situation)
+{
+	const struct sym_swap_query *query = &situation->query;
+	uint64_t wanted = u64_max(query->mem_total / 8, situation->requested);
+
+	wanted = u64_max(wanted + free_missing(query), GRANT_LEAST);
+	return u64_round_up(wanted, situation->block_size);
+}
+
+static enum swap_reason early_check(const struct swap_situation *situation)
+{
+	const struct sym_swap_query *query = &situation->query;
+
+	if (situation->asked &&
+	    cache_size(query) >= u64_max(GRANT_LEAST, query->mem_total / EARLY_CACHE_PART))
+		return SWAP_REASON_GRANT_CACHE;
+	return grant_check(situation);
+}
+
+void swap_policy_grant_early(const struct swap_situation *situation, struct swap_decision *decision)
+{
+	decision->reason = early_check(situation);
+	decision->kind = SYM_VERDICT_GRANT;
+	switch (decision->reason) {
+	case SWAP_REASON_GRANT_GIVEN:
+		decision->grow = u64_min(early_size(situation), grant_room(situation));
+		decision->credit = CREDIT_EARLY;
+		return;
+	case SWAP_REASON_GRANT_PENDING:
+		decision->credit = CREDIT_EARLY;
+		return;
+	case SWAP_REASON_GRANT_ENOUGH: /* it may be used up soon, so the guest asks again soon */
+		decision->kind = SYM_VERDICT_COPY;
+		decision->credit = CREDIT_EARLY;
+		return;
+	default:
+		decision->kind = SYM_VERDICT_COPY;
+		decision->credit = CREDIT_EARLY_REFUSED;
 	}
 }
 

@@ -37,6 +37,7 @@
 	X(GRANT_BUDGET, "grant-budget", "no grant: the VM's budget is used up")                  \
 	X(GRANT_PRESSURE, "grant-pressure", "no grant: the host is short of memory")             \
 	X(GRANT_MEMCG, "grant-memcg", "no grant: its cgroup's own limit makes it swap")          \
+	X(GRANT_CACHE, "grant-cache", "no grant: the guest has page cache to give up instead")   \
 	X(MAP_GIVEN, "map-given", "mapped")                                                      \
 	X(MAP_CANNOT, "map-cannot", "not mapped: asked too late, or no user's fault")            \
 	X(MAP_SHARED, "map-shared", "not mapped: several mappings share it")                     \
@@ -88,9 +89,10 @@ struct swap_decision {
  * function may wait, take a lock or read a clock.
  */
 struct swap_policy {
-	const char *name;  /* "grant" */
-	const char *help;  /* one line */
-	uint32_t verdicts; /* 1 << SYM_VERDICT_* that it may give; 0: the guest never asks */
+	const char *name; /* "grant" */
+	const char *help; /* one line */
+	/* 1 << SYM_VERDICT_* that it may give, SYM_SWAP_ASK_OUT; 0: the guest never asks. */
+	uint32_t verdicts;
 	size_t state_size;
 	/*
 	 * Whether the guest's answer to a query could change the decision; the query costs one more
@@ -123,6 +125,9 @@ const char *swap_reason_help(enum swap_reason reason);
  */
 bool swap_policy_grant(const struct swap_situation *situation, struct swap_decision *decision);
 bool swap_policy_map(const struct swap_situation *situation, struct swap_decision *decision);
+/* The decision about a swap-out (SYM_SWAP_DECIDE_OUT), for policies with SYM_SWAP_ASK_OUT. */
+void swap_policy_grant_early(const struct swap_situation *situation,
+			     struct swap_decision *decision);
 /* wants_query of a policy that only grants: whether the host could give RAM now. */
 bool swap_policy_can_grant(void *state, const struct swap_situation *situation);
 /* wants_query of a policy that may map: always. */

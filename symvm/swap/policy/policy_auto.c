@@ -21,6 +21,10 @@ static void auto_decide(void *state, const struct swap_situation *situation,
 {
 	enum swap_reason refusal;
 
+	if (situation->hints & SYM_SWAP_DECIDE_OUT) {
+		swap_policy_grant_early(situation, decision);
+		return;
+	}
 	if (situation->asked && !swap_policy_returns(situation)) {
 		decision->reason = SWAP_REASON_COPY_COLD;
 		swap_policy_copy(situation, decision, CREDIT_COLD);
@@ -46,7 +50,8 @@ static void auto_decide(void *state, const struct swap_situation *situation,
 static const struct swap_policy auto_policy = {
 	.name = "auto",
 	.help = "RAM or a mapping for what comes back, a copy for what is read once",
-	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT | 1u << SYM_VERDICT_MAP,
+	.verdicts = 1u << SYM_VERDICT_COPY | 1u << SYM_VERDICT_GRANT | 1u << SYM_VERDICT_MAP |
+		    SYM_SWAP_ASK_OUT,
 	.wants_query = swap_policy_always_asks,
 	.decide = auto_decide,
 	.shrink = swap_policy_shrink,

@@ -83,7 +83,8 @@ static void test_table(void **state)
 	assert_null(swap_policy_find("greedy"));
 	assert_null(swap_policy_find(""));
 	assert_int_equal(swap_policy_find("off")->verdicts, 0);
-	assert_int_equal(swap_policy_find("auto")->verdicts, 7);
+	assert_int_equal(swap_policy_find("auto")->verdicts, SYM_SWAP_ASK_OUT | 7);
+	assert_int_equal(swap_policy_find("map")->verdicts & SYM_SWAP_ASK_OUT, 0);
 	for (unsigned i = 0; i < SWAP_REASON_COUNT; i++) {
 		assert_non_null(swap_reason_name(i));
 		assert_non_null(swap_reason_help(i));
@@ -99,6 +100,57 @@ static void test_off_and_copy(void **state)
 	assert_int_equal(decide("copy", &situation).credit, SWAP_CREDIT_MAX);
 	assert_null(swap_policy_find("copy")->wants_query);
 	assert_null(swap_policy_find("off")->wants_query);
+}
+
+/* A guest that begins to swap out: it has neither free memory nor page cache. */
+static struct swap_situation swapping_out(void)
+{
+	struct swap_situation situation = usual();
+
+	situation.hints = SYM_SWAP_DECIDE_OUT;
+	situation.query.swap_used = situation.query.swap_in = situation.query.refault_anon = 0;
+	situation.query.mem_available = situation.query.mem_free;
+	situation.requested = situation.plugged = 0;
+	return situation;
+}
+
+static void test_gives_before_the_swap_out(void **state)
+{
+	static const char *const policies[] = {"grant", "auto"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct swap_situation situation = swapping_out();
+		uint64_t first, second;
+
+		expect(policies[i], &situation, SYM_VERDICT_GRANT, SWAP_REASON_GRANT_GIVEN);
+		first = decide(policies[i], &situation).grow;
+		assert_true(first >= situation.query.mem_total / 8);
+		/* The next step is as large as all before it. */
+		situation.requested = situation.plugged = 2 * first;
+		second = decide(policies[i], &situation).grow;
+		assert_true(second >= 2 * first && second < 3 * first);
+		/* The guest asks again soon, whatever is free now. */
+		situation.query.mem_free = situation.query.mem_total / 2;
+		expect(policies[i], &situation, SYM_VERDICT_COPY, SWAP_REASON_GRANT_ENOUGH);
+		assert_true(decide(policies[i], &situation).credit <= 64);
+	}
+}
+
+/* A guest that reads a big file swaps a little: it has page cache to give up, and gets nothing. */
+static void test_gives_nothing_for_page_cache(void **state)
+{
+	struct swap_situation situation = swapping_out();
+
+	situation.query.mem_available = situation.query.mem_free + situation.query.mem_total / 4;
+	expect("grant", &situation, SYM_VERDICT_COPY, SWAP_REASON_GRANT_CACHE);
+	expect("auto", &situation, SYM_VERDICT_COPY, SWAP_REASON_GRANT_CACHE);
+	/* Other refusals are those of a swap-in. */
+	situation = swapping_out();
+	situation.query.flags = SYM_SWAP_QUERY_MEMCG;
+	expect("auto", &situation, SYM_VERDICT_COPY, SWAP_REASON_GRANT_MEMCG);
+	situation = swapping_out();
+	situation.pressed = true;
+	expect("auto", &situation, SYM_VERDICT_COPY, SWAP_REASON_GRANT_PRESSURE);
 }
 
 static void test_grant_gives(void **state)
@@ -308,10 +360,16 @@ static void test_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),	    cmocka_unit_test(test_off_and_copy),
-		cmocka_unit_test(test_grant_gives), cmocka_unit_test(test_grant_refuses),
-		cmocka_unit_test(test_map),	    cmocka_unit_test(test_auto),
-		cmocka_unit_test(test_weights),	    cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_off_and_copy),
+		cmocka_unit_test(test_gives_before_the_swap_out),
+		cmocka_unit_test(test_gives_nothing_for_page_cache),
+		cmocka_unit_test(test_grant_gives),
+		cmocka_unit_test(test_grant_refuses),
+		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_auto),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_nonsense),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
