@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "broker/accounts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/u64.h"
+
+static_assert(ACCOUNTS_VMS_MAX <= BROKER_POLICY_VMS_MAX, "a policy takes all VMs");
 
 #define MIB (1ull << 20)
 

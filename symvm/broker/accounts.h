@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "broker/lease.h"
-#include "broker/policy.h"
+#include "broker/policy/policy.h"
 #include "util/error.h"
 
 #define ACCOUNTS_VMS_MAX    256u

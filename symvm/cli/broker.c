@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "broker/daemon/server.h"
-#include "broker/policy_find.h"
+#include "broker/policy/policy.h"
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/output.h"
@@ -26,7 +26,7 @@
 
 #define SOCKET_NAME    "broker.socket"
 #define LEDGER_NAME    "broker.leases"
-#define POLICY_DEFAULT "simple"
+#define POLICY_DEFAULT "demand"
 #define RECALL_MAX_S   60
 #define DESCRIPTORS    4096 /* up to four for each VM */
 
@@ -213,11 +213,14 @@ static int daemon_start(struct daemon *daemon, const struct options *options, st
 									  : POLICY_DEFAULT)},
 		.log = &daemon->log,
 	};
-	char *ledger = NULL;
+	char *ledger = NULL, names[128];
 	int status;
 
-	if (!config.accounts.policy)
-		return error_set(err, -EINVAL, "--policy: no policy '%s'", options->policy);
+	if (!config.accounts.policy) {
+		broker_policy_names(names, sizeof(names));
+		return error_set(err, -EINVAL, "--policy: '%s' is none of %s", options->policy,
+				 names);
+	}
 	status = path_join(&ledger, options->state_dir, LEDGER_NAME, err);
 	if (status == 0 && event_loop_create(&daemon->loop) < 0)
 		status = error_set(err, -ENOMEM, "out of memory");

@@ -93,7 +93,7 @@ has_lease() {
 	run -2 --separate-stderr "$symvm" broker
 	[[ $stderr == *"give one of --share SIZE, --list and --explain NAME"* ]]
 	run -1 --separate-stderr "$symvm" broker --share 1G --policy nonsense --state-dir "$work" --socket "$work/s"
-	[[ $stderr == *"no policy 'nonsense'"* ]]
+	[[ $stderr == *"'nonsense' is none of "* ]]
 }
 
 @test "run: what belongs to a broker only" {
