@@ -62,8 +62,10 @@ static bool slot_verify(struct window *window, uint32_t slot, uint64_t seed)
 		bool good;
 
 		if (word == SYM_SLOT_STORED) {
-			if (window_ring(SYM_DOORBELL_SWAP_FETCH, slot) == -EAGAIN)
+			if (window_ring(SYM_DOORBELL_SWAP_FETCH, slot) != 0)
 				delay_us(100);
+		} else if (SYM_SLOT_STATE(word) == SYM_SLOT_OWNED) {
+			delay_us(100); /* the VMM's thread may wait for a CPU of the host */
 		} else if (word == SYM_SLOT_COPYING) {
 			window_change(window, slot, word, SYM_SLOT_RESIDENT);
 		} else if (word == SYM_SLOT_RESIDENT &&
