@@ -47,6 +47,17 @@ caught() {
 	caught format 'symvm/util/low.h:1: not as clang-format writes it'
 }
 
+@test "imports: a module that has moved" {
+	mkdir lab tests
+	echo 'VALUE = 1' >lab/clock.py
+	printf '#!/usr/bin/python3\nimport os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lab"))\nfrom clock import VALUE\n' >tests/late
+	git add -A
+	run "$check" imports
+	[ "$status" -eq 0 ]
+	git mv lab/clock.py lab/watch.py
+	caught imports "tests/late: ModuleNotFoundError: No module named 'clock'"
+}
+
 @test "layers: an include that points upwards" {
 	printf '#include "devices/high.h"\n' >>symvm/machine/vm.c
 	caught layers 'symvm/machine must not include symvm/devices/high.h'
