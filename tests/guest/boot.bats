@@ -77,12 +77,12 @@ small() {
 	cmp "$scratch/disk" "$scratch/target"
 }
 
-# bats test_tags=together
+# bats test_tags=soak
 @test "6.1, PVH, 4 vCPUs: disk and network" {
 	small 6.1 pvh 4
 }
 
-# bats test_tags=together
+# bats test_tags=soak
 @test "6.12, bzImage, 1 vCPU: disk and network" {
 	small 6.12 bzimage 1
 }

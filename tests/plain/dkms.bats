@@ -32,6 +32,7 @@ dkms_builds() {
 }
 
 @test "6.1: dkms builds both modules" {
+	[ -n "${SYMVM_SOAK:-}" ] || skip 'make soak runs it'
 	dkms_builds 6.1
 }
 

@@ -61,6 +61,7 @@ given_up() {
 	given_up 6.1
 }
 
+# bats test_tags=soak
 @test "6.12: calls that are given up, while the guest is idle, in user mode and in the kernel" {
 	given_up 6.12
 }

@@ -141,6 +141,7 @@ attributed() {
 	run ! grep WRONG -B 20 "$scratch/console"
 }
 
+# bats test_tags=soak
 @test "6.1: exits by port writes, disk and network are attributed to the tasks that caused them" {
 	attributed 6.1
 }
