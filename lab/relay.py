@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class NotUp(Exception):
-    """The lab said nothing in the time that it has to come up. The command has not begun."""
+    """The lab did not come up: it went down, or said nothing in its time. The command has not begun."""
 
 
 class Hung(Exception):
