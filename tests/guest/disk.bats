@@ -39,7 +39,7 @@
 		--initrd "$SYMVM_CACHE/images/initramfs-6.1.cpio" --console "file:$scratch/console" \
 		--append "$(guest_words 'sleep 1000')" </dev/null >"$scratch/log" 2>&1 3>&- &
 	guest_pid=$!
-	wait_until 100 grep -qs 'first line' "$scratch/console"
+	wait_until 100 grep -qs 'symvm-init: started' "$scratch/console"
 	run -1 guest_run 6.1 pvh 1 true --name second --disk "$scratch/disk,readonly"
 	[[ ${#lines[@]} -eq 1 && $output == *"$scratch/disk"*'in use'* ]]
 	# The lock ends with its owner, however the owner ends.
