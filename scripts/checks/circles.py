@@ -4,7 +4,7 @@ import os
 import re
 
 CONF = "scripts/checks/circles.conf"
-PARTS = ("symvm/", "libsymcall/", "libguestview/", "guest/linux/symbiotic/", "guest/linux/symswap/")
+PARTS = ("symvm/", "libsymcall/", "libguestview/", "preload/", "guest/linux/symbiotic/", "guest/linux/symswap/")
 NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|' r"'(?:\\.|[^'\\\n])*'", re.S)
 # A definition begins in the first column, and its body is a line with a brace.
 DEFINITION = re.compile(r"^(?!static\b)[A-Za-z_][\w \t\*]*?\b(\w+)\([^;{}]*?\)\s*\n\{", re.M)

@@ -3,7 +3,7 @@
 import os
 import re
 
-ROOTS = ("symvm", "libsymcall", "libguestview", "include", "guest", "lab", "images", "tests",
+ROOTS = ("symvm", "libsymcall", "libguestview", "preload", "include", "guest", "lab", "images", "tests",
          "bench", "docs", "scripts", "examples")
 # A path of this tree, with an ending or below scripts/. It is not part of a longer path, and no pattern.
 PATH = re.compile(r"(?<![\w/.$<-])((?:%s)/[\w./+-]*\w)(?![\w/*{}<>-])" % "|".join(ROOTS))

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ioctl() without the library's own ioctl(), which is in front of the C library's. The linker sends
+ * libsymcall's calls of ioctl() here, too (--wrap=ioctl). Any thread.
+ */
+#ifndef PRELOAD_RAW_IOCTL_H
+#define PRELOAD_RAW_IOCTL_H
+
+/* The system call: its result, or a negative errno. */
+long preload_raw_ioctl(int fd, unsigned long request, void *argument);
+
+/* As the C library's ioctl(): -1 and errno. */
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+#endif

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* KVM_RUN of the VMM, with a KVM that the test plays: kicks, work, and exits inside of work. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+
+#include "preload/handle.h"
+#include "preload/raw_ioctl.h"
+#include "preload/vm.h"
+
+static struct kvm_run *run;
+static unsigned runs;
+
+/* KVM: an exit to port 0x10 at once, unless a kick is due. */
+static long play(unsigned long request)
+{
+	if (request != KVM_RUN)
+		return 0;
+	runs++;
+	if (run->immediate_exit)
+		return -EINTR;
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = KVM_EXIT_IO_OUT;
+	run->io.port = 0x10;
+	run->io.size = 1;
+	run->io.count = 1;
+	run->io.data_offset = 4096;
+	return 0;
+}
+
+long preload_raw_ioctl(int fd, unsigned long request, void *argument)
+{
+	return play(request);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	return (int)play(request);
+}
+
+static void *no_ram(void *opaque, uint64_t gpa, uint64_t len)
+{
+	return NULL;
+}
+
+static const struct sym_ops ops = {.translate = no_ram, .service_exit = preload_service_exit};
+
+static int create(void **state)
+{
+	const struct sym_vm_config config = {.size = sizeof(config), .vm_fd = -1, .ops = &ops};
+	struct preload_vm *vm = calloc(1, sizeof(*vm));
+	struct preload_vcpu *vcpu = calloc(1, sizeof(*vcpu));
+
+	run = calloc(2, 4096);
+	vm->engine = sym_vm_create(&config);
+	vm->kick_signal = preload_kick_signal_choose();
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	vcpu->vm = vm;
+	vcpu->run = run;
+	vcpu->engine = sym_vcpu_create(vm->engine, -1, run, 0, vcpu);
+	vm->vcpus[0] = vcpu;
+	vm->vcpu_count = 1;
+	runs = 0;
+	*state = vcpu;
+	return 0;
+}
+
+static int destroy(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct preload_vm *vm = vcpu->vm;
+
+	if (vcpu->has_timer)
+		timer_delete(vcpu->timer);
+	sym_vcpu_destroy(vcpu->engine);
+	sym_vm_destroy(vm->engine);
+	free(run);
+	free(vcpu);
+	free(vm);
+	return 0;
+}
+
+static void exits_are_the_vmms(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_int_equal(run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(vcpu->exits, 1);
+}
+
+static void kick_of_the_vmm_reaches_it(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+
+	run->immediate_exit = 1;
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_int_equal(run->immediate_exit, 1); /* it is the VMM's to clear */
+}
+
+static void signal_of_ours_ends_the_next_run(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+
+	preload_vcpu_run(vcpu);
+	preload_vcpu_kick(vcpu);
+	assert_int_not_equal(run->immediate_exit, 0);
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_int_equal(run->immediate_exit, 0);
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+}
+
+struct nested {
+	struct preload_vcpu *vcpu;
+	int results[2];
+	int count;
+};
+
+/* As a call whose handler accesses a device twice. */
+static void ask_twice(void *argument)
+{
+	struct nested *nested = argument;
+
+	for (int i = 0; i < 2; i++) {
+		nested->vcpu->run->io.port = (uint16_t)(0x20 + i);
+		nested->results[nested->count++] = preload_service_exit(nested->vcpu, run);
+	}
+}
+
+static void put_work(struct preload_vcpu *vcpu, struct preload_work *work)
+{
+	atomic_store(&vcpu->work, work);
+}
+
+static void work_runs_although_the_vmm_wiped_the_kick(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct nested nested = {.vcpu = vcpu};
+	struct preload_work work = {.function = ask_twice, .argument = &nested};
+
+	preload_vcpu_run(vcpu);
+	put_work(vcpu, &work);
+	preload_vcpu_kick(vcpu);
+	run->immediate_exit = 0; /* by the VMM */
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_true(work.begun);
+	preload_vcpu_reset(vcpu);
+}
+
+static void exits_inside_of_work_are_served_by_the_vmm(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct nested nested = {.vcpu = vcpu};
+	struct preload_work work = {.function = ask_twice, .argument = &nested};
+	unsigned before;
+
+	put_work(vcpu, &work);
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_int_equal(run->io.port, 0x20);
+	before = runs;
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_int_equal(run->io.port, 0x21);
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_int_equal(runs, before); /* no KVM_RUN in between: the work had the vCPU */
+	assert_true(work.done);
+	assert_int_equal(nested.results[0], 0);
+	assert_int_equal(nested.results[1], 0);
+	assert_null(vcpu->work);
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_int_equal(run->io.port, 0x10);
+}
+
+static void reset_cancels_work_that_is_parked(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct nested nested = {.vcpu = vcpu};
+	struct preload_work work = {.function = ask_twice, .argument = &nested};
+
+	put_work(vcpu, &work);
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	preload_vcpu_reset(vcpu);
+	assert_true(work.done);
+	assert_int_equal(nested.count, 2);
+	assert_int_equal(nested.results[0], -ECANCELED);
+	assert_int_equal(nested.results[1], -ECANCELED);
+	assert_false(vcpu->coroutine.active);
+}
+
+static void nothing(void *argument)
+{
+}
+
+static void vcpu_that_does_not_come_is_not_waited_for(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	const struct guest guest = preload_guest(vcpu->vm);
+
+	assert_int_equal(guest.ops->run_on(guest.opaque, 0, nothing, NULL, 60), -ETIMEDOUT);
+	assert_null(vcpu->work);
+}
+
+static void *ask(void *opaque)
+{
+	struct preload_vcpu *vcpu = opaque;
+	const struct guest guest = preload_guest(vcpu->vm);
+
+	return (void *)(intptr_t)guest.ops->run_on(guest.opaque, 0, nothing, NULL, 60000);
+}
+
+static void another_thread_borrows_the_vcpu(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, ask, vcpu), 0);
+	while (!vcpu->calls)
+		preload_vcpu_run(vcpu);
+	pthread_join(thread, &result);
+	assert_int_equal((intptr_t)result, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(exits_are_the_vmms, create, destroy),
+		cmocka_unit_test_setup_teardown(kick_of_the_vmm_reaches_it, create, destroy),
+		cmocka_unit_test_setup_teardown(signal_of_ours_ends_the_next_run, create, destroy),
+		cmocka_unit_test_setup_teardown(work_runs_although_the_vmm_wiped_the_kick, create,
+						destroy),
+		cmocka_unit_test_setup_teardown(exits_inside_of_work_are_served_by_the_vmm, create,
+						destroy),
+		cmocka_unit_test_setup_teardown(reset_cancels_work_that_is_parked, create, destroy),
+		cmocka_unit_test_setup_teardown(vcpu_that_does_not_come_is_not_waited_for, create,
+						destroy),
+		cmocka_unit_test_setup_teardown(another_thread_borrows_the_vcpu, create, destroy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
