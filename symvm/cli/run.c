@@ -332,13 +332,17 @@ static int start_vm(struct run *run, struct error *err)
 	status = watchdog_start(run, err);
 	if (status < 0)
 		return status;
-	status = log_file_start(&run->log, log_enter_jail, run, err);
-	if (status < 0)
-		return status;
+	/* Its threads start while this one loads the kernel. */
 	status = control_server_start(run->control, err);
 	if (status < 0)
 		return status;
+	status = log_file_start(&run->log, log_enter_jail, run, err);
+	if (status < 0)
+		return status;
 	status = vm_start(run->vm, err);
+	if (status < 0)
+		return status;
+	status = control_server_wait_ready(run->control, err);
 	if (status < 0)
 		return status;
 	status = jail_enter_thread(run->jail, JAIL_THREAD_MAIN, err);

@@ -87,8 +87,13 @@ json_t *control_text(const char *text);
  */
 int control_server_create(struct vm *vm, const struct state_name *name,
 			  struct control_server **server, struct error *err);
-/* Creates the worker threads. Main thread, after vm->jail is set. -errno with words. */
+/*
+ * Creates the worker threads, which enter their jails meanwhile. Main thread, after vm->jail is
+ * set. -errno with words.
+ */
 int control_server_start(struct control_server *server, struct error *err);
+/* Waits until they are in their jails. Main thread, before the guest runs. -errno with words. */
+int control_server_wait_ready(struct control_server *server, struct error *err);
 /*
  * Ends all connections and workers. Main thread, when the loop no longer runs, and before
  * vm_destroy().

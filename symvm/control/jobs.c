@@ -333,8 +333,13 @@ int control_jobs_start(struct control_jobs *jobs, struct error *err)
 		if (status == 0)
 			jobs->worker_count++;
 	}
-	if (status < 0)
-		return error_set_errno(err, status, "cannot start a control thread");
+	return status < 0 ? error_set_errno(err, status, "cannot start a control thread") : 0;
+}
+
+int control_jobs_wait_ready(struct control_jobs *jobs, struct error *err)
+{
+	int status;
+
 	pthread_mutex_lock(&jobs->lock);
 	while (jobs->workers_ready < jobs->worker_count)
 		pthread_cond_wait(&jobs->changed, &jobs->lock);

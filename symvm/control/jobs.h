@@ -27,8 +27,12 @@ typedef void (*control_job_ended)(void *client, char *answer);
 /* Creates the queue. @ended is called on vm->main_loop. Main thread. -errno with words. */
 int control_jobs_create(struct vm *vm, control_job_ended ended, struct control_jobs **jobs,
 			struct error *err);
-/* Starts the workers, after vm->jail is set. Main thread. -errno with words. */
+/* Starts the workers, after vm->jail is set, and does not wait for them. Main thread. -errno with
+ * words. */
 int control_jobs_start(struct control_jobs *jobs, struct error *err);
+/* Waits until each worker that was started is in its jail. Main thread. -errno with words if one is
+ * not. */
+int control_jobs_wait_ready(struct control_jobs *jobs, struct error *err);
 /*
  * Cuts running jobs short, waits for the workers and frees everything; @ended is not called any
  * more. Main thread, when the loop no longer runs.

@@ -528,6 +528,11 @@ int control_server_start(struct control_server *server, struct error *err)
 	return control_jobs_start(server->jobs, err);
 }
 
+int control_server_wait_ready(struct control_server *server, struct error *err)
+{
+	return control_jobs_wait_ready(server->jobs, err);
+}
+
 void control_server_destroy(struct control_server *server)
 {
 	if (server->jobs)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "util/text_file.h"
+
 #define IRQ_PIC_PINS 8u
 
 /* Appends a route from @gsi to @pin of the irqchip @chip. */
@@ -55,10 +57,36 @@ static int routing_push(struct irq_router *irq)
 	return status;
 }
 
-int irq_init(struct irq_router *irq, int vm_fd, struct error *err)
+/* Whether KVM may use AVIC. The parameter is Y or 1 then. */
+static bool avic_is_on(void)
+{
+	char text[4];
+
+	return text_file_read("/sys/module/kvm_amd/parameters/avic", text, sizeof(text)) > 0 &&
+	       (text[0] == 'Y' || text[0] == '1');
+}
+
+/*
+ * The PIT is for guests that measure their clocks by it (no-kvmclock); no ACPI table names it. To
+ * send ticks later that such a guest misses, KVM counts them, and switches AVIC off for the whole
+ * VM to do so: every IPI and EOI would be an exit. So they are not sent later on hosts with AVIC.
+ * On others KVM counts them, because the call waits for readers of the routing table, some
+ * milliseconds of each start.
+ */
+static int pit_create(int vm_fd, struct error *err)
 {
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	struct kvm_reinject_control control = {.pit_reinject = 0};
+
+	if (ioctl(vm_fd, KVM_CREATE_PIT2, &pit) < 0)
+		return error_set_errno(err, -errno, "KVM_CREATE_PIT2");
+	if (avic_is_on() && ioctl(vm_fd, KVM_REINJECT_CONTROL, &control) < 0)
+		return error_set_errno(err, -errno, "KVM_REINJECT_CONTROL");
+	return 0;
+}
+
+int irq_init(struct irq_router *irq, int vm_fd, struct error *err)
+{
 	int status;
 
 	memset(irq, 0, sizeof(*irq));
@@ -66,15 +94,9 @@ int irq_init(struct irq_router *irq, int vm_fd, struct error *err)
 	pthread_mutex_init(&irq->lock, NULL);
 	if (ioctl(vm_fd, KVM_CREATE_IRQCHIP) < 0)
 		return error_set_errno(err, -errno, "KVM_CREATE_IRQCHIP");
-	if (ioctl(vm_fd, KVM_CREATE_PIT2, &pit) < 0)
-		return error_set_errno(err, -errno, "KVM_CREATE_PIT2");
-	/*
-	 * The PIT is for guests that measure their clocks by it (no-kvmclock); no ACPI table names
-	 * it. Ticks that such a guest misses are not sent later. To count them, KVM would switch
-	 * AVIC off for the whole VM, and every IPI and EOI would be an exit.
-	 */
-	if (ioctl(vm_fd, KVM_REINJECT_CONTROL, &control) < 0)
-		return error_set_errno(err, -errno, "KVM_REINJECT_CONTROL");
+	status = pit_create(vm_fd, err);
+	if (status < 0)
+		return status;
 	status = routing_push(irq);
 	if (status < 0)
 		return error_set_errno(err, status, "KVM_SET_GSI_ROUTING");

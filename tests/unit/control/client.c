@@ -31,7 +31,8 @@ int test_server_start(struct test_server *server)
 	if (event_loop_create(&server->vm.main_loop) < 0 ||
 	    state_name_claim(&server->name, "test", &err) < 0 ||
 	    control_server_create(&server->vm, &server->name, &server->server, &err) < 0 ||
-	    control_server_start(server->server, &err) < 0)
+	    control_server_start(server->server, &err) < 0 ||
+	    control_server_wait_ready(server->server, &err) < 0)
 		return -1;
 	return pthread_create(&server->thread, NULL, run_loop, server->vm.main_loop) ? -1 : 0;
 }
