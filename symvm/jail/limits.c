@@ -14,6 +14,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "util/cgroup.h"
 #include "util/text_file.h"
 
 /* Private writable memory of this process in bytes, as RLIMIT_DATA counts it; 0: unknown. */
@@ -96,15 +97,6 @@ static bool find_group(char *dir, size_t size, const char **path, char *where, s
 	return false;
 }
 
-/* Whether no other process is in the group: a limit would bound it, too. */
-static bool is_alone(const char *dir)
-{
-	char text[64], own[16];
-
-	snprintf(own, sizeof(own), "%d\n", (int)getpid());
-	return read_text(dir, "cgroup.procs", text, sizeof(text)) && strcmp(text, own) == 0;
-}
-
 /*
  * 1: the group is ours to limit, and @file is its memory.max; 0: it has the limit *@limit, which
  * its creator set; -errno with words in @where.
@@ -126,7 +118,7 @@ static int judge_group(char *file, size_t size, uint64_t *limit, char *where, si
 		*limit = strtoull(text, NULL, 10);
 		return 0;
 	}
-	if (!is_alone(dir)) {
+	if (!cgroup_is_own(dir, CGROUP_PROC, getpid())) {
 		snprintf(where, where_size, "none: other processes share group %.80s", path);
 		return -EBUSY;
 	}

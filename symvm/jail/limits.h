@@ -20,8 +20,8 @@ int jail_limits_set(uint64_t *heap_limit);
 
 /*
  * Sets memory.max of the VMM's control group (version 2) to @bytes if the group is this process's
- * alone, the process may write there, and there is no limit yet. *@limit: the one in force; 0:
- * none. @where: the group's path, or why there is no limit.
+ * own (cgroup_is_own()), the process may write there, and there is no limit yet. *@limit: the one
+ * in force; 0: none. @where: the group's path, or why there is no limit.
  */
 void jail_cgroup_limit(uint64_t bytes, uint64_t *limit, char *where, size_t size);
 

@@ -19,6 +19,9 @@ teardown() {
 	for pid in "${pids[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || true
 	done
+	for name in idle busy; do
+		wait_until 10 rmdir "$(group_of "$name")" 2>/dev/null || true
+	done
 	tail -n 30 "$scratch"/*.log "$scratch/idle" "$scratch/busy" || true
 	rm -rf "$scratch"
 }
@@ -43,7 +46,7 @@ lease() {
 }
 
 # vm_start NAME: start a guest of 192 MiB that may have 1 GiB. It keeps a file in RAM that grows slowly
-# after the first word, and is removed after the second one.
+# after the first word, and is removed after the second one. Each VM has a control group of its own.
 vm_start() {
 	local name=$1 command='mkdir /fill && mount -t tmpfs -o size=900m none /fill
 		echo up
@@ -59,13 +62,32 @@ vm_start() {
 		sleep 1000'
 
 	mkfifo "$scratch/$name.words"
-	"$symvm" run --name "$name" --kernel "$(guest_kernel 6.1 pvh)" \
+	mkdir "$(group_of "$name")"
+	in_group "$name" "$symvm" run --name "$name" --kernel "$(guest_kernel 6.1 pvh)" \
 		--initrd "$SYMVM_CACHE/images/initramfs-swap-6.1.cpio" --memory 192M,min=192M,max=1G \
 		--broker "$socket" --weight 200 --append "$(guest_words "$command" symvm.net=off \
 			memhp_default_state=online_movable)" <>"$scratch/$name.words" \
 		>"$scratch/$name" 2>"$scratch/$name.log" 3>&- &
 	vm_pid=$!
 	pids+=("$vm_pid")
+}
+
+# group_of NAME: print the directory of its control group.
+group_of() {
+	echo "/sys/fs/cgroup/broker-$1"
+}
+
+# in_group NAME COMMAND...: run it in the control group, instead of this shell.
+in_group() {
+	echo 0 >"$(group_of "$1")/cgroup.procs" || exit 1
+	exec "${@:2}"
+}
+
+# limit_is_set NAME: test whether symvm has limited the VM's control group, and says so.
+limit_is_set() {
+	local max
+	max=$(cat "$(group_of "$1")/memory.max")
+	[ "$max" != max ] && [ "$("$symvm" info "$1" --json | jq .jail.memory_limit)" = "$max" ]
 }
 
 # tell NAME: let the guest continue.
@@ -99,6 +121,10 @@ within_share() {
 	wait_until 120 told idle full
 	run ! told idle FAILED
 	has_lease idle ge 380
+	# The guard of the VM and threads of KVM are in its group, and nobody else is.
+	[ "$(wc -l <"$(group_of idle)/cgroup.procs")" -gt 1 ]
+	limit_is_set idle
+	asked '.vms[0].limited'
 	within_share 800
 	vm_start busy
 	wait_until 120 told busy up

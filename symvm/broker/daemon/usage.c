@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Documentation/admin-guide/cgroup-v2.rst; proc(5): cgroup, stat, statm. */
+/* Documentation/admin-guide/cgroup-v2.rst; proc(5): cgroup, statm. */
 #include "broker/daemon/usage.h"
 
 #include <errno.h>
@@ -9,38 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/cgroup.h"
 #include "util/text_file.h"
 
-#define CGROUPS		   "/sys/fs/cgroup"
-#define FLAG_KERNEL_THREAD 0x00200000u /* PF_KTHREAD, linux/sched.h */
-#define FAMILY_MAX	   32u	       /* processes of one VM: itself and its helpers */
-
-struct process {
-	pid_t parent;
-	bool is_kernel_thread;
-	uint64_t start;
-};
-
-/* The name of @pid, the second field, may hold anything. */
-static bool process_read(pid_t pid, struct process *process)
-{
-	char path[64], text[1024], *rest;
-	unsigned long long ticks;
-	unsigned flags;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (text_file_read(path, text, sizeof(text)) <= 0)
-		return false;
-	rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1,
-			    " %*c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			    "%*d %*d %llu",
-			    &process->parent, &flags, &ticks) != 3)
-		return false;
-	process->is_kernel_thread = flags & FLAG_KERNEL_THREAD;
-	process->start = ticks;
-	return true;
-}
+#define CGROUPS "/sys/fs/cgroup"
 
 /* Below the mount; false if the process is in no group of version 2, or in the root's. */
 static bool group_find(pid_t pid, char *group, size_t size)
@@ -69,40 +41,17 @@ static int group_open(const char *group, const char *file, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/*
- * Whether the group holds the VM and its own children only. KVM and vhost add kernel threads, which
- * they put into the group of the process that they work for (virt/kvm/kvm_main.c, drivers/vhost).
- */
-static bool group_is_own(const char *group, pid_t pid)
-{
-	char text[16 * FAMILY_MAX], *line, *rest = text;
-	int fd = group_open(group, "cgroup.procs", O_RDONLY);
-	ssize_t length = fd < 0 ? -1 : text_file_read_fd(fd, text, sizeof(text));
-
-	if (fd >= 0)
-		close(fd);
-	if (length <= 0 || length >= (ssize_t)sizeof(text) - 1)
-		return false;
-	while ((line = strsep(&rest, "\n")) && *line) {
-		pid_t member = (pid_t)strtol(line, NULL, 10);
-		struct process process;
-
-		/* One that has just ended is in nobody's way. */
-		if (member != pid && process_read(member, &process) && process.parent != pid &&
-		    !process.is_kernel_thread)
-			return false;
-	}
-	return true;
-}
-
 static void account_open(struct usage *usage)
 {
+	char dir[256];
+
 	if (!group_find(usage->pid, usage->group, sizeof(usage->group))) {
 		snprintf(usage->words, sizeof(usage->words),
 			 "it is in no control group of version 2 of its own");
 		return;
 	}
-	if (!group_is_own(usage->group, usage->pid)) {
+	snprintf(dir, sizeof(dir), CGROUPS "%s", usage->group);
+	if (!cgroup_is_own(dir, CGROUP_PROC, usage->pid)) {
 		snprintf(usage->words, sizeof(usage->words),
 			 "other processes share its control group %.80s", usage->group);
 		return;
@@ -120,7 +69,7 @@ static void account_open(struct usage *usage)
 
 int usage_open(struct usage *usage, pid_t pid, struct error *err)
 {
-	struct process process;
+	struct cgroup_process process;
 	char path[64];
 
 	*usage = (struct usage){
@@ -131,7 +80,7 @@ int usage_open(struct usage *usage, pid_t pid, struct error *err)
 				 "namespace");
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	usage->resident_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (usage->resident_fd < 0 || !process_read(pid, &process)) {
+	if (usage->resident_fd < 0 || !cgroup_process_read(CGROUP_PROC, pid, &process)) {
 		usage_close(usage);
 		return error_set(err, -ESRCH, "the broker cannot see this VM's process %d",
 				 (int)pid);
