@@ -23,6 +23,7 @@
 #include "raw_ioctl.h"
 #include "say.h"
 #include "util/clock.h"
+#include "who.h"
 
 #define KICK_FIRST	   (SIGRTMIN + 11)
 #define TIMER_REPEAT_NS	   10000000 /* a signal just before KVM_RUN could be lost */
@@ -154,33 +155,48 @@ static void work_end(struct preload_vcpu *vcpu)
 	atomic_store(&vcpu->work, NULL);
 	pthread_cond_broadcast(&vcpu->vm->changed);
 	pthread_mutex_unlock(&vcpu->vm->lock);
-	vcpu->unsettled = true;
 	atomic_fetch_add_explicit(&vcpu->calls, 1, memory_order_relaxed);
 }
 
-/* @ended is the coroutine's result. 0: its exit is for the VMM; -EINTR: the work is done. */
-static int work_step(struct preload_vcpu *vcpu, int ended)
+/*
+ * @ended is the coroutine's result. 0: an exit is for the VMM, that of a handler or the one that
+ * was asked about; -EINTR: work is done.
+ */
+static int coroutine_step(struct preload_vcpu *vcpu, int ended)
 {
 	if (ended == 0)
 		return 0;
+	run_head_restore(vcpu->run, &vcpu->head);
+	vcpu->unsettled = true;
+	if (!vcpu->running)
+		return 0;
 	work_end(vcpu);
 	return -EINTR;
+}
+
+/* Begins in the coroutine: work, or without it the question about the exit in kvm_run. */
+static int coroutine_begin(struct preload_vcpu *vcpu, struct preload_work *work)
+{
+	int ended;
+
+	vcpu->running = work;
+	vcpu->cancelled = false;
+	vcpu->head = run_head_save(vcpu->run);
+	if (work)
+		ended = coroutine_start(&vcpu->coroutine, work->function, work->argument);
+	else
+		ended = coroutine_start(&vcpu->coroutine, preload_who_ask, vcpu);
+	return coroutine_step(vcpu, ended);
 }
 
 /* A kick ended KVM_RUN, ours or the VMM's. */
 static int handle_kick(struct preload_vcpu *vcpu)
 {
 	struct preload_work *work = work_begin(vcpu);
-	int ended;
 
 	immediate_exit_clear(vcpu);
 	atomic_fetch_add_explicit(&vcpu->kicks, 1, memory_order_relaxed);
-	if (!work)
-		return -EINTR;
-	vcpu->running = work;
-	vcpu->cancelled = false;
-	ended = coroutine_start(&vcpu->coroutine, work->function, work->argument);
-	return work_step(vcpu, ended);
+	return work ? coroutine_begin(vcpu, work) : -EINTR;
 }
 
 /* An MSR that the VMM's filter denies, and of whose exits it never asked: #GP, as KVM would do. */
@@ -211,6 +227,8 @@ static int run_once(struct preload_vcpu *vcpu)
 		return handle_kick(vcpu);
 	if (result == 0 && answer_filter_exit(vcpu))
 		return 1;
+	if (result == 0 && preload_who_wants(vcpu))
+		return coroutine_begin(vcpu, NULL);
 	return result;
 }
 
@@ -221,7 +239,7 @@ long preload_vcpu_run(struct preload_vcpu *vcpu)
 	if (current != vcpu || !atomic_load_explicit(&vcpu->thread, memory_order_relaxed))
 		thread_enter(vcpu);
 	if (vcpu->coroutine.active) /* the VMM has served an exit of the call's handler */
-		return work_step(vcpu, coroutine_resume(&vcpu->coroutine));
+		return coroutine_step(vcpu, coroutine_resume(&vcpu->coroutine));
 	if (vcpu->run->kvm_valid_regs) /* calls would change what the VMM finds there */
 		preload_step_aside(vcpu->vm, "its VMM uses KVM_CAP_SYNC_REGS");
 	do
@@ -238,7 +256,7 @@ void preload_vcpu_reset(struct preload_vcpu *vcpu)
 		vcpu->cancelled = true;
 		while (!coroutine_resume(&vcpu->coroutine))
 			;
-		work_end(vcpu);
+		coroutine_step(vcpu, 1);
 	}
 	vcpu->unsettled = false;
 }

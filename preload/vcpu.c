@@ -32,6 +32,7 @@ struct preload_vcpu *preload_vcpu_create(struct preload_vm *vm, int fd, unsigned
 	vcpu->vm = vm;
 	vcpu->fd = fd;
 	vcpu->id = id;
+	vcpu->index = count;
 	vcpu->run = run;
 	vm->vcpus[count] = vcpu;
 	atomic_store(&vm->vcpu_count, count + 1);

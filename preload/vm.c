@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "handle.h"
 #include "raw_ioctl.h"
 #include "say.h"
 #include "util/clock.h"
@@ -74,6 +75,7 @@ struct preload_vm *preload_vm_create(int kvm_fd, int fd)
 	}
 	vm->fd = fd;
 	vm->created_ns = clock_now_ns();
+	vm->guest = preload_guest(vm);
 	memslots_init(&vm->slots);
 	pthread_mutex_init(&vm->lock, NULL);
 	clock_condition_init(&vm->changed);

@@ -18,12 +18,15 @@
 #include <time.h>
 
 #include "coroutine.h"
+#include "libguestview/guestview.h"
 #include "memslots.h"
 #include "requests.h"
+#include "run_head.h"
 
 #define PRELOAD_VCPUS 4096u /* KVM_MAX_VCPUS of x86 */
 
 struct preload_vm;
+struct who_watch;
 
 /* A function that a control thread wants to run on a vCPU's thread. It is on that thread's stack.
  */
@@ -36,7 +39,8 @@ struct preload_work {
 struct preload_vcpu {
 	struct preload_vm *vm;
 	int fd;
-	unsigned id;
+	unsigned id;	     /* as the VMM numbers it */
+	unsigned index;	     /* in vm->vcpus: as clients number it */
 	struct kvm_run *run; /* our own mapping of it */
 	struct sym_vcpu *engine;
 	_Atomic pid_t thread; /* of its last KVM_RUN; 0: none yet */
@@ -45,7 +49,9 @@ struct preload_vcpu {
 
 	struct preload_work *_Atomic work; /* changes under vm->lock */
 	/* Only the vCPU's thread: */
-	struct preload_work *running; /* the work that runs in the coroutine */
+	struct preload_work *running; /* the work in the coroutine; NULL there: preload_who_ask() */
+	struct run_head head;	      /* when the coroutine began */
+	uint64_t watch_number;	      /* of the watch that preload_who_ask() serves */
 	struct coroutine coroutine;
 	bool unsettled; /* a call left the interrupted context in kvm_run */
 	bool cancelled; /* the VMM loads other state: the parked call must end */
@@ -67,7 +73,10 @@ struct preload_vm {
 	_Atomic unsigned vcpu_count;
 	struct preload_vcpu *vcpus[PRELOAD_VCPUS]; /* the first vcpu_count are set */
 
-	pthread_mutex_t lock;	/* guards the works' fields */
+	struct guest guest;		 /* the handle to it (handle.h) */
+	pthread_mutex_t lock;		 /* guards the works' fields, and changes of the rest */
+	struct who_watch *_Atomic watch; /* of the client that waits for exits; NULL: none */
+	uint64_t watch_number;
 	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
 };
 

@@ -11,7 +11,7 @@ setup() {
 	export SYMVM_RUNTIME_DIR=$scratch/state
 	mkdir -p "$SYMVM_RUNTIME_DIR"
 	chmod 700 "$SYMVM_RUNTIME_DIR"
-	modprobe virtio_blk 2>/dev/null || true
+	qemu=/usr/bin/qemu-system-x86_64
 }
 
 # The guest's own list, by the shell alone: a process for it would be in the list.
@@ -24,8 +24,8 @@ echo listed'
 boot() {
 	local name=$1 command=$2
 	shift 2
-	"$symvm" qemu --name "$name" -- qemu-system-x86_64 -accel kvm -cpu host -m 256M -nodefaults -display none \
-		-no-reboot -serial "file:$scratch/console" -kernel "$(guest_kernel 6.1 bzimage)" \
+	"$symvm" qemu --name "$name" -- "$qemu" -accel kvm -cpu host -m 256M -nodefaults -display none \
+		-serial "file:$scratch/console" -kernel "$(guest_kernel 6.1 bzimage)" \
 		-initrd "$SYMVM_CACHE/images/initramfs-symbiotic-6.1.cpio" \
 		-append "$(guest_words "$command" symvm.net=off)" "$@" </dev/null 2>"$scratch/messages" 3>&- &
 	guest_pid=$!
@@ -63,21 +63,44 @@ end_well() {
 	end_well one
 }
 
-@test "qemu, 2 vCPUs with devices in its sandbox: calls while the guest works, and a pause" {
+# The guest works, and a process of it writes to the serial port.
+work='printf teller >/proc/$$/comm; echo begun
+while :; do dd if=/dev/urandom bs=64k count=4 2>/dev/null | sha256sum >/dev/null; echo still here; done'
+
+# begun COUNT: test whether the guest has begun its work so many times.
+begun() {
+	[ "$(grep -c '^begun' "$scratch/console")" -ge "$1" ]
+}
+
+# under_load OPTION...: boot 2 vCPUs with devices, and ask them while the guest works, is paused and is reset.
+under_load() {
 	truncate -s 16M "$scratch/disk"
-	boot two 'echo begun; while :; do dd if=/dev/urandom bs=64k count=4 2>/dev/null | sha256sum >/dev/null; done' \
-		-smp 2 -drive "file=$scratch/disk,format=raw,if=virtio" -device virtio-rng-pci \
-		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
-		-qmp "unix:$scratch/qmp,server=on,wait=off"
-	wait_until 120 said '^begun'
+	boot two "$work" -smp 2 -drive "file=$scratch/disk,format=raw,if=virtio" -device virtio-rng-pci \
+		-qmp "unix:$scratch/qmp,server=on,wait=off" "$@"
+	wait_until 120 begun 1
 	tests/qemu/ask_often.py "$SYMVM_RUNTIME_DIR/two.sock" 2 400
-	[[ $("$symvm" call two whoami) == *'"comm"'* ]]
+	"$symvm" who two --port 0x3f8 --count 20 --timeout 60000 --json | tee /dev/stderr |
+		jq -e '[.exits[] | select(.write).task.comm] | index("teller")'
 	qmp stop
 	run ! "$symvm" call two ping 1 2
 	[[ $output == *"did not answer in time"* ]]
 	qmp cont
 	tests/qemu/ask_often.py "$SYMVM_RUNTIME_DIR/two.sock" 2 20
+	qmp system_reset
+	wait_until 120 begun 2
+	tests/qemu/ask_often.py "$SYMVM_RUNTIME_DIR/two.sock" 2 100
 	end_well two
+}
+
+@test "qemu, 2 vCPUs with devices in its sandbox: calls and who while the guest works, a pause and a reset" {
+	under_load -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+}
+
+# bats test_tags=soak
+@test "qemu of Debian's backports, q35 with an iothread and a split irqchip: the same" {
+	qemu=$SYMVM_CACHE/lab/qemu/usr/bin/qemu-system-x86_64
+	[ -x "$qemu" ] || skip "scripts/qemu-fetch has no newer QEMU"
+	under_load -machine q35,kernel-irqchip=split -object iothread,id=io
 }
 
 # qmp COMMAND: give QEMU a command by its control socket.

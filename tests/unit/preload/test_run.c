@@ -11,12 +11,15 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 
 #include "preload/handle.h"
 #include "preload/raw_ioctl.h"
 #include "preload/vm.h"
+#include "services/who.h"
+#include "util/clock.h"
 
 static struct kvm_run *run;
 static unsigned runs;
@@ -65,7 +68,8 @@ static int create(void **state)
 	vm->engine = sym_vm_create(&config);
 	vm->kick_signal = preload_kick_signal_choose();
 	pthread_mutex_init(&vm->lock, NULL);
-	pthread_cond_init(&vm->changed, NULL);
+	clock_condition_init(&vm->changed);
+	vm->guest = preload_guest(vm);
 	vcpu->vm = vm;
 	vcpu->run = run;
 	vcpu->engine = sym_vcpu_create(vm->engine, -1, run, 0, vcpu);
@@ -138,6 +142,12 @@ static void ask_twice(void *argument)
 	}
 }
 
+static void switch_interrupts_off(void *argument)
+{
+	run->if_flag = 0;
+	run->cr8 = 15;
+}
+
 static void put_work(struct preload_vcpu *vcpu, struct preload_work *work)
 {
 	atomic_store(&vcpu->work, work);
@@ -197,8 +207,59 @@ static void reset_cancels_work_that_is_parked(void **state)
 	assert_false(vcpu->coroutine.active);
 }
 
+static void work_leaves_the_head_of_kvm_run(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct preload_work work = {.function = switch_interrupts_off, .argument = vcpu};
+
+	run->if_flag = 1;
+	run->cr8 = 3;
+	put_work(vcpu, &work);
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_int_equal(run->if_flag, 1);
+	assert_int_equal(run->cr8, 3);
+}
+
 static void nothing(void *argument)
 {
+}
+
+static void *watch_port(void *opaque)
+{
+	struct preload_vcpu *vcpu = opaque;
+	struct who_watch watch = {
+		.exits = {.reason = KVM_EXIT_IO, .first = 0x10, .last = 0x10},
+		.count = 1,
+		.end_ns = clock_now_ns() + 60 * NS_PER_SECOND,
+		.ring = guest_who_ring_create(1),
+	};
+	struct wait_limit limit;
+	struct error err;
+
+	wait_limit_init(&limit, 300);
+	assert_int_equal(who_watch_wait((struct vm *)vcpu->vm, &watch, &limit, &err), 0);
+	assert_int_equal(guest_who_ring_count(watch.ring), 0);
+	guest_who_ring_destroy(watch.ring);
+	return (void *)(uintptr_t)watch.missed;
+}
+
+/* The guest has not registered: the exit stays the VMM's, and the client learns that it was missed.
+ */
+static void watched_exit_stays_the_vmms(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	pthread_t thread;
+	void *missed;
+
+	assert_int_equal(pthread_create(&thread, NULL, watch_port, vcpu), 0);
+	while (!atomic_load(&vcpu->vm->watch))
+		sched_yield();
+	assert_int_equal(preload_vcpu_run(vcpu), 0);
+	assert_int_equal(run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(run->io.port, 0x10);
+	pthread_join(thread, &missed);
+	assert_int_equal((uintptr_t)missed, 1);
+	assert_null(vcpu->vm->watch);
 }
 
 static void vcpu_that_does_not_come_is_not_waited_for(void **state)
@@ -242,6 +303,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exits_inside_of_work_are_served_by_the_vmm, create,
 						destroy),
 		cmocka_unit_test_setup_teardown(reset_cancels_work_that_is_parked, create, destroy),
+		cmocka_unit_test_setup_teardown(work_leaves_the_head_of_kvm_run, create, destroy),
+		cmocka_unit_test_setup_teardown(watched_exit_stays_the_vmms, create, destroy),
 		cmocka_unit_test_setup_teardown(vcpu_that_does_not_come_is_not_waited_for, create,
 						destroy),
 		cmocka_unit_test_setup_teardown(another_thread_borrows_the_vcpu, create, destroy),
