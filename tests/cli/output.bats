@@ -118,7 +118,8 @@ PYTHON
 
 commands=("list" "info vm" "ps vm" "ps vm --tree --args --threads" "who vm --port 1" "who vm --port 1 --stack"
 	"call vm whoami" "memory vm" "swap vm" "metrics vm" "exits vm" "exits vm --stack" "exits vm --folded"
-	"stack vm 1" "stack vm" "exits vm --json" "list --json" "info vm --json" "ps vm --json" "who vm --port 1 --json"
+	"stack vm 1" "stack vm" "exits vm --json" "top vm --batch --interval 1"
+	"top vm --json --interval 1" "list --json" "info vm --json" "ps vm --json" "who vm --port 1 --json"
 	"memory vm --json" "swap vm --json" "stack vm 1 --json")
 
 @test "no command shows a VM's text raw: controls, C1, direction marks, line ends" {

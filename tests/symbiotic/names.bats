@@ -30,6 +30,12 @@ setup() {
 	# A process that runs, mostly on the other vCPU than the one that is asked first.
 	local busy
 	busy=$(tr -d '\r' <"$scratch/console" | sed -n 's/^busy is //p')
+	# Rates of all that, while the guest still runs.
+	"$symvm" top rude --json --interval 1 --tasks 3 >"$scratch/top"
+	jq -e --argjson busy "$busy" '.seconds > 0 and .host.cpu_percent > 0 and .host.memory > 0 and
+		.errors == {} and .guest.mem_total > .guest.mem_available and .exits_per_second > 0 and
+		(.vcpus | length) == 2 and .tasks_total > 10 and (.tasks | length) == 3 and
+		(.tasks[0] | .pid == $busy and .cpu_percent > 10)' "$scratch/top" || { cat "$scratch/top"; false; }
 	wait_until 60 eval '"$symvm" stack rude "$busy" --json | jq -e ".running and .in_user"'
 
 	# The kernel log, exact in JSON and escaped in the terminal, while all of user space is stopped.
@@ -72,6 +78,10 @@ setup() {
 	grep -qE '^ *2 .* \[kthreadd\]$' "$scratch/ps"
 	grep -qE '^ *[0-9]+ +2 .*   \[kworker' "$scratch/ps"
 	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/ps"
+
+	"$symvm" top rude --batch --interval 1 --tasks 1000 >"$scratch/top"
+	grep -qF 'a\x1b[31mX\x07' "$scratch/top"
+	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/top"
 
 	# Its memory: the total is the guest's own, the rest is within it.
 	local total

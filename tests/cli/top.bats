@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# symvm top of a VM that is a program here: rates, its end, and a real terminal. No /dev/kvm.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	symvm=${BUILD_DIR:-build}/symvm/symvm
+	[ -x "$symvm" ] || skip "symvm is not built"
+	work=$(mktemp -d)
+	export SYMVM_RUNTIME_DIR=$work/state
+	export LC_ALL=C.UTF-8
+	fake_pid=
+}
+
+teardown() {
+	[ -z "$fake_pid" ] || kill -KILL "$fake_pid" 2>/dev/null || true
+	rm -rf "$work"
+}
+
+# fake [OPTION]...: play the VM "vm" (fake_vm.py).
+fake() {
+	mkdir -m 700 -p "$SYMVM_RUNTIME_DIR"
+	/usr/bin/python3 tests/cli/fake_vm.py "$SYMVM_RUNTIME_DIR/vm" "$@" 3>&- &
+	fake_pid=$!
+	for _ in $(seq 100); do
+		[ ! -e "$SYMVM_RUNTIME_DIR/vm.ready" ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+@test "top --batch shows rates, and no text of the guest raw" {
+	fake
+	run -0 "$symvm" top vm --batch --interval 1
+	echo "$output"
+	[[ $output == *"host    CPU "*"memory 100 MiB"* ]]
+	[[ $output == *"exits   "*"/s: io "* ]]
+	[[ $output == *"swap    1 GiB, free 512 MiB, in "* ]]
+	[[ $output == *"disk    read "*" disk0"* ]]
+	[[ $output =~ \ 7\ +[0-9.]+\ +8\ KiB\ R\ busy'\x1b[2J' ]]
+	[[ $output != *$'\e'* ]]
+	# The busy process is above the idle one.
+	[[ $output =~ busy.*idle ]]
+}
+
+@test "top --json is JSON, one view for each count" {
+	fake
+	"$symvm" top vm --json --count 2 --interval 1 --tasks 1 >"$work/out"
+	[ "$(jq -s length "$work/out")" -eq 2 ]
+	jq -se 'all(.[]; .seconds > 0 and .exits.io > 0 and (.tasks | length) == 1 and .tasks_total == 2 and
+		.tasks[0].cpu_percent > 0 and .guest.swap_in_per_second == 0)' "$work/out"
+}
+
+@test "top of a guest that does not answer shows the VM, and why" {
+	fake --no-guest
+	run -0 "$symvm" top vm --batch --interval 1
+	[[ $output == *"exits   "*"/s: io "*"tasks   the guest"* ]]
+}
+
+@test "top of a VM that ends meanwhile ends with one row" {
+	fake --requests 6
+	run --separate-stderr timeout 60 "$symvm" top vm --batch --count 1000 --interval 1
+	[ "$status" -eq 1 ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == "symvm: top: "* ]]
+}
+
+@test "top on a terminal: keys, a narrow and a low one, and its state afterwards" {
+	fake
+	/usr/bin/python3 tests/cli/top_terminal.py "$symvm"
+	TERM=no-such-type run -1 script -qec "$symvm top vm" /dev/null
+	[[ $output == *"type 'no-such-type' is not known; use --batch"* ]]
+}
