@@ -91,6 +91,40 @@ caught() {
 	caught references 'names symvm/machine/gone.c, which does not exist'
 }
 
+# control_tree: a command `nap` with the argument `ms`, and the page that describes it.
+control_tree() {
+	mkdir -p symvm/control docs/reference
+	printf '%s\n' 'static const char *const known[] = {"ms", NULL};' \
+		'x = json_pack("{s:i}", "slept", 1);' 'static const struct control_command nap_command = {' \
+		'	.name = "nap",' '};' 'CONTROL_COMMAND(nap_command);' >symvm/control/nap.c
+	printf '## Commands\n\n### nap\n\nSleeps. Argument: `ms` (0 to 9). Answer: `slept`.\n\n## End\n' \
+		>docs/reference/control.md
+	git add -A
+	"$check" control
+}
+
+@test "control: a command without a section, and a section without a command" {
+	control_tree
+	sed -i 's/### nap/### sleep/' docs/reference/control.md
+	caught control "symvm/control/nap.c: docs/reference/control.md has no section '### nap'"
+	caught control "docs/reference/control.md:3: there is no command 'sleep'"
+}
+
+@test "control: an argument that only the command or only the page has" {
+	control_tree
+	sed -i 's/"ms"/"us"/' symvm/control/nap.c
+	caught control "docs/reference/control.md:3: 'nap' lacks its argument 'us' (symvm/control/nap.c)"
+	caught control "docs/reference/control.md:3: 'nap' has no argument 'ms'"
+	sed -i 's/Argument: .*9)\.//' docs/reference/control.md
+	caught control "says nothing about its arguments"
+}
+
+@test "control: a key of an answer that the page does not name" {
+	control_tree
+	sed -i 's/"slept"/"dreamt"/' symvm/control/nap.c
+	caught control "symvm/control/nap.c: docs/reference/control.md does not name the key 'dreamt'"
+}
+
 @test "manual: a page that mandoc complains about" {
 	printf '.XY unknown\n' >>docs/x.1
 	caught manual 'docs/x.1:4'
