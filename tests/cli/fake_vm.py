@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A program that plays a VM at its control socket: fake_vm.py PLACE [--no-guest] [--requests N]
+"""A program that plays a VM at its control socket: fake_vm.py PLACE [--no-guest] [--requests N] [--panic-at N]
 
 PLACE is the path of the socket without ".sock". Counters grow by each question, and the names of
-processes are hostile. With --requests it ends after so many of them.
+processes are hostile. With --requests it ends after so many of them, and
+from question --panic-at on its guest has panicked.
 """
 import argparse
 import fcntl
@@ -43,11 +44,13 @@ def answers(step):
     }
 
 
-def answer(line, step, no_guest):
+def answer(line, step, options):
     request = json.loads(line)
     result = answers(step).get(request["command"])
-    if no_guest and request["command"] in ("ps", "memory_use"):
+    if options.no_guest and request["command"] in ("ps", "memory_use"):
         return {"error": {"code": -107, "message": "the guest\nhas not registered"}}
+    if request["command"] == "info" and 0 < options.panic_at <= step:
+        result.update(state="panicked", panic="Oops\x1b[2J")
     if result is None:
         return {"error": {"code": -22, "message": "unknown command"}}
     return {"result": result}
@@ -58,6 +61,7 @@ def main():
     parser.add_argument("place")
     parser.add_argument("--no-guest", action="store_true")
     parser.add_argument("--requests", type=int, default=-1)
+    parser.add_argument("--panic-at", type=int, default=0)
     options = parser.parse_args()
     hold_name(options.place)
     listener = socket.socket(socket.AF_UNIX)
@@ -71,7 +75,7 @@ def main():
         with client, client.makefile("rw", encoding="utf-8") as stream:
             for line in stream:
                 step += 1
-                stream.write(json.dumps(answer(line, step, options.no_guest)) + "\n")
+                stream.write(json.dumps(answer(line, step, options)) + "\n")
                 stream.flush()
                 if step == options.requests:
                     break

@@ -83,6 +83,9 @@ setup() {
 	grep -qF 'a\x1b[31mX\x07' "$scratch/top"
 	run ! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$scratch/top"
 
+	examples/python-client/symvm_client.py ps rude | grep -qF ' a\x1b[31mX\x07'
+	[[ $(examples/python-client/symvm_client.py list) == "rude "*" running" ]]
+
 	# Its memory: the total is the guest's own, the rest is within it.
 	local total
 	total=$(tr -d '\r' <"$scratch/console" | sed -n 's/^total is \([0-9]*\) kB$/\1/p')
