@@ -183,7 +183,9 @@ struct sym_spy_vm_guest {
 	sym_u64 swap_in; /* pages since boot */
 	sym_u64 swap_out;
 	sym_u64 updated_ns; /* guest's monotonic clock at the last update */
-	sym_u64 reserved[46];
+	/* Pages of files that came back soon after their eviction, since boot. Older guests: 0. */
+	sym_u64 refault_file;
+	sym_u64 reserved[45];
 };
 
 #define SYM_BOOT_UNKNOWN  0u

@@ -422,6 +422,19 @@ void accounts_tick(struct accounts *accounts, uint64_t now_ns,
 	accounts_settle(accounts);
 }
 
+const char *accounts_explain_policy(const struct accounts *accounts, const struct accounts_vm *vm,
+				    char *text, size_t size)
+{
+	const struct broker_policy *policy = accounts->config.policy;
+	struct broker_vm_view view;
+
+	text[0] = '\0';
+	view_fill(&view, vm);
+	if (policy->explain)
+		policy->explain(accounts->policy_state, &view, text, size);
+	return text;
+}
+
 static unsigned long long mib(uint64_t bytes)
 {
 	return bytes / MIB;

@@ -37,7 +37,7 @@ struct accounts_demand {
 	uint64_t want;		     /* it would use so much if it got it */
 	uint64_t refaults, swap_ins; /* pages since the VM's start */
 	uint64_t psi_some, psi_full; /* hundredths of a percent */
-	uint64_t miss_ns;	     /* what one swap-in costs it; 0: unknown */
+	uint64_t miss_ns;	     /* what one of them costs it; 0: unknown */
 };
 
 struct accounts_vm {
@@ -129,5 +129,9 @@ struct accounts_vm *accounts_find(struct accounts *accounts, const char *name);
 /* Why @vm has what it has, in one line, whatever it is. Returns @text. */
 const char *accounts_explain(const struct accounts *accounts, const struct accounts_vm *vm,
 			     uint64_t now_ns, char *text, size_t size);
+/* What the policy knows about @vm beyond that, in one line; "" if it says nothing. Returns @text.
+ */
+const char *accounts_explain_policy(const struct accounts *accounts, const struct accounts_vm *vm,
+				    char *text, size_t size);
 
 #endif

@@ -26,6 +26,7 @@
 #include "machine/report.h"
 #include "machine/vm.h"
 #include "services/broker_link.h"
+#include "services/broker_misses.h"
 #include "swap/device.h"
 #include "swap/store/store.h"
 #include "util/container_of.h"
@@ -53,6 +54,7 @@ struct vm_broker {
 	struct error words;
 	unsigned ticks, stalled_ticks;
 	uint64_t last_plugged;
+	struct broker_misses misses;
 
 	pthread_mutex_t lock; /* guards the rest, for describe() */
 	bool joined;
@@ -112,6 +114,28 @@ static uint64_t keep_bytes(uint64_t total)
 	return u64_max(total / KEEP_PART, KEEP_LEAST);
 }
 
+/* What the guest says (SymSpy), and what the stores count. */
+static void misses_count(struct vm_broker *broker)
+{
+	struct vm *vm = broker->device.vm;
+	struct broker_miss_counts counts = {0};
+	struct sym_spy_vm_guest guest;
+	struct swap_store *store;
+
+	if (!vm->symbiotic || sym_vm_spy_read(vm->symbiotic, &guest) < 0)
+		return;
+	counts.swap_ins = guest.swap_in;
+	counts.refaults = guest.refault_file;
+	for (unsigned i = 0; (store = swap_store_find(vm, i)); i++) {
+		const struct swap_counters *stored = swap_store_counters(store);
+
+		counts.fetches += atomic_load(&stored->fetches);
+		counts.fetch_ns += atomic_load(&stored->fetch_ns);
+		counts.has_store = true;
+	}
+	broker_misses_update(&broker->misses, &counts);
+}
+
 /* What the guest says (SymSpy), which is a claim. Without it, the VM wants what it has. */
 static void demand_ask(struct vm_broker *broker, const struct virtio_mem_state *mem, uint64_t slots,
 		       struct accounts_demand *demand)
@@ -128,7 +152,6 @@ static void demand_ask(struct vm_broker *broker, const struct virtio_mem_state *
 	available = u64_min(guest.mem_available, total);
 	if (available > keep_bytes(total))
 		demand->idle = u64_min(available - keep_bytes(total), mem->plugged);
-	demand->swap_ins = guest.swap_in & INT64_MAX;
 	if (!mem->driver)
 		return;
 	need = total - available + keep_bytes(total);
@@ -155,6 +178,9 @@ static void lease_apply(struct vm_broker *broker, struct accounts_demand *demand
 	*demand = (struct accounts_demand){
 		.held = fixed + u64_max(mem.requested, mem.plugged),
 		.serial = broker->lease.serial,
+		.swap_ins = broker->misses.swap_ins,
+		.refaults = broker->misses.refaults,
+		.miss_ns = broker->misses.miss_ns,
 	};
 	demand_ask(broker, &mem, slots, demand);
 }
@@ -165,10 +191,11 @@ static void demand_send(struct vm_broker *broker, bool regular)
 	struct accounts_demand demand;
 	bool news;
 
+	if (regular)
+		misses_count(broker);
 	pthread_mutex_lock(&broker->lock);
 	lease_apply(broker, &demand);
-	news = demand.held != broker->demand.held || demand.serial != broker->demand.serial ||
-	       demand.swap_ins != broker->demand.swap_ins;
+	news = demand.held != broker->demand.held || demand.serial != broker->demand.serial;
 	broker->demand = demand;
 	pthread_mutex_unlock(&broker->lock);
 	if (broker->joined && (news || regular))
@@ -375,14 +402,16 @@ static void broker_info(struct vm *vm, json_t *object)
 	if (!broker)
 		return;
 	pthread_mutex_lock(&broker->lock);
-	all = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "socket",
-			broker->path, "connected", broker->joined, "lease_bytes",
-			(json_int_t)broker->lease.bytes, "held_bytes",
-			(json_int_t)broker->demand.held, "want_bytes",
-			(json_int_t)broker->demand.want, "idle_bytes",
-			(json_int_t)broker->demand.idle, "min_bytes", (json_int_t)broker->join.min,
-			"max_bytes", (json_int_t)broker->join.max, "weight",
-			(json_int_t)broker->join.weight, "changes", (json_int_t)broker->leases);
+	all = json_pack(
+		"{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "socket",
+		broker->path, "connected", broker->joined, "lease_bytes",
+		(json_int_t)broker->lease.bytes, "held_bytes", (json_int_t)broker->demand.held,
+		"want_bytes", (json_int_t)broker->demand.want, "idle_bytes",
+		(json_int_t)broker->demand.idle, "min_bytes", (json_int_t)broker->join.min,
+		"max_bytes", (json_int_t)broker->join.max, "weight",
+		(json_int_t)broker->join.weight, "changes", (json_int_t)broker->leases, "swap_ins",
+		(json_int_t)broker->demand.swap_ins, "refaults",
+		(json_int_t)broker->demand.refaults, "miss_ns", (json_int_t)broker->demand.miss_ns);
 	pthread_mutex_unlock(&broker->lock);
 	if (all)
 		json_object_update(object, all);

@@ -9,6 +9,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/io.h>
+#include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -61,6 +62,7 @@ static void sym_spy_publish(void)
 	guest->swap_free = info.swap_free;
 	guest->swap_in = info.swap_in;
 	guest->swap_out = info.swap_out;
+	guest->refault_file = global_node_page_state(WORKINGSET_REFAULT_FILE);
 	guest->updated_ns = ktime_get_ns();
 	sym_spy_seq_end(&guest->seq);
 	raw_spin_unlock_irqrestore(&sym_spy_vm_lock, flags);

@@ -202,7 +202,7 @@ static json_t *vm_describe(const struct broker_server *server, const struct acco
 	const struct usage *usage = &server->usages[index_of(server, vm)];
 	const struct lease *lease = &vm->lease;
 	uint64_t now = clock_now_ns();
-	char why[512];
+	char why[512], weighed[512];
 	json_t *object = json_pack(
 		"{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
 		"s:s}",
@@ -218,6 +218,10 @@ static json_t *vm_describe(const struct broker_server *server, const struct acco
 
 	json_object_set_new(object, "account",
 			    json_string(usage->current_fd >= 0 ? usage->group : "resident memory"));
+	json_object_set_new(object, "miss_ns", json_integer((json_int_t)vm->demand.miss_ns));
+	accounts_explain_policy(server->accounts, vm, weighed, sizeof(weighed));
+	if (weighed[0])
+		json_object_set_new(object, "weighed", json_string(weighed));
 	json_object_set_new(object, "limited", json_boolean(usage_can_limit(usage)));
 	if (usage->words[0])
 		json_object_set_new(object, "note", json_string(usage->words));

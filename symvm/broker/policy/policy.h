@@ -19,9 +19,9 @@ struct broker_vm_view {
 	uint64_t id; /* the same VM has the same id in every call */
 	uint64_t min, max, weight;
 	uint64_t leased, used, idle, want; /* bytes; idle <= leased, min <= want <= max */
-	uint64_t refaults, swap_ins;	   /* pages since the VM's start */
+	uint64_t refaults, swap_ins;	   /* pages since the VM's start; none is in both */
 	uint64_t psi_some, psi_full;	   /* hundredths of a percent */
-	uint64_t miss_ns;		   /* what one swap-in costs; 0: unknown */
+	uint64_t miss_ns;		   /* what one of them costs; 0: unknown */
 };
 
 struct broker_host_view {
@@ -41,6 +41,12 @@ struct broker_policy {
 	 */
 	void (*decide)(void *state, const struct broker_host_view *host,
 		       const struct broker_vm_view *vms, size_t count, uint64_t *targets);
+	/*
+	 * Writes in one line what the last decisions know about @vm beyond its view, and what that
+	 * is worth. NULL: nothing.
+	 */
+	void (*explain)(const void *state, const struct broker_vm_view *vm, char *text,
+			size_t size);
 };
 #define BROKER_POLICY(object) REGISTRY_ENTRY(symvm_broker_policies, struct broker_policy, object)
 

@@ -22,6 +22,7 @@
  * sum of all leases goes down by a 16th every ten seconds, never below the mins. PSI is a mean over
  * so long.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/policy/policy.h"
@@ -200,10 +201,36 @@ static void demand_decide(void *opaque, const struct broker_host_view *host,
 			 targets);
 }
 
+static const struct history *history_find(const struct demand_state *state, uint64_t id)
+{
+	for (size_t i = 0; i < BROKER_POLICY_VMS_MAX; i++)
+		if (id && state->histories[i].id == id)
+			return &state->histories[i];
+	return NULL;
+}
+
+static void demand_explain(const void *opaque, const struct broker_vm_view *vm, char *text,
+			   size_t size)
+{
+	const struct history *history = history_find(opaque, vm->id);
+	uint64_t loss = history ? history->loss : 0;
+	struct broker_claim claim = claim_of(vm, loss);
+	uint64_t idle = vm->leased > claim.active ? vm->leased - claim.active : 0;
+	uint64_t factor = 100 + LOSS_FACTOR * loss * 100 / LOSS_ALL;
+
+	snprintf(text, size,
+		 "idle tax: %llu MiB of it are idle and count %u times; marginal loss: it loses "
+		 "%llu.%02llu %% of its time by misses, so its weight counts %llu.%02llu times",
+		 (unsigned long long)(idle >> 20), BROKER_IDLE_COST,
+		 (unsigned long long)(loss / 100), (unsigned long long)(loss % 100),
+		 (unsigned long long)(factor / 100), (unsigned long long)(factor % 100));
+}
+
 static const struct broker_policy demand_policy = {
 	.name = "demand",
 	.help = "what each wants; if that is more than the share, where it does most good",
 	.state_size = sizeof(struct demand_state),
 	.decide = demand_decide,
+	.explain = demand_explain,
 };
 BROKER_POLICY(demand_policy);

@@ -160,6 +160,7 @@ static int fetch_locked(struct swap_store *store, uint32_t slot)
 
 int swap_store_fetch(struct swap_store *store, uint64_t slot)
 {
+	uint64_t begun = clock_now_ns();
 	int status;
 
 	if (slot >= store->slot_count)
@@ -181,6 +182,7 @@ int swap_store_fetch(struct swap_store *store, uint64_t slot)
 	if (status == 0)
 		status = fetch_locked(store, (uint32_t)slot);
 	swap_unlock(store);
+	swap_count(store, fetch_ns, clock_now_ns() - begun);
 	if (status == -EAGAIN)
 		swap_count(store, fetches_waiting, 1);
 	else if (status == -ENOSPC)

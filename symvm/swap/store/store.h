@@ -43,6 +43,7 @@ struct swap_config {
 	X(fetches, "doorbells for slots that were stored elsewhere")                 \
 	X(fetches_waiting, "of them, answered: it is being fetched")                 \
 	X(fetches_refused, "of them, refused: no room within the budget")            \
+	X(fetch_ns, "ns that they took, reads of spilled slots included")            \
 	X(fetched, "slots brought back into the window")                             \
 	X(fetched_ahead, "of them, unasked: neighbours of one that was asked for")   \
 	X(filled, "slots stored as one repeated word")                               \

@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "swap/store/store_internal.h"
+#include "util/clock.h"
 
 #define PICK_LOOKS 4u /* looks for incompressible slots, before compressed ones */
 
@@ -154,11 +155,13 @@ static void fetch_slots(struct swap_store *store, struct swap_evictor *evictor, 
 			uint32_t slot, uint8_t *data)
 {
 	unsigned count = fetch_claim_locked(store, slot), good;
+	uint64_t begun;
 	int status;
 
 	if (count == 0)
 		return;
 	swap_unlock(store);
+	begun = clock_now_ns();
 	status = store->spill->ops->read(store->spill, lane, slot, data, count);
 	good = status < 0 ? 0 : count;
 	/* The error may be a neighbour's. */
@@ -169,6 +172,7 @@ static void fetch_slots(struct swap_store *store, struct swap_evictor *evictor, 
 	swap_lock(store);
 	read_ended_locked(store, status);
 	swap_count(store, spill_reads, good);
+	swap_count(store, fetch_ns, clock_now_ns() - begun);
 	for (unsigned i = 0; i < count; i++) {
 		if (i < good || i == 0)
 			fetch_finish_locked(store, evictor, slot + i,

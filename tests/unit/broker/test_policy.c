@@ -326,6 +326,36 @@ static void test_demand_yields_to_the_host(void **state)
 	run_end(&run);
 }
 
+static void test_demand_is_explained(void **state)
+{
+	struct run run = run_begin("demand", 1024 * MIB);
+	struct broker_vm_view vms[2] = {vm(1, 512 * MIB, 1000 * MIB), vm(2, 512 * MIB, 512 * MIB)};
+	uint64_t targets[2];
+	char text[512];
+
+	vms[0].miss_ns = 1000;
+	vms[1].idle = 300 * MIB;
+	/* A decision is 1.25 s after the last one, which its misses of 1 us take as a whole. */
+	for (unsigned i = 0; i < 60; i++) {
+		run.host.now_ns += SECOND;
+		vms[0].swap_ins += 750000;
+		vms[0].refaults += 500000;
+		run_decide(&run, vms, 2, targets);
+	}
+	run.policy->explain(run.state, &vms[0], text, sizeof(text));
+	assert_string_equal(text, "idle tax: 0 MiB of it are idle and count 4 times; marginal "
+				  "loss: it loses 100.00 % of its time by misses, so its weight "
+				  "counts 5.00 times");
+	run.policy->explain(run.state, &vms[1], text, sizeof(text));
+	assert_string_equal(text, "idle tax: 300 MiB of it are idle and count 4 times; marginal "
+				  "loss: it loses 0.00 % of its time by misses, so its weight "
+				  "counts 1.00 times");
+	vms[0].id = 3; /* not yet decided about */
+	run.policy->explain(run.state, &vms[0], text, sizeof(text));
+	assert_non_null(strstr(text, "loses 0.00 %"));
+	free(run.state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_demand_gives_where_time_is_lost),
 		cmocka_unit_test(test_demand_is_calm),
 		cmocka_unit_test(test_demand_yields_to_the_host),
+		cmocka_unit_test(test_demand_is_explained),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
