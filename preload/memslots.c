@@ -70,23 +70,58 @@ static bool slot_is_ram(const struct memslot *slot)
 	return !(slot->flags & KVM_MEM_READONLY);
 }
 
-void *memslots_translate(struct memslots *slots, uint64_t gpa, uint64_t len)
+/* The slot that has all of the range. The lock is held. */
+static const struct memslot *slot_find(const struct memslots *slots, uint64_t gpa, uint64_t len)
 {
-	uint64_t hva = 0;
-
-	pthread_rwlock_rdlock(&slots->lock);
 	for (size_t i = 0; i < slots->count; i++) {
 		const struct memslot *slot = &slots->list[i];
 
-		if (gpa < slot->gpa || gpa - slot->gpa >= slot->size ||
-		    len > slot->size - (gpa - slot->gpa))
-			continue;
-		if (slot_is_ram(slot))
-			hva = slot->hva + (gpa - slot->gpa);
-		break;
+		if (gpa >= slot->gpa && gpa - slot->gpa < slot->size &&
+		    len <= slot->size - (gpa - slot->gpa))
+			return slot;
 	}
+	return NULL;
+}
+
+/* Whether the slot is of the block of GPA 0: at its place in it, or directly behind it. */
+static bool slot_is_kept(const struct memslots *slots, const struct memslot *slot)
+{
+	const struct memslot *first = slot_find(slots, 0, 1);
+
+	if (!first)
+		return false;
+	if (slot->hva - slot->gpa == first->hva)
+		return true;
+	for (size_t i = 0; i < slots->count; i++) {
+		const struct memslot *other = &slots->list[i];
+
+		if (other->hva - other->gpa == first->hva && other->hva + other->size == slot->hva)
+			return true;
+	}
+	return false;
+}
+
+static void *translate(struct memslots *slots, uint64_t gpa, uint64_t len, bool kept)
+{
+	const struct memslot *slot;
+	uint64_t hva = 0;
+
+	pthread_rwlock_rdlock(&slots->lock);
+	slot = slot_find(slots, gpa, len);
+	if (slot && slot_is_ram(slot) && (!kept || slot_is_kept(slots, slot)))
+		hva = slot->hva + (gpa - slot->gpa);
 	pthread_rwlock_unlock(&slots->lock);
 	return (void *)(uintptr_t)hva;
+}
+
+void *memslots_translate(struct memslots *slots, uint64_t gpa, uint64_t len)
+{
+	return translate(slots, gpa, len, false);
+}
+
+void *memslots_translate_kept(struct memslots *slots, uint64_t gpa, uint64_t len)
+{
+	return translate(slots, gpa, len, true);
 }
 
 uint64_t memslots_size(struct memslots *slots)

@@ -37,6 +37,13 @@ int memslots_set(struct memslots *slots, const struct kvm_userspace_memory_regio
 /* HVA of RAM [gpa, gpa + len) (bytes), if one memslot has all of it; else NULL. Any thread. */
 void *memslots_translate(struct memslots *slots, uint64_t gpa, uint64_t len);
 
+/*
+ * The same for a range that stays in use: only in the block of host memory that begins at GPA 0, of
+ * which a VMM can have a second part above 4 GiB, directly behind the first. Any other memory may
+ * be a DIMM, which the VMM unmaps when it is unplugged. Any thread.
+ */
+void *memslots_translate_kept(struct memslots *slots, uint64_t gpa, uint64_t len);
+
 /* Bytes of RAM in all memslots. Any thread. */
 uint64_t memslots_size(struct memslots *slots);
 

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nested.h"
 #include "raw_ioctl.h"
 #include "say.h"
 #include "util/clock.h"
@@ -137,8 +138,6 @@ static struct preload_work *work_begin(struct preload_vcpu *vcpu)
 {
 	struct preload_work *work;
 
-	if (!atomic_load_explicit(&vcpu->work, memory_order_relaxed))
-		return NULL;
 	pthread_mutex_lock(&vcpu->vm->lock);
 	work = atomic_load(&vcpu->work);
 	if (work)
@@ -192,10 +191,13 @@ static int coroutine_begin(struct preload_vcpu *vcpu, struct preload_work *work)
 /* A kick ended KVM_RUN, ours or the VMM's. */
 static int handle_kick(struct preload_vcpu *vcpu)
 {
-	struct preload_work *work = work_begin(vcpu);
+	struct preload_work *work = NULL;
 
 	immediate_exit_clear(vcpu);
 	atomic_fetch_add_explicit(&vcpu->kicks, 1, memory_order_relaxed);
+	/* Work that cannot begin stays for a later kick. */
+	if (atomic_load_explicit(&vcpu->work, memory_order_relaxed) && nested_allows_call(vcpu))
+		work = work_begin(vcpu);
 	return work ? coroutine_begin(vcpu, work) : -EINTR;
 }
 
@@ -227,7 +229,7 @@ static int run_once(struct preload_vcpu *vcpu)
 		return handle_kick(vcpu);
 	if (result == 0 && answer_filter_exit(vcpu))
 		return 1;
-	if (result == 0 && preload_who_wants(vcpu))
+	if (result == 0 && preload_who_wants(vcpu) && nested_allows_call(vcpu))
 		return coroutine_begin(vcpu, NULL);
 	return result;
 }

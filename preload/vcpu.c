@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "nested.h"
 #include "raw_ioctl.h"
 #include "say.h"
 
@@ -49,6 +50,7 @@ static long set_cpuid(struct preload_vcpu *vcpu, void *argument)
 		return preload_raw_ioctl(vcpu->fd, KVM_SET_CPUID2, argument);
 	status = request_extend_cpuid(vcpu->vm->engine, argument, &extended);
 	if (status == 0) {
+		vcpu->nests = nested_is_offered(extended);
 		result = preload_raw_ioctl(vcpu->fd, KVM_SET_CPUID2, extended);
 		free(extended);
 		if (result >= 0)

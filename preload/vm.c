@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "handle.h"
+#include "nested.h"
 #include "raw_ioctl.h"
 #include "say.h"
 #include "util/clock.h"
@@ -20,6 +21,9 @@ static void *translate(void *opaque, uint64_t gpa, uint64_t len)
 {
 	struct preload_vm *vm = opaque;
 
+	/* libsymcall keeps the pages that the guest registers, and nothing else. */
+	if (len >= SYM_PAGE_SIZE)
+		return memslots_translate_kept(&vm->slots, gpa, len);
 	return memslots_translate(&vm->slots, gpa, len);
 }
 
@@ -61,6 +65,7 @@ static int create_engine(struct preload_vm *vm, int kvm_fd, const char **why)
 	if (run_size < (long)sizeof(struct kvm_run) || sym_vm_enable_msrs(vm->engine, 0) < 0)
 		return -ENOTSUP;
 	vm->run_size = (size_t)run_size;
+	nested_check_host(vm, kvm_fd);
 	return 0;
 }
 

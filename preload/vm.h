@@ -51,7 +51,9 @@ struct preload_vcpu {
 	/* Only the vCPU's thread: */
 	struct preload_work *running; /* the work in the coroutine; NULL there: preload_who_ask() */
 	struct run_head head;	      /* when the coroutine began */
-	uint64_t watch_number;	      /* of the watch that preload_who_ask() serves */
+	bool nests;		      /* the guest's CPUID has SVM or VMX */
+	struct kvm_nested_state *nested; /* room for an answer; NULL until it is needed */
+	uint64_t watch_number;		 /* of the watch that preload_who_ask() serves */
 	struct coroutine coroutine;
 	bool unsettled; /* a call left the interrupted context in kvm_run */
 	bool cancelled; /* the VMM loads other state: the parked call must end */
@@ -61,7 +63,9 @@ struct preload_vcpu {
 
 struct preload_vm {
 	int fd;
-	size_t run_size; /* bytes of kvm_run */
+	size_t run_size;    /* bytes of kvm_run */
+	bool nested_in_run; /* kvm_run says whether a nested guest runs */
+	size_t nested_size; /* bytes of KVM_GET_NESTED_STATE; 0: KVM has none */
 	struct sym_vm *engine;
 	struct memslots slots;
 	int kick_signal;

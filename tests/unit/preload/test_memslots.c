@@ -80,12 +80,47 @@ static void slots_move_and_go(void **state)
 	free(slots.list);
 }
 
+/* As a VMM lays out 3 GiB + 1 GiB of one block with a hole for the screen, and a DIMM. */
+static void only_the_block_of_gpa_0_is_kept(void **state)
+{
+	const uint64_t block = 0x7f0000000000, dimm = 0x7e0000000000, high = 4096 * MIB;
+	const struct kvm_userspace_memory_region regions[] = {
+		{.slot = 0, .memory_size = MIB / 2, .userspace_addr = block},
+		{.slot = 1,
+		 .guest_phys_addr = MIB,
+		 .memory_size = 3071 * MIB,
+		 .userspace_addr = block + MIB},
+		{.slot = 2,
+		 .guest_phys_addr = high,
+		 .memory_size = 1024 * MIB,
+		 .userspace_addr = block + 3072 * MIB},
+		{.slot = 3,
+		 .guest_phys_addr = 2 * high,
+		 .memory_size = MIB,
+		 .userspace_addr = dimm},
+	};
+	struct memslots slots;
+
+	memslots_init(&slots);
+	assert_null(memslots_translate_kept(&slots, 0, 4096));
+	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
+		assert_int_equal(memslots_set(&slots, &regions[i]), 0);
+	assert_non_null(memslots_translate_kept(&slots, 0, 4096));
+	assert_non_null(memslots_translate_kept(&slots, 2 * MIB, 4096));
+	assert_int_equal((uintptr_t)memslots_translate_kept(&slots, high + 4096, 4096),
+			 block + 3072 * MIB + 4096);
+	assert_non_null(memslots_translate(&slots, 2 * high, 4096));
+	assert_null(memslots_translate_kept(&slots, 2 * high, 4096));
+	free(slots.list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_only_ranges_of_one_slot),
 		cmocka_unit_test(rom_and_the_smm_address_space_are_not_ram),
 		cmocka_unit_test(slots_move_and_go),
+		cmocka_unit_test(only_the_block_of_gpa_0_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 
 #include "preload/handle.h"
+#include "preload/nested.h"
 #include "preload/raw_ioctl.h"
 #include "preload/vm.h"
 #include "services/who.h"
@@ -23,10 +24,14 @@
 
 static struct kvm_run *run;
 static unsigned runs;
+static struct kvm_nested_state *vcpu_nested; /* KVM's answer, and its flags */
+static uint16_t nested_flags;
 
 /* KVM: an exit to port 0x10 at once, unless a kick is due. */
 static long play(unsigned long request)
 {
+	if (request == KVM_GET_NESTED_STATE)
+		vcpu_nested->flags = nested_flags;
 	if (request != KVM_RUN)
 		return 0;
 	runs++;
@@ -224,6 +229,48 @@ static void nothing(void *argument)
 {
 }
 
+static void no_work_begins_in_a_nested_guest(void **state)
+{
+	struct preload_vcpu *vcpu = *state;
+	struct preload_work work = {.function = nothing};
+
+	vcpu->nests = true;
+	vcpu->vm->nested_size = 4096;
+	vcpu->nested = vcpu_nested = calloc(1, 4096);
+	nested_flags = KVM_STATE_NESTED_GUEST_MODE;
+	put_work(vcpu, &work);
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_false(work.begun);
+	nested_flags = 0;
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_true(work.done);
+	/* Not known: no call. */
+	vcpu->vm->nested_size = 0;
+	vcpu->nested = NULL;
+	work.begun = work.done = false;
+	put_work(vcpu, &work);
+	assert_int_equal(preload_vcpu_run(vcpu), -EINTR);
+	assert_false(work.begun);
+	free(vcpu_nested);
+}
+
+static void cpuid_shows_whether_a_guest_can_nest(void **state)
+{
+	struct kvm_cpuid2 *list = calloc(1, sizeof(*list) + 2 * sizeof(list->entries[0]));
+
+	list->nent = 2;
+	list->entries[0].function = 1;
+	list->entries[1].function = 0x80000001;
+	assert_false(nested_is_offered(list));
+	list->entries[0].ecx = 1u << 5;
+	assert_true(nested_is_offered(list));
+	list->entries[0].ecx = 1u << 2; /* SVM's bit, but of another leaf */
+	assert_false(nested_is_offered(list));
+	list->entries[1].ecx = 1u << 2;
+	assert_true(nested_is_offered(list));
+	free(list);
+}
+
 static void *watch_port(void *opaque)
 {
 	struct preload_vcpu *vcpu = opaque;
@@ -304,6 +351,8 @@ int main(void)
 						destroy),
 		cmocka_unit_test_setup_teardown(reset_cancels_work_that_is_parked, create, destroy),
 		cmocka_unit_test_setup_teardown(work_leaves_the_head_of_kvm_run, create, destroy),
+		cmocka_unit_test_setup_teardown(no_work_begins_in_a_nested_guest, create, destroy),
+		cmocka_unit_test(cpuid_shows_whether_a_guest_can_nest),
 		cmocka_unit_test_setup_teardown(watched_exit_stays_the_vmms, create, destroy),
 		cmocka_unit_test_setup_teardown(vcpu_that_does_not_come_is_not_waited_for, create,
 						destroy),
