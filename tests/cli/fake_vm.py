@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A program that plays a VM at its control socket: fake_vm.py PLACE [--no-guest] [--requests N] [--panic-at N]
+"""A program that plays a VM at its control socket: fake_vm.py PLACE [OPTION]...
 
 PLACE is the path of the socket without ".sock". Counters grow by each question, and the names of
-processes are hostile. With --requests it ends after so many of them, and
-from question --panic-at on its guest has panicked.
+processes are hostile. --no-guest: the guest does not answer. --requests N: ends after N of them.
+--panic-at N: from question N on the guest has panicked. --markup: a process has a name of HTML.
+--empty: each answer is an empty object.
 """
 import argparse
 import fcntl
@@ -49,6 +50,10 @@ def answer(line, step, options):
     result = answers(step).get(request["command"])
     if options.no_guest and request["command"] in ("ps", "memory_use"):
         return {"error": {"code": -107, "message": "the guest\nhas not registered"}}
+    if options.markup and request["command"] == "ps":
+        result["tasks"][1]["comm"] = "<script>alert(1)</script>&'\""
+    if options.empty and result:
+        result = {}
     if request["command"] == "info" and 0 < options.panic_at <= step:
         result.update(state="panicked", panic="Oops\x1b[2J")
     if result is None:
@@ -62,6 +67,8 @@ def main():
     parser.add_argument("--no-guest", action="store_true")
     parser.add_argument("--requests", type=int, default=-1)
     parser.add_argument("--panic-at", type=int, default=0)
+    parser.add_argument("--markup", action="store_true")
+    parser.add_argument("--empty", action="store_true")
     options = parser.parse_args()
     hold_name(options.place)
     listener = socket.socket(socket.AF_UNIX)

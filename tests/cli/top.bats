@@ -73,3 +73,37 @@ fake() {
 	TERM=no-such-type run -1 script -qec "$symvm top vm" /dev/null
 	[[ $output == *"type 'no-such-type' is not known; use --batch"* ]]
 }
+
+@test "report is one page that loads nothing, with charts, and no text of the guest is markup" {
+	fake --markup
+	run -0 "$symvm" report vm "$work/page.html" --seconds 1
+	[ -z "$output" ]
+	/usr/bin/python3 - "$work/page.html" <<'PYTHON'
+import sys, unicodedata, xml.etree.ElementTree as tree
+text = open(sys.argv[1], "rb").read().decode("utf-8")
+assert all(c == "\n" or c == " " or unicodedata.category(c)[0] not in "CZ" for c in text)
+page = tree.fromstring(text)  # well-formed, and so nothing of the guest is markup
+names = [element.tag.split("}")[1] for element in page.iter()]
+allowed = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "svg", "text", "rect"}
+assert set(names) <= allowed, set(names) - allowed
+for element in page.iter():
+    for key, value in element.attrib.items():
+        assert key in ("lang", "charset", "http-equiv", "content", "width", "height", "viewBox", "x", "y",
+                       "text-anchor"), key
+words = [element.text for element in page.iter() if element.text]
+assert any(word.startswith("<script>alert(1)</script>&'\"") for word in words), words
+assert "not known" not in words, words
+widths = [float(e.get("width")) for e in page.iter() if e.tag.endswith("}rect")]
+assert max(widths) <= 380 and min(widths) >= 0 and len(widths) >= 15, widths
+assert names.count("svg") >= 6, names
+PYTHON
+	run -1 "$symvm" report vm "$work/none/page.html" --seconds 1
+	[ "$output" = "symvm: report: $work/none/page.html: No such file or directory" ]
+}
+
+@test "report of a VM that says nothing useful is a page, too" {
+	fake --no-guest --empty
+	run -0 "$symvm" report vm "$work/page.html" --seconds 1
+	/usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])' "$work/page.html"
+	[ "$(grep -c 'not answered' "$work/page.html")" -eq 2 ]
+}
