@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli/client.h"
+#include "cli/exits_live.h"
 #include "cli/exits_stack.h"
 #include "cli/flame_graph.h"
 #include "cli/output.h"
@@ -46,6 +47,11 @@ static const struct argument exits_options[] = {
 	 .metavar = "FILE",
 	 .key = "svg",
 	 .help = "Write a flame graph to FILE, for a browser (implies --stack)"},
+	{.name = "live",
+	 .letter = 'l',
+	 .type = ARGUMENT_FLAG,
+	 .key = "live",
+	 .help = "Show the last N seconds (default: 2) again and again, on the whole terminal"},
 	{.name = "end",
 	 .type = ARGUMENT_FLAG,
 	 .key = "end",
@@ -256,14 +262,34 @@ static int ask(const struct command_input *input, json_t **answer, struct error 
 	return status;
 }
 
+/* A live table has no stacks, and no other form. */
+static int run_live(const struct command_input *input, struct error *err)
+{
+	static const char *const others[] = {"stack", "folded", "svg", "end"};
+	json_t *request = json_copy(input->request);
+	int status = 0;
+
+	json_object_del(request, "live");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (input->json || json_object_get(input->request, others[i]))
+			status = error_set(err, -EINVAL,
+					   "--live goes with --reason, --sample and "
+					   "--seconds only");
+	if (status == 0)
+		status = exits_live(input->vm, request, err);
+	json_decref(request);
+	return status;
+}
+
 static int exits_run(const struct command *command, struct command_input *input)
 {
 	const char *svg = json_string_value(json_object_get(input->request, "svg"));
 	json_t *answer = NULL;
 	struct error err;
-	int status = ask(input, &answer, &err);
+	bool live = json_is_true(json_object_get(input->request, "live"));
+	int status = live ? run_live(input, &err) : ask(input, &answer, &err);
 
-	if (status == 0 && !json_is_true(json_object_get(input->request, "end"))) {
+	if (status == 0 && !live && !json_is_true(json_object_get(input->request, "end"))) {
 		print_answer(input, answer);
 		if (svg)
 			status = write_graph(input, answer, svg, &err);

@@ -34,6 +34,12 @@ def answers(step):
             "devices": [{"name": "disk0", "type": "virtio-blk", "reads": step, "writes": 0,
                          "read_bytes": step * MIB, "written_bytes": 0}],
         },
+        "exits": {
+            "seconds": 2.0, "sample": 100, "other": 0, "totals": {"io": {"exits": 20, "asked": 20, "unattributed": 4}},
+            "rows": [{"count": 16, "reason": "io", "port": 1520, "write": True,
+                      "task": {"pid": 7, "comm": "busy\x1b[2J\x9b", "cgroup": "/web"}},
+                     {"count": 4, "reason": "io", "port": 1520, "write": True, "task": None}],
+        },
         "memory": {"size": 512 * MIB, "host": 100 * MIB},
         "memory_use": {"mem_total": 500 * MIB, "mem_available": 300 * MIB, "swap_total": 1024 * MIB,
                        "swap_free": 512 * MIB, "swap_in": 5, "swap_out": 5},

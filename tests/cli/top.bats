@@ -69,7 +69,7 @@ fake() {
 
 @test "top on a terminal: keys, a narrow and a low one, and its state afterwards" {
 	fake
-	/usr/bin/python3 tests/cli/top_terminal.py "$symvm"
+	/usr/bin/python3 tests/cli/top_terminal.py host busy io "$symvm" top vm --interval 1
 	TERM=no-such-type run -1 script -qec "$symvm top vm" /dev/null
 	[[ $output == *"type 'no-such-type' is not known; use --batch"* ]]
 }
@@ -106,4 +106,15 @@ PYTHON
 	run -0 "$symvm" report vm "$work/page.html" --seconds 1
 	/usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])' "$work/page.html"
 	[ "$(grep -c 'not answered' "$work/page.html")" -eq 2 ]
+}
+
+@test "exits --live shows rates, places and tasks" {
+	fake
+	run -0 "$symvm" exits vm --live
+	[ "${lines[0]}" = '      10.0/s, not attributed 4 of 20: io' ]
+	[ "${lines[2]}" = '       8.0   80.0          7 io port 0x5f0 write: busy\x1b[2J\u{9b} /web' ]
+	[ "${lines[3]}" = '       2.0   20.0          - io port 0x5f0 write: (not attributed) ' ]
+	run -1 "$symvm" exits vm --live --stack
+	[ "$output" = "symvm: exits: --live goes with --reason, --sample and --seconds only" ]
+	/usr/bin/python3 tests/cli/top_terminal.py EXIT busy io "$symvm" exits vm --live
 }
