@@ -7,9 +7,9 @@
 
 #define HLT_OPCODE 0xf4
 
-#ifndef KVM_RUN_X86_GUEST_MODE
-#define KVM_RUN_X86_GUEST_MODE (1 << 2)
-#endif
+/* A nested VMX state has up to two pages behind its header (asm/kvm.h, struct
+ * kvm_vmx_nested_state_data). */
+#define NESTED_DATA_MAX (2 * 4096)
 
 /* The first check, before anything is touched. It needs no ioctl. */
 int sym_admit_registration(struct sym_vcpu *vcpu)
@@ -73,6 +73,29 @@ static int find_halted(struct sym_vcpu *vcpu)
 	return 0;
 }
 
+/*
+ * Whether the vCPU runs a guest of its own guest: the context is that one's, and no handler is
+ * there. KVM says so in kvm_run since Linux 6.11. Before, the library asks for the nested state,
+ * but only if the context can be a nested guest's: that has EFER.SVME or CR4.VMXE set (AMD APM 2,
+ * 15.5.1, VMRUN's consistency checks; Intel SDM 3C, A.8, CR4's fixed bits). An error is a yes.
+ */
+static bool in_nested_guest(struct sym_vcpu *vcpu)
+{
+	const struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
+	struct {
+		struct kvm_nested_state state;
+		uint8_t data[NESTED_DATA_MAX];
+	} nested;
+
+	if (vcpu->vm->guest_mode_shown)
+		return vcpu->run->flags & KVM_RUN_X86_GUEST_MODE;
+	if (!(sregs->efer & EFER_SVME) && !(sregs->cr4 & CR4_VMXE))
+		return false;
+	nested.state = (struct kvm_nested_state){.size = sizeof(nested)};
+	return sym_kvm_ioctl(vcpu, KVM_GET_NESTED_STATE, &nested) ||
+	       nested.state.flags & KVM_STATE_NESTED_GUEST_MODE;
+}
+
 /* The second check, on the context that completion left. */
 int sym_admit_context(struct sym_vcpu *vcpu)
 {
@@ -80,7 +103,7 @@ int sym_admit_context(struct sym_vcpu *vcpu)
 	const struct kvm_vcpu_events *events = &vcpu->saved.events;
 	uint64_t rsp = vcpu->saved.regs.rsp;
 
-	if (vcpu->run->flags & KVM_RUN_X86_GUEST_MODE) {
+	if (in_nested_guest(vcpu)) {
 		sym_count(vcpu, refused_mode);
 		return -EAGAIN;
 	}

@@ -61,6 +61,7 @@ static void describe(struct sym_vcpu *vcpu)
 	const struct kvm_run *run = vcpu->run;
 
 	exit->reason = run->exit_reason;
+	memcpy(exit->head, (const uint8_t *)run + SYM_EXIT_HEAD_FIRST, sizeof(exit->head));
 	exit->len = run->exit_reason == KVM_EXIT_IO	? sizeof(run->io)
 		    : run->exit_reason == KVM_EXIT_MMIO ? sizeof(run->mmio)
 							: SYM_EXIT_BYTES;
@@ -73,13 +74,17 @@ static void describe(struct sym_vcpu *vcpu)
 	}
 }
 
-/* Lets kvm_run describe the exit again that it described before the call. */
+/*
+ * Lets kvm_run describe the exit again that it described before the call, with its head: whether
+ * interrupts are on, CR8, the APIC base. The handler's runs left their own there.
+ */
 void sym_exit_restore_run(struct sym_vcpu *vcpu)
 {
 	struct sym_exit *exit = &vcpu->exit;
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = exit->reason;
+	memcpy((uint8_t *)run + SYM_EXIT_HEAD_FIRST, exit->head, sizeof(exit->head));
 	memcpy(&run->hw, exit->bytes, exit->len);
 	if (exit->data_len)
 		memcpy((uint8_t *)run + run->io.data_offset, exit->data, exit->data_len);

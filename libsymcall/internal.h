@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <symbiotic/symcall.h>
@@ -18,6 +19,14 @@
 #define CR4_CET	 (1ull << 23)
 #define CR4_FRED (1ull << 32)
 #define EFER_LMA (1ull << 10)
+
+#define EFER_SVME (1ull << 12)
+#define CR4_VMXE  (1ull << 13)
+
+#ifndef KVM_CAP_X86_GUEST_MODE /* since Linux 6.11 */
+#define KVM_CAP_X86_GUEST_MODE 238
+#define KVM_RUN_X86_GUEST_MODE (1 << 2)
+#endif
 
 /* CR3 bits that select a user page table: the PCID bit and the page bit of KPTI. */
 #define CR3_USER_BITS ((1ull << 11) | (1ull << 12))
@@ -36,6 +45,7 @@ struct sym_vm {
 	uint32_t offered;
 	uint32_t deadline_us;
 	uint32_t doorbells_per_sec;
+	bool guest_mode_shown; /* kvm_run's flags say whether the vCPU runs a nested guest */
 	_Atomic uint32_t guest_version;
 	_Atomic uint32_t granted;
 	_Atomic int enabled_vcpus;
@@ -60,15 +70,21 @@ enum sym_exit_kind {
 #define SYM_EXIT_DATA_MAX 4096u
 #define SYM_EXIT_BYTES	  256u /* of kvm_run's union of exits */
 
+/* kvm_run's fields from ready_for_interrupt_injection to apic_base, which KVM writes at each exit.
+ */
+#define SYM_EXIT_HEAD_FIRST offsetof(struct kvm_run, ready_for_interrupt_injection)
+#define SYM_EXIT_HEAD	    (offsetof(struct kvm_run, hw) - SYM_EXIT_HEAD_FIRST)
+
 struct sym_exit {
 	enum sym_exit_kind kind;
 	bool answered;
 	bool completed; /* by a call: KVM has taken the answer in kvm_run */
 	bool has_snapshot;
-	unsigned int discarded;	  /* exits that followed from a dummy answer */
-	struct kvm_regs snapshot; /* registers before the instruction */
-	uint32_t reason;	  /* of the exit, as kvm_run described it */
-	size_t len;		  /* used bytes of `bytes` */
+	unsigned int discarded;	     /* exits that followed from a dummy answer */
+	struct kvm_regs snapshot;    /* registers before the instruction */
+	uint32_t reason;	     /* of the exit, as kvm_run described it */
+	uint8_t head[SYM_EXIT_HEAD]; /* what kvm_run says of the vCPU at that exit */
+	size_t len;		     /* used bytes of `bytes` */
 	uint8_t bytes[SYM_EXIT_BYTES];
 	uint32_t data_len; /* used bytes of `data`, the data of an OUT */
 	uint8_t data[SYM_EXIT_DATA_MAX];

@@ -60,6 +60,7 @@ struct sym_vm *sym_vm_create(const struct sym_vm_config *config)
 		return NULL;
 	}
 	vm->vm_fd = config->vm_fd;
+	vm->guest_mode_shown = ioctl(vm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_GUEST_MODE) > 0;
 	vm->ops = config->ops;
 	vm->opaque = config->opaque;
 	if (config->name)

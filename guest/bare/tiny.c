@@ -84,10 +84,15 @@ sym_s64 handle_call(sym_u64 number, sym_u64 a, sym_u64 b, sym_u64 c)
 
 static bool discover(void)
 {
-	sym_u32 eax = SYM_CPUID_BASE, ebx, ecx, edx;
+	for (sym_u32 base = SYM_CPUID_BASE; base <= SYM_CPUID_LAST; base += SYM_CPUID_STEP) {
+		sym_u32 eax = base, ebx, ecx = 0, edx;
 
-	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
-	return ebx == SYM_SIGNATURE_EBX && ecx == SYM_SIGNATURE_ECX && edx == SYM_SIGNATURE_EDX;
+		__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+		if (ebx == SYM_SIGNATURE_EBX && ecx == SYM_SIGNATURE_ECX &&
+		    edx == SYM_SIGNATURE_EDX)
+			return true;
+	}
+	return false;
 }
 
 void main(void)

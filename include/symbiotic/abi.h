@@ -36,12 +36,15 @@ typedef int64_t sym_s64;
 #endif
 
 #define SYM_ABI_MAJOR	1u
-#define SYM_ABI_MINOR	2u
+#define SYM_ABI_MINOR	3u
 #define SYM_ABI_VERSION ((SYM_ABI_MAJOR << 16) | SYM_ABI_MINOR)
 
 /*
  * Discovery: CPUID. The leaves are above those of KVM (0x40000000), so that the guest still sees
- * KVM and its paravirtual clock.
+ * KVM and its paravirtual clock. They are one block of SYM_CPUID_STEP leaves, the first one from
+ * SYM_CPUID_BASE to SYM_CPUID_LAST that no other interface uses: with Hyper-V's enlightenments
+ * KVM's own leaves are at SYM_CPUID_BASE. So the guest looks for the signature in each block. The
+ * names below are the leaves of the first block; the others have the same offsets.
  *
  * SYM_CPUID_BASE      EAX = highest leaf, EBX ECX EDX = "SymbioticVMM"
  * SYM_CPUID_INTERFACE EAX = ABI version (major << 16 | minor), EBX = first MSR,
@@ -54,6 +57,8 @@ typedef int64_t sym_s64;
 #define SYM_CPUID_INTERFACE 0x40000101u
 #define SYM_CPUID_LIMITS    0x40000102u
 #define SYM_CPUID_MAX	    SYM_CPUID_LIMITS
+#define SYM_CPUID_STEP	    0x100u
+#define SYM_CPUID_LAST	    0x4000ff00u
 #define SYM_SIGNATURE	    "SymbioticVMM"
 #define SYM_SIGNATURE_EBX   0x626d7953u /* "Symb" */
 #define SYM_SIGNATURE_ECX   0x69746f69u /* "ioti" */

@@ -104,9 +104,10 @@ SYM_API void sym_vm_destroy(struct sym_vm *vm);
 SYM_API void sym_vm_reset(struct sym_vm *vm);
 
 /*
- * Adds the interface's CPUID leaves to a list for KVM_SET_CPUID2, the same for every vCPU.
- * `max_entries` is the room in `cpuid`, in entries. Does nothing if the VM offers no features.
- * Errors, with `cpuid` unchanged: -ENOSPC: no room; -EEXIST: one of the leaves is there already.
+ * Adds the interface's CPUID leaves to a list for KVM_SET_CPUID2, the same for every vCPU. They go
+ * into the first block that has no entry (SYM_CPUID_BASE to SYM_CPUID_LAST). `max_entries` is the
+ * room in `cpuid`, in entries. Does nothing if the VM offers no features. Errors, with `cpuid`
+ * unchanged: -ENOSPC: no room; -EEXIST: the leaves are there already, or no block is free.
  */
 SYM_API int sym_vm_cpuid_extend(const struct sym_vm *vm, struct kvm_cpuid2 *cpuid,
 				size_t max_entries);

@@ -30,23 +30,36 @@
 static bool sym_started;
 bool sym_panicked;
 
+/* The first leaf of the block that has the signature, and the block's last leaf; 0: there is none. */
+static u32 __init sym_block_find(u32 *last)
+{
+	u32 base, ebx, ecx, edx;
+
+	for (base = SYM_CPUID_BASE; base <= SYM_CPUID_LAST; base += SYM_CPUID_STEP) {
+		cpuid(base, last, &ebx, &ecx, &edx);
+		if (ebx == SYM_SIGNATURE_EBX && ecx == SYM_SIGNATURE_ECX &&
+		    edx == SYM_SIGNATURE_EDX)
+			return base;
+	}
+	return 0;
+}
+
 /* The hypervisor bit first: bare metal answers an unknown leaf with data of another leaf. */
 static bool __init sym_discover(void)
 {
-	u32 max, ebx, ecx, edx, limit;
+	u32 base, last, ebx, ecx, edx, limit;
 
 	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
 		return false;
-	cpuid(SYM_CPUID_BASE, &max, &ebx, &ecx, &edx);
-	if (ebx != SYM_SIGNATURE_EBX || ecx != SYM_SIGNATURE_ECX || edx != SYM_SIGNATURE_EDX)
+	base = sym_block_find(&last);
+	if (!base || last < base + (SYM_CPUID_MAX - SYM_CPUID_BASE) || last >= base + SYM_CPUID_STEP)
 		return false;
-	if (max < SYM_CPUID_LIMITS || max >= SYM_CPUID_BASE + 0x100)
-		return false;
-	cpuid(SYM_CPUID_INTERFACE, &sym_interface.version, &sym_interface.msr_base, &ecx,
-	      &sym_interface.offered);
+	cpuid(base + (SYM_CPUID_INTERFACE - SYM_CPUID_BASE), &sym_interface.version,
+	      &sym_interface.msr_base, &ecx, &sym_interface.offered);
 	sym_interface.port_base = ecx;
 	sym_return_port = ecx + SYM_PORT_RETURN;
-	cpuid(SYM_CPUID_LIMITS, &sym_interface.deadline_us, &limit, &ecx, &edx);
+	cpuid(base + (SYM_CPUID_LIMITS - SYM_CPUID_BASE), &sym_interface.deadline_us, &limit, &ecx,
+	      &edx);
 	if (limit < SYM_MESSAGE_SIZE)
 		sym_interface.offered &= ~SYM_FEATURE_SPY;
 	return true;

@@ -54,6 +54,14 @@ static int request_of(struct fake_kvm *fake, unsigned long request, void *argume
 		fake->set_mp_state++;
 		memcpy(&fake->mp_state, argument, sizeof(fake->mp_state));
 		return 0;
+	case KVM_CHECK_EXTENSION:
+		return !fake->guest_mode_hidden;
+	case KVM_GET_NESTED_STATE:
+		fake->get_nested_state++;
+		((struct kvm_nested_state *)argument)->flags = fake->in_nested_guest
+								       ? KVM_STATE_NESTED_GUEST_MODE
+								       : 0;
+		return 0;
 	default:
 		fake->others++;
 		return 0;

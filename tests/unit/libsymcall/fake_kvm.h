@@ -32,6 +32,9 @@ struct fake_kvm {
 	void *opaque;
 	unsigned int runs, get_regs, get_sregs, get_mp_state, set_mp_state, others;
 	unsigned long fail_request; /* this request fails with EIO */
+	bool guest_mode_hidden;	    /* a host before Linux 6.11 */
+	bool in_nested_guest;	    /* as KVM_GET_NESTED_STATE says */
+	unsigned int get_nested_state;
 };
 
 extern struct fake_kvm *fake_kvm;

@@ -22,6 +22,7 @@ struct fixture {
 	unsigned int told;
 	int run_error;		 /* error of the handler's KVM_RUN */
 	unsigned int more_exits; /* of the completing run */
+	bool head_changes;	 /* the handler's runs write kvm_run's head */
 	struct kvm_regs entered;
 	struct kvm_vcpu_events entered_events;
 };
@@ -47,6 +48,11 @@ static int next(struct fake_kvm *fake, bool immediate)
 		f->more_exits--;
 		return fake_exit_io(fake, false, 0x80, 1, 1);
 	}
+	if (f->head_changes) {
+		fake->run->ready_for_interrupt_injection = fake->run->if_flag = 0;
+		fake->run->flags = 0;
+		fake->run->cr8 = fake->run->apic_base = 0;
+	}
 	f->entered = fake->regs;
 	f->entered_events = fake->events;
 	if (f->run_error)
@@ -58,6 +64,8 @@ static int next(struct fake_kvm *fake, bool immediate)
 	fake->regs.rip += 20;
 	return fake_exit_io(fake, false, SYM_PORT_BASE, 1, 1);
 }
+
+static bool old_host; /* set_up() makes a host before Linux 6.11 */
 
 static int set_up(void **state)
 {
@@ -72,6 +80,7 @@ static int set_up(void **state)
 	if (!f)
 		return -1;
 	f->fake = fake_kvm_create();
+	f->fake->guest_mode_hidden = old_host;
 	f->fake->next = next;
 	f->fake->opaque = f;
 	f->vm = sym_vm_create(&config);
@@ -157,6 +166,112 @@ static void test_cpuid(void **state)
 	assert_int_equal(list.cpuid.entries[6].edx, SYM_FEATURES_ALL);
 	assert_int_equal(list.cpuid.entries[7].eax, 2000);
 	assert_int_equal(sym_vm_cpuid_extend(f->vm, &list.cpuid, 20), -EEXIST);
+}
+
+/* Other interfaces have blocks of their own: KVM with Hyper-V's enlightenments, and as many as
+ * there can be. */
+static void test_cpuid_block(void **state)
+{
+	struct fixture *f = *state;
+	enum { BLOCKS = (SYM_CPUID_LAST - SYM_CPUID_BASE) / SYM_CPUID_STEP + 1, ROOM = BLOCKS + 3 };
+	struct kvm_cpuid2 *cpuid = calloc(1,
+					  sizeof(*cpuid) + ROOM * sizeof(struct kvm_cpuid_entry2));
+	const struct kvm_cpuid_entry2 *ours;
+
+	assert_non_null(cpuid);
+	for (uint32_t used = 0; used < BLOCKS; used++) {
+		cpuid->nent = 0;
+		/* The last leaf of a block makes it used, too; and the order of entries is free. */
+		for (uint32_t i = used; i > 0; i--)
+			cpuid->entries[cpuid->nent++].function = SYM_CPUID_BASE +
+								 (i - 1) * SYM_CPUID_STEP +
+								 (i % 2 ? 0 : 0xff);
+		assert_int_equal(sym_vm_cpuid_extend(f->vm, cpuid, ROOM), 0);
+		assert_int_equal(cpuid->nent, used + 3);
+		ours = &cpuid->entries[used];
+		assert_int_equal(ours[0].function, SYM_CPUID_BASE + used * SYM_CPUID_STEP);
+		assert_int_equal(ours[0].eax, ours[0].function + 2);
+		assert_int_equal(ours[0].ebx, SYM_SIGNATURE_EBX);
+		assert_int_equal(ours[1].function, ours[0].function + 1);
+		assert_int_equal(ours[2].function, ours[0].function + 2);
+		assert_int_equal(sym_vm_cpuid_extend(f->vm, cpuid, ROOM), -EEXIST);
+		memset(cpuid->entries, 0, ROOM * sizeof(cpuid->entries[0]));
+	}
+	for (cpuid->nent = 0; cpuid->nent < BLOCKS; cpuid->nent++)
+		cpuid->entries[cpuid->nent].function = SYM_CPUID_BASE +
+						       cpuid->nent * SYM_CPUID_STEP;
+	assert_int_equal(sym_vm_cpuid_extend(f->vm, cpuid, ROOM), -EEXIST);
+	assert_int_equal(cpuid->nent, (uint32_t)BLOCKS);
+	free(cpuid);
+}
+
+/* QEMU reads these fields after each exit. The handler's runs have others. */
+static void test_head_fields(void **state)
+{
+	struct fixture *f = *state;
+	struct kvm_run *run = f->fake->run;
+
+	for (int calls = 1; calls <= 2; calls++) {
+		sym_vcpu_run_begin(f->vcpu);
+		fake_exit_io(f->fake, false, 0x3f8, 1, 1);
+		run->ready_for_interrupt_injection = 1;
+		run->if_flag = 1;
+		run->flags = 1;
+		run->cr8 = 7;
+		run->apic_base = 0xfee00900;
+		sym_vcpu_handle_exit(f->vcpu, 0);
+		f->head_changes = true;
+		for (int i = 0; i < calls; i++)
+			assert_int_equal(call(f), 0);
+		assert_int_equal(run->exit_reason, KVM_EXIT_IO);
+		assert_int_equal(run->ready_for_interrupt_injection, 1);
+		assert_int_equal(run->if_flag, 1);
+		assert_int_equal(run->flags, 1);
+		assert_int_equal(run->cr8, 7);
+		assert_true(run->apic_base == 0xfee00900);
+		load_restored(f);
+	}
+}
+
+static void test_nested_guest(void **state)
+{
+	struct fixture *f = *state;
+
+	f->fake->sregs.efer |= 1 << 12;
+	f->fake->run->flags = 1 << 2; /* KVM_RUN_X86_GUEST_MODE */
+	assert_int_equal(call(f), -EAGAIN);
+	assert_int_equal(stats(f).refused_mode, 1);
+	f->fake->run->flags = 0;
+	assert_int_equal(call(f), 0);
+	assert_int_equal(f->fake->get_nested_state, 0);
+}
+
+/* A host that does not show it in kvm_run is asked, if the context can be a nested guest's. */
+static void test_nested_guest_old_host(void **state)
+{
+	struct fixture *f = *state;
+
+	tear_down(state);
+	old_host = true;
+	assert_int_equal(set_up(state), 0);
+	old_host = false;
+	f = *state;
+	f->fake->in_nested_guest = true;
+	assert_int_equal(call(f), 0);
+	assert_int_equal(f->fake->get_nested_state, 0);
+	for (int vendor = 0; vendor < 2; vendor++) {
+		f->fake->in_nested_guest = true;
+		f->fake->sregs.efer = 0x500 | (vendor ? 0 : 1 << 12); /* SVME */
+		f->fake->sregs.cr4 = 0x20 | (vendor ? 1 << 13 : 0);   /* VMXE */
+		assert_int_equal(call(f), -EAGAIN);
+		f->fake->in_nested_guest = false;
+		assert_int_equal(call(f), 0);
+		f->fake->fail_request = KVM_GET_NESTED_STATE;
+		assert_int_equal(call(f), -EAGAIN);
+		f->fake->fail_request = 0;
+	}
+	assert_int_equal(stats(f).refused_mode, 4);
+	assert_int_equal(f->fake->get_nested_state, 4);
 }
 
 static void test_call_restores(void **state)
@@ -421,6 +536,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_config),
 		TEST(test_cpuid),
+		TEST(test_cpuid_block),
+		TEST(test_head_fields),
+		TEST(test_nested_guest),
+		TEST(test_nested_guest_old_host),
 		TEST(test_call_restores),
 		TEST(test_stale_dirty_registers),
 		TEST(test_deadline),
