@@ -103,6 +103,13 @@ void sym_spy_panic(const char *message);
 extern bool sym_panicked; /* main.c: only calls run code of this kernel from now on */
 bool sym_spy_host_read(struct sym_spy_vm_host *out);
 
+/* main.c */
+int sym_register_again(void);
+
+/* presence.c */
+void sym_presence_start(void);
+void sym_presence_stop(void);
+
 /* sysfs.c */
 int sym_sysfs_create(void);
 void sym_sysfs_remove(void);

@@ -47,7 +47,7 @@ static u32 __init sym_block_find(u32 *last)
 /* The hypervisor bit first: bare metal answers an unknown leaf with data of another leaf. */
 static bool __init sym_discover(void)
 {
-	u32 base, last, ebx, ecx, edx, limit;
+	u32 base, last, ecx, edx, limit;
 
 	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
 		return false;
@@ -136,6 +136,7 @@ static int sym_reboot(struct notifier_block *block, unsigned long action, void *
 {
 	bool with_pages = action == SYS_RESTART && sym_kexec_starts();
 
+	sym_presence_stop();
 	sym_spy_boot_state(SYM_BOOT_SHUTDOWN);
 	if (with_pages) {
 		WRITE_ONCE(sym_interface.active, false);
@@ -176,17 +177,27 @@ static int sym_sleep(void)
 }
 
 /*
- * The VMM may be another one now, or have lost the registration: register again. CPUs that come
- * back register themselves.
+ * sym_register_again - the VMM may be another one now, or have lost the registration
+ *
+ * For the VM as a whole; each CPU registers itself afterwards. Any context. Returns 0 or a negative
+ * errno.
  */
+int sym_register_again(void)
+{
+	int error = sym_negotiate(sym_interface.granted);
+
+	if (error)
+		WRITE_ONCE(sym_interface.active, false);
+	else
+		sym_spy_vm_register();
+	return error;
+}
+
+/* CPUs that come back register themselves. */
 static void sym_wake(void)
 {
-	if (sym_negotiate(sym_interface.granted)) {
-		WRITE_ONCE(sym_interface.active, false);
-		return;
-	}
-	sym_spy_vm_register();
-	sym_cpu_enable(NULL);
+	if (!sym_register_again())
+		sym_cpu_enable(NULL);
 }
 
 #ifdef SYM_HAS_SYSCORE_DATA
@@ -259,6 +270,7 @@ static int __init sym_start(void)
 		goto unregister_cpus;
 	sym_started = true;
 	WRITE_ONCE(sym_interface.active, true);
+	sym_presence_start();
 	if (sym_interface.calls_refused)
 		pr_info("no calls: %s\n", sym_interface.calls_refused);
 	pr_info("symbiotic VMM, ABI %u.%u, features %#x of %#x, deadline %u us\n",
@@ -279,6 +291,7 @@ unregister_calls:
 static void sym_stop(void)
 {
 	sym_notifiers_unregister();
+	sym_presence_stop();
 	WRITE_ONCE(sym_interface.active, false);
 	/* CPUs first: once all are disabled, the VMM enters no code of this module. */
 	sym_cpus_unregister();
