@@ -103,7 +103,8 @@ void sym_spy_panic(const char *message);
 extern bool sym_panicked; /* main.c: only calls run code of this kernel from now on */
 bool sym_spy_host_read(struct sym_spy_vm_host *out);
 
-/* main.c */
+/* registration.c */
+int sym_negotiate(u32 wanted);
 int sym_register_again(void);
 
 /* presence.c */

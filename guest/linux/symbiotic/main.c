@@ -30,7 +30,8 @@
 static bool sym_started;
 bool sym_panicked;
 
-/* The first leaf of the block that has the signature, and the block's last leaf; 0: there is none. */
+/* The first leaf of the block that has the signature, and the block's last leaf; 0: there is none.
+ */
 static u32 __init sym_block_find(u32 *last)
 {
 	u32 base, ebx, ecx, edx;
@@ -52,7 +53,8 @@ static bool __init sym_discover(void)
 	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
 		return false;
 	base = sym_block_find(&last);
-	if (!base || last < base + (SYM_CPUID_MAX - SYM_CPUID_BASE) || last >= base + SYM_CPUID_STEP)
+	if (!base || last < base + (SYM_CPUID_MAX - SYM_CPUID_BASE) ||
+	    last >= base + SYM_CPUID_STEP)
 		return false;
 	cpuid(base + (SYM_CPUID_INTERFACE - SYM_CPUID_BASE), &sym_interface.version,
 	      &sym_interface.msr_base, &ecx, &sym_interface.offered);
@@ -97,28 +99,6 @@ static u32 __init sym_features_wanted(void)
 	if (!(wanted & SYM_FEATURE_SPY))
 		wanted &= ~SYM_FEATURE_SAFEPOINT;
 	return wanted;
-}
-
-static int sym_negotiate(u32 wanted)
-{
-	u64 granted;
-	int error;
-
-	if (sym_interface.version >> 16 != SYM_ABI_MAJOR) {
-		pr_warn("the VMM speaks ABI %u.%u, this module %u.%u: inactive\n",
-			sym_interface.version >> 16, sym_interface.version & 0xffff, SYM_ABI_MAJOR,
-			SYM_ABI_MINOR);
-		return -EPROTONOSUPPORT;
-	}
-	error = sym_msr_write(SYM_MSR_GUEST, (u64)SYM_ABI_VERSION << 32 | wanted);
-	if (!error)
-		error = sym_rdmsr_safe(sym_interface.msr_base + SYM_MSR_GUEST, &granted);
-	if (error) {
-		pr_warn("the VMM refused this guest (%d): inactive\n", error);
-		return error;
-	}
-	sym_interface.granted = (u32)granted & wanted;
-	return 0;
 }
 
 /* Unknown in a kernel without the symbol: then any restart may be one. */
@@ -174,23 +154,6 @@ static int sym_sleep(void)
 	sym_cpus_disable(&sym_sleep);
 	sym_spy_vm_withdraw();
 	return 0;
-}
-
-/*
- * sym_register_again - the VMM may be another one now, or have lost the registration
- *
- * For the VM as a whole; each CPU registers itself afterwards. Any context. Returns 0 or a negative
- * errno.
- */
-int sym_register_again(void)
-{
-	int error = sym_negotiate(sym_interface.granted);
-
-	if (error)
-		WRITE_ONCE(sym_interface.active, false);
-	else
-		sym_spy_vm_register();
-	return error;
 }
 
 /* CPUs that come back register themselves. */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether the VMM still knows this guest. A VMM that loads a snapshot, or takes this guest over from
- * another host, starts without a registration, and nothing tells the guest. So the guest looks: one
- * CPU reads SYM_MSR_GUEST every few seconds, which is one exit. A timer that may be deferred wakes no
- * idle CPU.
+ * Whether the VMM still knows this guest. A VMM that loads a snapshot, or takes this guest over
+ * from another host, starts without a registration, and nothing tells the guest. So the guest
+ * looks: one CPU reads SYM_MSR_GUEST every few seconds, which is one exit. A timer that may be
+ * deferred wakes no idle CPU.
  *
  *   the look gives       then
  *   granted features     all is well
- *   0                    the VMM forgot the guest: it registers again. If that is refused, it looks no more
- *   #GP                  there is no symbiotic VMM now: inactive, and it looks on
+ *   0                    the VMM forgot the guest: it registers again. If that is refused, it looks
+ * no more #GP                  there is no symbiotic VMM now: inactive, and it looks on
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -25,11 +25,12 @@
 
 static unsigned int sym_look_seconds = 10;
 module_param_named(look_seconds, sym_look_seconds, uint, 0444);
-MODULE_PARM_DESC(look_seconds, "seconds between two looks whether the VMM knows this guest (0: never)");
+MODULE_PARM_DESC(look_seconds,
+		 "seconds between two looks whether the VMM knows this guest (0: never)");
 
 static void sym_presence_look(struct timer_list *timer);
-static struct timer_list sym_presence_timer =
-	__TIMER_INITIALIZER(sym_presence_look, TIMER_DEFERRABLE);
+static struct timer_list sym_presence_timer = __TIMER_INITIALIZER(sym_presence_look,
+								  TIMER_DEFERRABLE);
 
 /* Process context: CPUs stay as they are meanwhile. */
 static void sym_presence_restore(struct work_struct *work)
