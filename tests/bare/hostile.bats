@@ -136,6 +136,7 @@ attacks() {
 	done
 }
 
+# bats test_tags=soak
 @test "hostile guest, one CPU, a whole minute" {
 	attacks 1 60
 }

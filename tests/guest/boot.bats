@@ -37,6 +37,7 @@ work() {
 	cmp "$scratch/data" "$scratch/target"
 }
 
+# bats test_tags=soak
 @test "6.1, bzImage, 1 vCPU: log in, apt-get update, 256 MiB by virtio-blk, power off" {
 	truncate -s 256M "$scratch/target"
 	work 6.1 bzimage 1
