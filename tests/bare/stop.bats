@@ -14,13 +14,16 @@ starts() {
 		--append "$words" --console "file:$scratch/console" --log-file "$scratch/log" "$@" \
 		</dev/null >"$scratch/output" 2>&1 3>&- &
 	vm=$!
-	local try
-	for try in $(seq 600); do
-		! grep -q 'stubborn: ready' "$scratch/console" 2>/dev/null || return 0
-		kill -0 "$vm" || explain
-		sleep 0.1
-	done
-	explain
+	wait_until 60 is_ready_or_gone || explain "not ready in 60 s"
+	grep -q 'stubborn: ready' "$scratch/console" || explain "ended before it was ready"
+}
+
+is_ready_or_gone() {
+	grep -qs 'stubborn: ready' "$scratch/console" || is_gone
+}
+
+is_gone() {
+	! kill -0 "$vm" 2>/dev/null
 }
 
 # vmm: print the VM's own process (timeout is its parent).
@@ -31,6 +34,7 @@ vmm() {
 # ends STATUS: check that the VM's process ended with that status, and that the sanitizers found nothing.
 ends() {
 	local status=0
+	wait_until 60 is_gone || explain "still there after 60 s"
 	wait "$vm" || status=$?
 	vm=
 	[ "$status" -eq "$1" ] || explain "status $status"
