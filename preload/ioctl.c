@@ -8,7 +8,6 @@
  * The state of the process (`preload`) is the one exception to the rule that nothing is global: an
  * interposed function has no argument that could carry it.
  */
-#include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -122,16 +121,11 @@ int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
 	void *argument;
-	long result;
 
 	va_start(arguments, request);
 	argument = va_arg(arguments, void *);
 	va_end(arguments);
-	result = dispatch(fd, request, argument);
-	if (result >= 0)
-		return (int)result;
-	errno = (int)-result;
-	return -1;
+	return ioctl_result(dispatch(fd, request, argument));
 }
 
 __attribute__((destructor)) static void leave(void)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "raw_ioctl.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 
@@ -21,14 +20,9 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
 	void *argument;
-	long result;
 
 	va_start(arguments, request);
 	argument = va_arg(arguments, void *);
 	va_end(arguments);
-	result = preload_raw_ioctl(fd, request, argument);
-	if (result >= 0)
-		return (int)result;
-	errno = (int)-result;
-	return -1;
+	return ioctl_result(preload_raw_ioctl(fd, request, argument));
 }

@@ -6,8 +6,19 @@
 #ifndef PRELOAD_RAW_IOCTL_H
 #define PRELOAD_RAW_IOCTL_H
 
+#include <errno.h>
+
 /* The system call: its result, or a negative errno. */
 long preload_raw_ioctl(int fd, unsigned long request, void *argument);
+
+/* What ioctl() returns for @result of the system call: -1 and errno for a negative errno. */
+static inline int ioctl_result(long result)
+{
+	if (result >= 0)
+		return (int)result;
+	errno = (int)-result;
+	return -1;
+}
 
 /* As the C library's ioctl(): -1 and errno. */
 int __wrap_ioctl(int fd, unsigned long request, ...);

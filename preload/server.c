@@ -29,24 +29,12 @@
 #define BACKLOG		64
 #define READ_CHUNK	4096
 
-REGISTRY_DECLARE(symvm_control_commands, struct control_command);
-
 struct preload_server {
 	_Atomic(struct preload_vm *) vm;
 	uid_t owner;
 	int listen_fd;
 	struct state_name name;
 };
-
-static const struct control_command *find_command(const char *name)
-{
-	const struct control_command *const *it;
-
-	REGISTRY_FOR_EACH(symvm_control_commands, it)
-		if (strcmp((*it)->name, name) == 0)
-			return *it;
-	return NULL;
-}
 
 /* What symvm's command files know as their VM. */
 static struct vm *commands_vm(struct preload_server *server)
@@ -57,7 +45,7 @@ static struct vm *commands_vm(struct preload_server *server)
 static int run_command(struct preload_server *server, struct control_request *request,
 		       json_t **result, struct error *err)
 {
-	const struct control_command *command = find_command(request->command);
+	const struct control_command *command = control_command_find(request->command);
 	struct wait_limit limit;
 
 	if (!command || (!command->handle && !command->handle_until))

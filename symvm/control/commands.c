@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control command `commands`: the list of all. */
+/* The table of control commands, and the command `commands`, which lists it. */
 #include "control/control.h"
 
+#include <string.h>
+
 REGISTRY_DECLARE(symvm_control_commands, struct control_command);
+
+const struct control_command *control_command_find(const char *name)
+{
+	const struct control_command *const *it;
+
+	REGISTRY_FOR_EACH(symvm_control_commands, it)
+		if (strcmp((*it)->name, name) == 0)
+			return *it;
+	return NULL;
+}
 
 static int handle_commands(struct vm *vm, json_t *arguments, json_t **result, struct error *err)
 {

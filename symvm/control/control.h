@@ -60,6 +60,9 @@ struct control_command {
 #define CONTROL_COMMAND(object) \
 	REGISTRY_ENTRY(symvm_control_commands, struct control_command, object)
 
+/* The command of that name, or NULL. The table is constant. Any thread. */
+const struct control_command *control_command_find(const char *name);
+
 /*
  * Argument helpers for handlers. A missing key leaves *@value unchanged. A value of another type or
  * out of its range, or a key that is not in @known (ended by NULL), gives -EINVAL and words. Any

@@ -37,8 +37,6 @@
 #define BACKLOG	     64
 #define READ_CHUNK   4096
 
-REGISTRY_DECLARE(symvm_control_commands, struct control_command);
-
 enum client_kind {
 	CLIENT_REGULAR,
 	CLIENT_RESERVED,
@@ -82,16 +80,6 @@ struct control_server {
 };
 
 static void client_step(struct client *client);
-
-static const struct control_command *find_command(const char *name)
-{
-	const struct control_command *const *it;
-
-	REGISTRY_FOR_EACH(symvm_control_commands, it)
-		if (strcmp((*it)->name, name) == 0)
-			return *it;
-	return NULL;
-}
 
 /* Arranges a call of server_tick() soon. */
 static void timer_start(struct control_server *server)
@@ -248,7 +236,7 @@ static void client_handle_line(struct client *client, enum control_line kind, co
 		client_refuse(client, NULL, &err, status);
 		return;
 	}
-	command = find_command(request.command);
+	command = control_command_find(request.command);
 	/* A file is for one request: the next one starts without. */
 	request.file = client->file;
 	client->file.present = false;
