@@ -6,6 +6,7 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	. tests/lib/fake_vm.bash
 	client=examples/python-client/symvm_client.py
 	work=$(mktemp -d)
 	export SYMVM_RUNTIME_DIR=$work/state
@@ -16,17 +17,6 @@ setup() {
 teardown() {
 	[ -z "$fake_pid" ] || kill -KILL "$fake_pid" 2>/dev/null || true
 	rm -rf "$work"
-}
-
-# fake [OPTION]...: play the VM "vm" (fake_vm.py).
-fake() {
-	/usr/bin/python3 tests/cli/fake_vm.py "$SYMVM_RUNTIME_DIR/vm" "$@" 3>&- &
-	fake_pid=$!
-	for _ in $(seq 100); do
-		[ ! -e "$SYMVM_RUNTIME_DIR/vm.ready" ] || return 0
-		sleep 0.1
-	done
-	return 1
 }
 
 @test "list and ps show what a VM says, and no text raw" {
